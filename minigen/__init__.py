@@ -1,0 +1,30 @@
+"""minigen: a deep-learning engine to read in an afternoon and train real models with."""
+
+import numpy as _np
+
+from minigen import ops
+from minigen.backend import cuda_is_available, devices
+from minigen.creation import (
+    arange,
+    eye,
+    from_dlpack,
+    full,
+    linspace,
+    one_hot,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from minigen.ops import *  # noqa: F403
+from minigen.primitives import composite, fused, primitive
+from minigen.random import Generator, default_generator, manual_seed
+from minigen.tensors import Tensor, enable_grad, grad, is_grad_enabled, no_grad
+
+__version__ = "0.1.0"
+
+float32, float64 = _np.dtype("float32"), _np.dtype("float64")
+int8, int16, int32, int64 = map(_np.dtype, ("int8", "int16", "int32", "int64"))
+uint8, uint16, uint32, uint64 = map(_np.dtype, ("uint8", "uint16", "uint32", "uint64"))
+bool_ = _np.dtype("bool")

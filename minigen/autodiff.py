@@ -1,0 +1,242 @@
+"""Reverse-mode automatic differentiation: the graph, and the walk back through it.
+
+A `Traced` handle pairs an array with the vertex of the graph that made it: a `Leaf`, where
+gradients are kept, or a `Node`, which remembers one call of an op. Each op has one rule per
+array argument: rule i takes the cotangent g of the output y and gives that of argument i.
+Walking from the output back to the leaves, rule by rule, is the chain rule.
+
+Rules are written with operators and other ops, and ops take raw arrays as well as tensors. So
+one text serves twice: the walk hands the rules raw arrays and gets raw gradients, and no graph;
+or it hands them tensors, and then the gradient is itself a graph, to be differentiated again.
+
+This file knows neither arrays nor tensors nor any op. How ops are declared, and how a call of
+one becomes a node, is the next file: `primitives.py`.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from minigen.errors import GradError, ShapeError
+
+trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # see trace.py
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+is_grad_enabled = _grad_enabled.get
+
+
+@contextmanager
+def grad_mode(enabled: bool):
+    """Whether ops record a graph, for the length of a with block or of a decorated function."""
+    token = _grad_enabled.set(enabled)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
+
+
+# ------------------------------------------------------------------------------ the graph
+
+
+class Traced:
+    """A handle: an array, and the vertex that made it (None for a constant)."""
+
+    __slots__ = ("data", "node")
+    __array_ufunc__ = None  # array + Traced asks Traced, not NumPy
+
+    def __init__(self, data: Any, node: "Vertex | None" = None):
+        self.data, self.node = data, node
+
+
+class Leaf:
+    """A vertex that no op made. `version` counts what an optimizer wrote to its array."""
+
+    __slots__ = ("grad", "version")
+    op, parents = None, ()
+
+    def __init__(self):
+        self.grad, self.version = None, 0
+
+
+class Node:
+    """One call of an op: the vertices of its arguments, and the values that its rules need.
+
+    It holds no handle, so a graph has no cycle and is freed with its last handle. The values
+    are dropped (args is None) when a walk has passed.
+    """
+
+    __slots__ = ("args", "op", "parents", "residuals", "site", "stamp", "static", "y")
+    version = 0  # only leaves are written to
+
+    def __init__(self, op, parents, args, y, residuals, static, stamp):
+        self.op, self.parents, self.static = op, parents, static
+        self.args, self.y, self.residuals = args, y, residuals
+        self.stamp = stamp  # sum of the parents' versions; they only grow, so it tells a change
+
+
+class Output:
+    """One output of an op with several; its one parent is the node of the call."""
+
+    __slots__ = ("index", "parents")
+    version = 0
+
+    def __init__(self, node: Node, index: int):
+        self.parents, self.index = (node,), index
+
+    @property
+    def op(self):
+        return self.parents[0].op
+
+
+Vertex = Leaf | Node | Output
+
+
+class Spec:
+    """Shape and dtype: all that a rule sees of an argument that was not saved."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, x):
+        self.shape, self.dtype = x.shape, x.dtype
+
+
+# --------------------------------------------------------------------------- the walk back
+
+
+def backprop(
+    roots: Sequence[tuple[Vertex, Any]],
+    inputs: Collection[Vertex] | None,
+    cls: type[Traced],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    stop: Collection[Vertex] = (),
+) -> dict[Vertex, Any]:
+    """The cotangents of inputs (None: of every leaf), each an array of its own.
+
+    roots pairs vertices with their cotangents. Linear in the number of vertices, and iterative.
+    With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
+    does not look beyond the vertices in stop.
+    """
+    order = _parents_first([vertex for vertex, _ in roots], stop)
+    useful = None  # None: every vertex leads to a leaf
+    if inputs is not None:
+        useful = set()
+        for vertex in order:
+            if vertex in inputs or not useful.isdisjoint(vertex.parents):
+                useful.add(vertex)
+        order = [vertex for vertex in order if vertex in useful]
+    for vertex in order:
+        if type(vertex) is Node and vertex not in stop:
+            _check(vertex)
+
+    observer, found = trace_observer.get(), {}
+    cotangents = _Cotangents(in_place=not create_graph)
+    for vertex, g in roots:
+        cotangents.add(vertex, g)
+    with grad_mode(create_graph):
+        while order:
+            vertex = order.pop()
+            g = cotangents.pop(vertex)
+            if g is None:
+                continue
+            if type(vertex) is Leaf if inputs is None else vertex in inputs:
+                found[vertex] = g if create_graph or vertex in cotangents.owned else g.copy()
+            if type(vertex) is Leaf or vertex in stop:
+                continue
+            if type(vertex) is Output:
+                cotangents.add((vertex.parents[0], vertex.index), g)
+                continue
+            wanted = [p is not None and (useful is None or p in useful) for p in vertex.parents]
+            args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
+            parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
+            if observer is not None:
+                observer.pulled(vertex, parts)
+            for parent, x, part in zip(vertex.parents, vertex.args, parts):
+                if part is not None:
+                    cotangents.add(parent, _fitted(part, x, vertex, create_graph and cls))
+            if not (retain_graph or create_graph):
+                vertex.args = vertex.y = vertex.residuals = None
+    return found
+
+
+class _Cotangents:
+    """What has flowed so far into each vertex, or into (node, output index).
+
+    The first sum at a vertex allocates; later ones add in place to that array, if allowed.
+    """
+
+    def __init__(self, in_place: bool):
+        self.sums, self.owned, self.in_place = {}, set(), in_place
+
+    def add(self, key, g):
+        if key not in self.sums:
+            self.sums[key] = g
+        elif key in self.owned:
+            self.sums[key] += g
+        else:
+            self.sums[key] = self.sums[key] + g
+            if self.in_place:
+                self.owned.add(key)
+
+    def pop(self, vertex):
+        """The cotangent of a vertex, a tuple for an op with several outputs; None for none."""
+        if type(vertex) is Node and type(vertex.y) is tuple:
+            parts = tuple(self.sums.pop((vertex, i), None) for i in range(len(vertex.y)))
+            return None if all(g is None for g in parts) else parts
+        return self.sums.pop(vertex, None)
+
+
+def _parents_first(roots, stop):
+    """The vertices that lead to roots, each after its parents."""
+    uses, stack = {}, list(roots)
+    while stack:
+        vertex = stack.pop()
+        uses[vertex] = uses.get(vertex, 0) + 1
+        if uses[vertex] == 1 and vertex not in stop:
+            stack.extend([p for p in vertex.parents if p is not None])
+    order, stack = [], list(roots)
+    while stack:  # take away one use after another; the last one sets the vertex in order
+        vertex = stack.pop()
+        uses[vertex] -= 1
+        if uses[vertex] == 0:
+            order.append(vertex)
+            if vertex not in stop:
+                stack.extend([p for p in vertex.parents if p is not None])
+    order.reverse()
+    return order
+
+
+def _check(node):
+    if node.args is None:
+        raise GradError(
+            f"the graph was freed by an earlier backward pass (at op {node.op.name!r}); "
+            "pass retain_graph=True to that pass, or compute the output again"
+        )
+    if node.stamp != sum([p.version for p in node.parents if p is not None]):
+        raise GradError(
+            f"a parameter used by op {node.op.name!r} has been written to since, by an optimizer "
+            "step: run backward before the step, or compute the output again"
+        )
+
+
+def _handles(node, cls):
+    """The saved values of a node as tensors on the graph."""
+    pairs = zip(node.args, node.parents)
+    args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
+    if type(node.y) is tuple:
+        outputs = enumerate(node.y)
+        return args, tuple(None if y is None else cls(y, Output(node, i)) for i, y in outputs)
+    return args, None if node.y is None else cls(node.y, node)
+
+
+def _fitted(g, x, node, cls):
+    """The cotangent g of argument x: checked for its shape, in its dtype, a handle if cls."""
+    if g.shape != x.shape:
+        raise ShapeError(
+            f"a derivative rule of op {node.op.name!r} returned shape {g.shape} "
+            f"for an argument of shape {x.shape}"
+        )
+    if g.dtype != x.dtype:
+        g = g.astype(x.dtype)
+    return cls(g) if cls and not isinstance(g, Traced) else g

@@ -1,0 +1,165 @@
+"""The array backend switch: NumPy on the CPU, CuPy on an NVIDIA GPU.
+
+A raw array knows its own device, so there is no global switch to set: `array_module(x)` gives
+the module that x belongs to. Besides `kernels/gpu.py` this is the only file that imports cupy,
+and it does so only when a GPU is asked for.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigen.errors import BackendUnavailable, DTypeError
+
+Array = Any  # a NumPy or CuPy array; in the signature of an op also a Tensor or a Python scalar
+Shape = tuple[int, ...]
+
+FLOATS = frozenset(map(np.dtype, ("float32", "float64")))
+INTEGERS = frozenset(map(np.dtype, ("int8", "int16", "int32", "int64")))
+UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
+DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
+PYTHON_SCALARS = frozenset((bool, int, float))
+
+
+def array_module(x: Array) -> ModuleType:
+    """numpy or cupy: the module whose functions make and take arrays like x."""
+    return cupy() if is_cupy(x) else np
+
+
+def is_cupy(x: Any) -> bool:
+    """Whether x is a CuPy array; true only where cupy has been imported already."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def cupy() -> ModuleType:
+    """The cupy module on a machine that can run it; else BackendUnavailable with the reason."""
+    try:
+        import cupy as module
+    except Exception as error:  # a broken installation raises OSError, AttributeError and others
+        raise BackendUnavailable(
+            f"device 'cuda' needs cupy, which cannot be imported here ({error}); "
+            "install minigen[cuda12] or minigen[cuda13], as your driver needs, or use device='cpu'"
+        ) from error
+    if not module.cuda.is_available():
+        raise BackendUnavailable(
+            "device 'cuda' needs an NVIDIA GPU with a driver, and cupy finds none here; "
+            "use device='cpu'"
+        )
+    return module
+
+
+def cuda_is_available() -> bool:
+    """Whether device='cuda' would work here."""
+    try:
+        return bool(cupy())
+    except BackendUnavailable:
+        return False
+
+
+def devices() -> list[str]:
+    """The devices of this machine: 'cpu', then 'cuda:0' and so on."""
+    count = cupy().cuda.runtime.getDeviceCount() if cuda_is_available() else 0
+    return ["cpu"] + [f"cuda:{i}" for i in range(count)]
+
+
+def resolve_device(name: str | None) -> str:
+    """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one)."""
+    if name is None or name == "cpu":
+        return "cpu"
+    if name == "auto":
+        return "cuda:0" if cuda_is_available() else "cpu"
+    kind, _, number = str(name).partition(":")
+    if kind != "cuda" or not (number or "0").isdecimal():
+        raise ValueError(f"device {name!r} is not 'cpu', 'cuda', 'cuda:N' or 'auto'")
+    cupy()
+    resolved = f"cuda:{int(number or 0)}"
+    if resolved not in devices():
+        raise BackendUnavailable(f"device {resolved!r} does not exist here, only {devices()}")
+    return resolved
+
+
+def device_of(x: Array) -> str:
+    """'cpu' or 'cuda:N': where a raw array lives."""
+    return f"cuda:{x.device.id}" if is_cupy(x) else "cpu"
+
+
+def to_device(x: Array, device: str | None) -> Array:
+    """x on that device; x itself where it lies there already or device is None."""
+    target = device_of(x) if device is None else resolve_device(device)
+    if target == device_of(x):
+        return x
+    if target == "cpu":
+        return to_numpy(x)
+    module = cupy()
+    with module.cuda.Device(int(target.partition(":")[2])):
+        return module.asarray(x)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """x as a NumPy array; no copy for one that is."""
+    return x.get() if is_cupy(x) else np.asarray(x)
+
+
+def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
+    """A raw array from data, dtype checked: Python floats become float32, ints int64.
+
+    Arrays and NumPy scalars keep their dtype and are not copied. Raises DTypeError.
+    """
+    if isinstance(data, np.ma.MaskedArray):
+        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+    if not is_cupy(data):
+        typed = hasattr(data, "dtype")
+        try:
+            data = np.asarray(data)
+        except ValueError as error:
+            raise DTypeError(
+                f"cannot make an array of this {type(data).__name__}: {error}"
+            ) from None
+        if dtype is None and not typed and data.dtype == np.float64:
+            dtype = np.float32
+    if dtype is not None:
+        data = data.astype(check_dtype(dtype), copy=False)
+    check_dtype(data.dtype)
+    return to_device(data, device)
+
+
+def check_dtype(dtype: Any) -> np.dtype:
+    """The NumPy dtype meant by dtype, if minigen supports it; else DTypeError."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"{dtype!r} is not a dtype") from None
+    if found not in DTYPES:
+        raise DTypeError(
+            f"dtype {found} is not supported: float32, float64, integers and bool are, "
+            "in the byte order of this machine; convert with .astype first"
+        )
+    return found
+
+
+def is_float(x: Array) -> bool:
+    """Whether x (an array, a tensor or a Spec) has a floating dtype."""
+    return x.dtype.kind == "f"
+
+
+def promoted(args: list, real: bool = False) -> list:
+    """args for NumPy's promotion; but integers beside floats take the dtype of the floats.
+
+    With real, or beside a Python float, arrays of integers alone become float32.
+    """
+    for x in args:
+        if type(x) not in PYTHON_SCALARS and x.dtype not in FLOATS:
+            break
+    else:
+        return args
+    floats = [x.dtype for x in args if type(x) not in PYTHON_SCALARS and x.dtype in FLOATS]
+    if not (floats or real or any(type(x) is float for x in args)):
+        return args
+    target = np.result_type(*floats) if floats else np.dtype(np.float32)
+    return [x if type(x) in PYTHON_SCALARS or x.dtype in FLOATS else x.astype(target) for x in args]
+
+
+def floating(args: list) -> list:
+    """args promoted for a function into the reals: of float dtypes."""
+    return promoted(args, real=True)

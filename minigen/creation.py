@@ -1,0 +1,132 @@
+"""Making tensors: from data, filled, and counted."""
+
+from typing import Any
+
+import numpy as np
+
+from minigen.backend import (
+    Array,
+    Shape,
+    as_array,
+    check_dtype,
+    cupy,
+    device_of,
+    resolve_device,
+    to_device,
+)
+from minigen.errors import ShapeError
+from minigen.ops.indexing import check_range
+from minigen.tensors import Tensor
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with a copy of data: numbers, nested lists, an array or a tensor (detached).
+
+    Python floats become float32, ints int64; arrays and tensors keep their dtype and device.
+    """
+    source = data.data if isinstance(data, Tensor) else _unwrapped(data)
+    array = as_array(source, dtype, device)
+    if array is source or array.base is not None or isinstance(data, (np.ndarray, Tensor)):
+        array = array.copy()
+    return Tensor(array).requires_grad_(requires_grad)
+
+
+def _unwrapped(data: Any) -> Any:
+    """Lists of tensors as lists of arrays."""
+    if isinstance(data, (list, tuple)):
+        return [_unwrapped(part) for part in data]
+    return data.detach().numpy() if isinstance(data, Tensor) else data
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor that shares the memory of any array with the DLPack protocol."""
+    if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == 2:  # kDLCUDA
+        return Tensor(cupy().from_dlpack(x))
+    return Tensor(np.from_dlpack(x))
+
+
+def _placed(array: np.ndarray, device: str | None, requires_grad: bool) -> Tensor:
+    return Tensor(to_device(array, resolve_device(device))).requires_grad_(requires_grad)
+
+
+def zeros(
+    shape: int | Shape,
+    dtype: Any = np.float32,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of zeros."""
+    return full(shape, 0, dtype, device, requires_grad)
+
+
+def ones(
+    shape: int | Shape,
+    dtype: Any = np.float32,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of ones."""
+    return full(shape, 1, dtype, device, requires_grad)
+
+
+def full(
+    shape: int | Shape,
+    value: Any,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad=False,
+) -> Tensor:
+    """A tensor of one value; its dtype, unless given, is that of mg.tensor(value)."""
+    dtype = as_array(value).dtype if dtype is None else check_dtype(dtype)
+    return _placed(np.full(shape, value, dtype), device, requires_grad)
+
+
+def zeros_like(x: Tensor | Array, dtype: Any = None) -> Tensor:
+    """Zeros with the shape, dtype and device of x."""
+    x = x.data if isinstance(x, Tensor) else x
+    return Tensor(np.zeros_like(x, dtype=dtype and check_dtype(dtype)))
+
+
+def ones_like(x: Tensor | Array, dtype: Any = None) -> Tensor:
+    """Ones with the shape, dtype and device of x."""
+    x = x.data if isinstance(x, Tensor) else x
+    return Tensor(np.ones_like(x, dtype=dtype and check_dtype(dtype)))
+
+
+def arange(
+    start: float,
+    stop: float | None = None,
+    step: float = 1,
+    dtype: Any = None,
+    device: str | None = None,
+) -> Tensor:
+    """start, start + step, ... up to but without stop; from 0 if one number is given."""
+    start, stop = (0, start) if stop is None else (start, stop)
+    if dtype is None:
+        whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
+        dtype = np.int64 if whole else np.float32
+    return _placed(np.arange(start, stop, step).astype(check_dtype(dtype)), device, False)
+
+
+def linspace(
+    start: float, stop: float, num: int = 50, dtype: Any = np.float32, device: str | None = None
+) -> Tensor:
+    """num numbers at equal distances from start to stop, both included."""
+    return _placed(np.linspace(start, stop, num).astype(check_dtype(dtype)), device, False)
+
+
+def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str | None = None) -> Tensor:
+    """The (n, m) matrix with ones on its diagonal, (n, n) by default."""
+    return _placed(np.eye(n, m, dtype=check_dtype(dtype)), device, False)
+
+
+def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) -> Tensor:
+    """Rows of the identity by integer index of any shape S: shape S + (num_classes,)."""
+    index = as_array(index.data if isinstance(index, Tensor) else index)
+    if num_classes < 1:
+        raise ShapeError(f"one_hot: num_classes must be at least 1, got {num_classes}")
+    check_range("one_hot", index, 0, num_classes)
+    rows = np.eye(num_classes, dtype=check_dtype(dtype))
+    return Tensor(to_device(rows, device_of(index))[index])

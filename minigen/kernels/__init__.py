@@ -1,0 +1,64 @@
+"""The one place where a kernel is chosen: by the type of its first array.
+
+NumPy arrays go to the Numba kernels of `cpu.py`, CuPy arrays to `gpu.py`; what those lack, and
+everything where MINIGEN_KERNELS=reference is set or Numba is missing, runs as `reference.py`.
+A variant is loaded at its first use, so that importing minigen compiles nothing.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache, wraps
+from types import ModuleType
+
+from minigen.backend import is_cupy
+from minigen.kernels import reference
+
+
+@cache
+def _variant(on_gpu: bool) -> ModuleType:
+    if os.environ.get("MINIGEN_KERNELS") == "reference":
+        return reference
+    if on_gpu:
+        from minigen.kernels import gpu
+
+        return gpu
+    try:
+        from minigen.kernels import cpu
+    except ImportError as error:
+        warnings.warn(
+            f"Numba cannot be imported ({error}); minigen runs on its slower NumPy kernels",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return reference
+    return cpu
+
+
+def _chosen(kernel: Callable) -> Callable:
+    """kernel, or its faster twin for the kind of array that comes first."""
+    twins: dict[bool, Callable] = {}
+
+    @wraps(kernel)
+    def run(x, *rest):
+        on_gpu = is_cupy(x)
+        twin = twins.get(on_gpu)
+        if twin is None:
+            twin = twins[on_gpu] = getattr(_variant(on_gpu), kernel.__name__, kernel)
+        return twin(x, *rest)
+
+    return run
+
+
+philox = _chosen(reference.philox)
+erf = _chosen(reference.erf)
+scatter_rows = _chosen(reference.scatter_rows)
+softmax = _chosen(reference.softmax)
+softmax_vjp = _chosen(reference.softmax_vjp)
+log_softmax = _chosen(reference.log_softmax)
+log_softmax_vjp = _chosen(reference.log_softmax_vjp)
+layer_norm = _chosen(reference.layer_norm)
+layer_norm_vjp = _chosen(reference.layer_norm_vjp)
+cross_entropy = _chosen(reference.cross_entropy)
+cross_entropy_vjp = _chosen(reference.cross_entropy_vjp)
+adam = _chosen(reference.adam)

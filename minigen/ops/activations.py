@@ -1,0 +1,130 @@
+"""Activations: elementwise functions that shape a network's signal, stable for any finite input."""
+
+import math
+
+import numpy as np
+
+from minigen.backend import Array, device_of
+from minigen.errors import DTypeError
+from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
+from minigen.ops.shape import raw
+from minigen.primitives import composite
+from minigen.random import Generator, default_generator
+
+SMOOTH = (0.1, 3.0)  # on one side of a kink
+
+
+@elementwise(lambda g, y, x: g * (y * (1 - y)), saves="y", domain=REALS)
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+@elementwise(lambda g, y, x: g * sigmoid(-x), saves="x", domain=REALS)
+def log_sigmoid(x: Array) -> Array:
+    """log(sigmoid(x)) = -log(1 + exp(-x))."""
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+
+@elementwise(lambda g, y, x: where(y <= 0, 0.0, g), saves="y", domain=SMOOTH, dtype="any")
+def relu(x: Array) -> Array:
+    """max(x, 0), with gradient 0 at 0 (Nair and Hinton 2010)."""
+    return np.maximum(x, 0)
+
+
+@elementwise(
+    lambda g, y, x, negative_slope: where(x > 0, g, g * negative_slope), saves="x", domain=SMOOTH
+)
+def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
+    """x where positive, else negative_slope * x."""
+    return np.where(x > 0, x, x * negative_slope)
+
+
+@elementwise(
+    lambda g, y, x, alpha: g * where(x > 0, 1.0, alpha * exp(_nonpositive(x))),
+    saves="x",
+    domain=SMOOTH,
+)
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
+    """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _nonpositive(x):
+    return where(x > 0, 0.0, x)
+
+
+@composite
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016).
+
+    approximate="tanh" is their formula with tanh.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return _gelu(x) if approximate == "none" else _gelu_tanh(x)
+
+
+@elementwise(
+    lambda g, y, x: g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * _normal_density(x)),
+    saves="x",
+    domain=REALS,
+)
+def _gelu(x):
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+def _normal_density(x):
+    return exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
+
+
+@elementwise(
+    lambda g, y, x: g * (0.5 * (1 + _inner(x)) + 0.5 * x * (1 - square(_inner(x))) * _slope(x)),
+    saves="x",
+    domain=REALS,
+)
+def _gelu_tanh(x):
+    return 0.5 * x * (1 + _inner(x))
+
+
+def _inner(x):
+    return tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
+
+
+def _slope(x):
+    return math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
+
+
+@elementwise(lambda g, y, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), saves="x", domain=REALS)
+def silu(x: Array) -> Array:
+    """x * sigmoid(x) (Elfwing et al. 2018)."""
+    return x * sigmoid(x)
+
+
+@elementwise(
+    lambda g, y, x, beta, threshold: g * where(beta * x > threshold, 1.0, sigmoid(beta * x)),
+    saves="x",
+    domain=REALS,
+)
+def softplus(x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
+    z = beta * x
+    return np.where(z > threshold, x, (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta)
+
+
+@composite
+def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | None = None) -> Array:
+    """Zeros with probability p, the rest times 1 / (1 - p) (Srivastava et al. 2014).
+
+    x itself where training is False or p is 0.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must be in [0, 1], got {p}")
+    if not training or p == 0:
+        return x
+    values = raw(x)
+    if values.dtype.kind != "f":
+        raise DTypeError(f"dropout: x must be float32 or float64, got {values.dtype}")
+    rng = rng or default_generator()
+    kept = rng.bernoulli(1 - p, values.shape, dtype=values.dtype, device=device_of(values))
+    return multiply(x, kept * (1 / (1 - p)) if p < 1 else kept)

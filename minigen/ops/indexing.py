@@ -1,0 +1,127 @@
+"""Indexing: reading with any NumPy index, and its adjoint, adding at one."""
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from minigen import kernels
+from minigen.backend import Array, Shape, array_module
+from minigen.errors import DTypeError, ShapeError
+from minigen.ops.shape import broadcast_to, raw, reshape
+from minigen.primitives import composite, primitive
+
+
+@primitive(lambda g, y, x, index: scatter(g, index, x.shape))
+def _getitem(x, *, index):
+    return x[index]
+
+
+@primitive(lambda g, y, updates, index, shape: _getitem(g, index=index))
+def scatter(updates: Array, *, index, shape: Shape) -> Array:
+    """Zeros of that shape with updates added at index, duplicates adding up."""
+    out = array_module(updates).zeros(shape, updates.dtype)
+    parts = index if type(index) is tuple else (index,)
+    if not any(map(_is_integers, parts)):
+        out[index] = updates  # ints, slices and masks name no element twice
+    elif len(parts) == 1 and out.size:
+        rows = np.where(parts[0] < 0, parts[0] + shape[0], parts[0]).reshape(-1)
+        width = out.size // shape[0]
+        kernels.scatter_rows(out.reshape(-1, width), rows, updates.reshape(-1, width))
+    else:
+        array_module(out).add.at(out, index, updates)
+    return out
+
+
+def _is_integers(part) -> bool:
+    return getattr(part, "ndim", 0) > 0 and part.dtype.kind in "iu"
+
+
+def _plain(index):
+    """An index in raw arrays, for one with tensors or lists."""
+    if type(index) is tuple:
+        return tuple(map(_plain, index))
+    if isinstance(index, list):
+        index = np.asarray(index)
+        return index.astype(np.int64) if index.size == 0 else index
+    return raw(index)
+
+
+@composite
+def getitem(x: Array, index) -> Array:
+    """x[index] for any index of NumPy's: ints, slices, None, Ellipsis, masks, integer arrays."""
+    return _getitem(x, index=_plain(index))
+
+
+@composite
+def scatter_add(x: Array, index, updates: Array) -> Array:
+    """x with updates added at index, any index of NumPy's; duplicates add up.
+
+    updates broadcasts to the shape of x[index].
+    """
+    index = _plain(index)
+    shape = raw(x)[index].shape
+    try:
+        updates = broadcast_to(updates, shape)
+    except ShapeError:
+        raise ShapeError(
+            f"scatter_add: updates of shape {updates.shape} do not fit x[index] of shape {shape}"
+        ) from None
+    return x + scatter(updates, index, x.shape)
+
+
+@composite
+def take_along_axis(x: Array, index: Array, axis: int) -> Array:
+    """y[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on: PyTorch's gather.
+
+    index has as many dims as x, and no side longer than x's but along axis.
+    """
+    index = raw(index)
+    axis = normalize_axis_index(axis, x.ndim)
+    sides = enumerate(zip(index.shape, x.shape))
+    if index.ndim != x.ndim or any(i > n for d, (i, n) in sides if d != axis):
+        raise ShapeError(f"take_along_axis: index {index.shape} does not fit x {x.shape}")
+    check_range("take_along_axis", index, -x.shape[axis], x.shape[axis])
+    mesh = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
+    mesh[axis] = index
+    return _getitem(x, index=tuple(mesh))
+
+
+@composite
+def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
+    """Each element, or each slice along axis, repeated so often; repeats may differ by element."""
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    axis = normalize_axis_index(axis, x.ndim)
+    try:
+        source = np.repeat(np.arange(x.shape[axis]), np.asarray(raw(repeats)))
+    except ValueError as error:
+        raise ShapeError(
+            f"repeat: repeats {repeats} for a side of {x.shape[axis]}: {error}"
+        ) from None
+    source = array_module(raw(x)).asarray(source)
+    return _getitem(x, index=(*[slice(None)] * axis, source))
+
+
+@composite
+def embedding(index: Array, weight: Array) -> Array:
+    """Rows of weight (N, D) by integer index of any shape S: shape S + (D,)."""
+    index = raw(index)
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: weight must be (N, D), got shape {weight.shape}")
+    check_range("embedding", index, 0, weight.shape[0])
+    return _getitem(weight, index=index)
+
+
+def check_range(name: str, index: Array, low: int, high: int, skip: int | None = None) -> None:
+    """IndexError with value, range and position, unless all of index lies in [low, high)."""
+    if getattr(index, "dtype", np.dtype(float)).kind not in "iu":
+        kind = getattr(index, "dtype", type(index).__name__)
+        raise DTypeError(f"{name}: the index must be an integer array, got {kind}")
+    if index.size == 0 or (skip is None and index.min() >= low and index.max() < high):
+        return
+    wrong = ((index < low) | (index >= high)) & (True if skip is None else index != skip)
+    if wrong.any():
+        position = tuple(int(i) for i in array_module(index).argwhere(wrong)[0])
+        raise IndexError(
+            f"{name}: index {int(index[position])} at position {position} "
+            f"is out of range [{low}, {high})"
+        )

@@ -1,0 +1,199 @@
+"""Products: matmul, einsum and what is made of them, and the affine map of a dense layer."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from minigen.backend import Array, promoted
+from minigen.errors import ShapeError
+from minigen.ops.elementwise import multiply
+from minigen.ops.indexing import getitem
+from minigen.ops.shape import broadcast_to, raw, reshape, sum_to, swapaxes, transpose
+from minigen.primitives import composite, primitive
+
+
+@primitive(
+    lambda g, y, a, b: sum_to(_matmul(g, swapaxes(b, -1, -2)), a.shape),
+    lambda g, y, a, b: sum_to(_matmul(swapaxes(a, -1, -2), g), b.shape),
+    saves=("b", "a"),
+    prepare=promoted,
+)
+def _matmul(a, b):
+    return np.matmul(a, b)
+
+
+@composite
+def matmul(a: Array, b: Array) -> Array:
+    """The matrix product of the last two axes, the others broadcast; vectors as in NumPy."""
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: axis -1 of the first "
+            f"and axis {-2 if b.ndim > 1 else 0} of the second must have one length"
+        )
+    if a.ndim == b.ndim == 2:
+        return _matmul(a, b)
+    lead, tail = (a.shape[:-1] if a.ndim > 1 else ()), (b.shape[-1:] if b.ndim > 1 else ())
+    if b.ndim <= 2:  # (..., K) @ (K, N): one large product instead of many small ones
+        rows = reshape(a, (math.prod(lead), a.shape[-1]))
+        return reshape(_matmul(rows, reshape(b, (b.shape[0], math.prod(tail)))), (*lead, *tail))
+    if a.ndim == 1:
+        y = matmul(reshape(a, (1, *a.shape)), b)
+        return reshape(y, (*y.shape[:-2], y.shape[-1]))
+    try:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape}: the leading axes do not broadcast"
+        ) from None
+    return _matmul(a, b)
+
+
+def rows_of(x):
+    """x as a matrix: all axes but the last in one."""
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+@primitive(
+    lambda g, y, x, weight, bias: matmul(g, weight),
+    lambda g, y, x, weight, bias: matmul(transpose(rows_of(g)), rows_of(x)),
+    lambda g, y, x, weight, bias: sum_to(g, bias.shape),
+    saves=("weight", "x", ""),
+)
+def _linear(x, weight, bias):
+    y = np.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.T)
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+@composite
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""
+    if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            f"linear: x {x.shape} and weight {weight.shape} do not fit: "
+            "weight must be (out, in) and the last axis of x must have length in"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
+    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
+        y = matmul(x, swapaxes(weight, 0, 1))
+        return y if bias is None else y + bias
+    return _linear(x, weight, bias)
+
+
+@composite
+def outer(a: Array, b: Array) -> Array:
+    """a[i] * b[j] over all pairs of elements, both flattened."""
+    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+
+
+@composite
+def tensordot(a: Array, b: Array, axes: int | tuple = 2) -> Array:
+    """The product of a and b summed over pairs of axes: the last and first so many, or lists."""
+    if isinstance(axes, int):
+        axes = (tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes)))
+    over_a = normalize_axis_tuple(axes[0], a.ndim)
+    over_b = normalize_axis_tuple(axes[1], b.ndim)
+    sides = [a.shape[i] for i in over_a]
+    if sides != [b.shape[i] for i in over_b]:
+        raise ShapeError(f"tensordot: axes {axes} of {a.shape} and {b.shape} differ in length")
+    free_a = tuple(i for i in range(a.ndim) if i not in over_a)
+    free_b = tuple(i for i in range(b.ndim) if i not in over_b)
+    shape = tuple(a.shape[i] for i in free_a) + tuple(b.shape[i] for i in free_b)
+    size = math.prod(sides)
+    a = reshape(transpose(a, free_a + over_a), (math.prod(a.shape[i] for i in free_a), size))
+    b = reshape(transpose(b, over_b + free_b), (size, math.prod(b.shape[i] for i in free_b)))
+    return reshape(matmul(a, b), shape)
+
+
+# --------------------------------------------------------------------------------- einsum
+
+
+def _einsum_rule(g, y, i, *xs, terms, out):
+    """The same contraction with g in the place of operand i, read out in i's letters."""
+    sides = {letter: n for t, x in zip(terms, xs) for letter, n in zip(t, x.shape) if n != 1}
+    others = [x for j, x in enumerate(xs) if j != i]
+    terms_of_others = [t for j, t in enumerate(terms) if j != i]
+    known = set(out).union(*terms_of_others)
+    found = "".join(letter for letter in terms[i] if letter in known)
+    part = _einsum(g, *others, terms=(out, *terms_of_others), out=found)
+    # a letter of this operand alone was summed over: its cotangent is the same all along it
+    present = [letter in known for letter in terms[i]]
+    place = iter(part.shape)
+    part = reshape(part, tuple(next(place) if here else 1 for here in present))
+    full = tuple(sides.get(letter, 1) for letter in terms[i])
+    return sum_to(broadcast_to(part, full), xs[i].shape)
+
+
+@primitive(_einsum_rule, saves="xs", prepare=promoted)
+def _einsum(*xs, terms, out):
+    spec = f"{','.join(terms)}->{out}"
+    return np.einsum(spec, *xs, optimize=len(xs) > 1)
+
+
+@composite
+def einsum(spec: str, *operands: Array) -> Array:
+    """Einstein summation, as numpy.einsum: "ij,jk->ik", with "..." and repeated letters."""
+    terms, out = _parsed(spec, operands)
+    plain = []
+    for i, x in enumerate(operands):
+        for letter in sorted(set(terms[i])):
+            while terms[i].count(letter) > 1:  # a letter twice in one operand is a diagonal
+                x, terms[i] = _diagonal(x, terms[i], letter)
+        plain.append(x)
+    return _einsum(*plain, terms=tuple(terms), out=out)
+
+
+def _diagonal(x, term, letter):
+    first = term.index(letter)
+    second = term.index(letter, first + 1)
+    order = [i for i in range(x.ndim) if i not in (first, second)]
+    index = np.arange(x.shape[first])
+    y = getitem(transpose(x, (first, second, *order)), (index, index))
+    return y, letter + "".join(term[i] for i in order)
+
+
+def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
+    """The letters of each operand and of the output, with letters in the place of "..."."""
+    left, arrow, out = spec.replace(" ", "").partition("->")
+    if not re.fullmatch(r"([A-Za-z]|\.\.\.|,)*", left) or not re.fullmatch(
+        r"([A-Za-z]|\.\.\.)*", out
+    ):
+        raise ShapeError(f"einsum: {spec!r} is not of the form 'ij,jk->ik'")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise ShapeError(f"einsum: {spec!r} is for {len(terms)} operands, got {len(operands)}")
+    spare = [c for c in map(chr, range(ord("A"), ord("z") + 1)) if c.isalpha() and c not in spec]
+    most = 0
+    for i, (term, x) in enumerate(zip(terms, operands)):
+        count = len(raw(x).shape) - len(term.replace("...", ""))
+        if count < 0 or (count and "..." not in term):
+            raise ShapeError(f"einsum: {term!r} does not name the axes of shape {x.shape}")
+        terms[i] = term.replace("...", "".join(spare[len(spare) - count :]))
+        most = max(most, count)
+    dots = "".join(spare[len(spare) - most :]) if most else ""
+    if arrow:
+        out = out.replace("...", dots)
+    else:
+        letters = "".join(terms)
+        out = dots + "".join(
+            c for c in sorted(set(letters)) if letters.count(c) == 1 and c not in dots
+        )
+    sides: dict[str, int] = {}
+    for term, x in zip(terms, operands):
+        for letter, n in zip(term, x.shape):
+            if sides.setdefault(letter, n) not in (n, 1) and n != 1:
+                raise ShapeError(
+                    f"einsum: {spec!r} with shapes {[x.shape for x in operands]}: "
+                    f"{letter!r} has lengths {sides[letter]} and {n}"
+                )
+            sides[letter] = n if sides[letter] == 1 else sides[letter]
+    if not set(out) <= set(sides) or len(set(out)) < len(out):
+        raise ShapeError(
+            f"einsum: the output of {spec!r} must name letters of its inputs, once each"
+        )
+    return terms, out

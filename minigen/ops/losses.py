@@ -1,0 +1,265 @@
+"""Losses, as PyTorch's: reduction "mean", "sum" or "none"; shapes that differ raise."""
+
+import math
+
+import numpy as np
+
+from minigen import kernels
+from minigen.backend import Array, array_module
+from minigen.errors import ShapeError
+from minigen.ops.activations import log_sigmoid, sigmoid
+from minigen.ops.elementwise import (
+    REALS,
+    abs,
+    add,
+    clip,
+    divide,
+    elementwise,
+    exp,
+    log,
+    multiply,
+    negative,
+    square,
+    subtract,
+    where,
+)
+from minigen.ops.indexing import check_range, take_along_axis
+from minigen.ops.normalization import log_softmax
+from minigen.ops.reduce import mean, sum
+from minigen.ops.shape import astype, moveaxis, raw, reshape
+from minigen.primitives import composite, fused
+
+
+def reduced(loss: Array, reduction: str) -> Array:
+    """The mean or the sum of losses, or all of them."""
+    if reduction == "mean":
+        return mean(loss)
+    if reduction == "sum":
+        return sum(loss)
+    if reduction == "none":
+        return loss
+    raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _check_shapes(name, x, target):
+    if x.shape != target.shape:
+        raise ShapeError(
+            f"{name}: the input has shape {x.shape} and the target {target.shape}; "
+            "a loss does not broadcast: reshape one of them"
+        )
+
+
+# ----------------------------------------------------------------------------- regression
+
+
+@composite
+def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
+    """(input - target)^2."""
+    _check_shapes("mse_loss", input, target)
+    return reduced(square(subtract(input, target)), reduction)
+
+
+@composite
+def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
+    """|input - target|."""
+    _check_shapes("l1_loss", input, target)
+    return reduced(abs(subtract(input, target)), reduction)
+
+
+@composite
+def smooth_l1_loss(
+    input: Array, target: Array, reduction: str = "mean", beta: float = 1.0
+) -> Array:
+    """With d = |input - target|: d^2 / (2 beta) below beta, d - beta / 2 above (Girshick 2015)."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    _check_shapes("smooth_l1_loss", input, target)
+    return reduced(multiply(_huber(subtract(input, target), beta), 1 / beta), reduction)
+
+
+@composite
+def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
+    """d^2 / 2 for d = |input - target| below delta, delta * (d - delta / 2) above (Huber 1964)."""
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    _check_shapes("huber_loss", input, target)
+    return reduced(_huber(subtract(input, target), delta), reduction)
+
+
+def _huber(d, delta):
+    near = clip(d, -delta, delta)  # the slope at d; the loss is its integral
+    return multiply(near, subtract(d, multiply(near, 0.5)))
+
+
+# ------------------------------------------------------------------------- classification
+
+
+def _cross_entropy_definition(x, target, smoothing):
+    log_p = log_softmax(x, 1)
+    picked = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
+    loss = multiply(reshape(picked, target.shape), smoothing - 1)
+    if smoothing:
+        loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
+    return where(target < 0, 0.0, loss)
+
+
+def _cross_entropy_backward(g, lse, wanted, x, target, smoothing):
+    return kernels.cross_entropy_vjp(g, x, target, lse, smoothing), None
+
+
+@fused(_cross_entropy_definition, _cross_entropy_backward)
+def _cross_entropy(x, target, *, smoothing):
+    return kernels.cross_entropy(x, target, smoothing)
+
+
+@composite
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Array:
+    """-log_softmax(logits) at the target class; the class axis is axis 1, or 0 of a vector.
+
+    target: integer classes, of the shape of logits without the class axis, or probabilities of
+    the shape of logits. The mean is over the targets that are not ignore_index; NaN of none.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
+    target, logits = raw(target) if _is_classes(target) else target, _floating(logits)
+    if not _is_classes(target):
+        return _against_probabilities(logits, target, reduction, label_smoothing)
+    rows, target = _rows("cross_entropy", logits, target, ignore_index)
+    loss = _cross_entropy(rows, target.reshape(-1), smoothing=label_smoothing)
+    return _mean_of_kept(loss, target, reduction)
+
+
+@composite
+def nll_loss(
+    input: Array, target: Array, reduction: str = "mean", ignore_index: int = -100
+) -> Array:
+    """-input at the target class, for log-probabilities; axes and targets as cross_entropy's."""
+    rows, target = _rows("nll_loss", input, raw(target), ignore_index)
+    flat = target.reshape(-1)
+    picked = take_along_axis(rows, np.maximum(flat, 0)[:, None], 1)
+    loss = where(flat < 0, 0.0, negative(reshape(picked, flat.shape)))
+    return _mean_of_kept(loss, target, reduction)
+
+
+def _is_classes(target):
+    return target.dtype.kind != "f"
+
+
+def _floating(x):
+    return x if x.dtype.kind == "f" else astype(x, np.float32)
+
+
+def _rows(name, x, target, ignore_index):
+    """x as (M, C) and target as int64 with -1 for ignored, shapes and range checked."""
+    if x.ndim == 0:
+        raise ShapeError(f"{name}: the input needs a class axis, got shape ()")
+    axis = 0 if x.ndim == 1 else 1
+    expected = x.shape[:axis] + x.shape[axis + 1 :]
+    if target.shape != expected:
+        raise ShapeError(
+            f"{name}: input {x.shape} has its classes on axis {axis}, so the target "
+            f"must have shape {expected}, got {target.shape}"
+        )
+    classes = x.shape[axis]
+    check_range(f"{name}: target", target, 0, classes, skip=ignore_index)
+    target = np.where(target == ignore_index, -1, target).astype(np.int64)
+    return reshape(moveaxis(x, axis, -1), (target.size, classes)), target
+
+
+def _mean_of_kept(loss, target, reduction):
+    if reduction != "mean":
+        return reduced(reshape(loss, target.shape), reduction)
+    kept = int((target >= 0).sum())
+    return multiply(sum(loss), 1 / kept if kept else math.nan)
+
+
+def _against_probabilities(logits, target, reduction, smoothing):
+    _check_shapes("cross_entropy", logits, target)
+    axis = 0 if logits.ndim == 1 else 1
+    if smoothing:
+        target = add(multiply(target, 1 - smoothing), smoothing / logits.shape[axis])
+    loss = negative(sum(multiply(target, log_softmax(logits, axis)), axis))
+    if reduction == "mean":
+        return divide(sum(loss), math.prod(loss.shape) or math.nan)
+    return reduced(loss, reduction)
+
+
+# --------------------------------------------------------------------- binary and densities
+
+
+@composite
+def binary_cross_entropy(
+    input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
+) -> Array:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p; logarithms are held above -100."""
+    _check_shapes("binary_cross_entropy", input, target)
+    if not array_module(raw(input)).all((raw(input) >= 0) & (raw(input) <= 1)):
+        raise ValueError(
+            "binary_cross_entropy: the input must lie in [0, 1]; "
+            "for logits take binary_cross_entropy_with_logits"
+        )
+    yes, no = clip(log(input), min=-100.0), clip(log(1 - input), min=-100.0)
+    loss = negative(add(multiply(target, yes), multiply(1 - target, no)))
+    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+
+
+@elementwise(
+    lambda g, y, x, t: g * (sigmoid(x) - t),
+    lambda g, y, x, t: -g * x,
+    saves=("x t", "x"),
+    domain=REALS,
+)
+def _bce_with_logits(x, t):
+    return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+
+
+@composite
+def binary_cross_entropy_with_logits(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """-(w t log s + (1 - t) log(1 - s)) for s = sigmoid(input), exact for any finite input.
+
+    pos_weight w broadcasts, by default 1; so does weight, a factor of the loss.
+    """
+    _check_shapes("binary_cross_entropy_with_logits", input, target)
+    if pos_weight is None:
+        loss = _bce_with_logits(input, target)
+    else:
+        factor = add(multiply(target, subtract(pos_weight, 1.0)), 1.0)
+        loss = subtract(multiply(1 - target, input), multiply(factor, log_sigmoid(input)))
+    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+
+
+@composite
+def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str = "mean") -> Array:
+    """t * (log t - input) for log-probabilities `input`; target is t, or log t; 0 log 0 is 0."""
+    _check_shapes("kl_div", input, target)
+    if log_target:
+        return reduced(multiply(exp(target), subtract(target, input)), reduction)
+    positive = raw(target) > 0
+    log_t = log(where(positive, target, 1.0))
+    entropy = where(positive, multiply(target, log_t), 0.0)
+    return reduced(subtract(entropy, multiply(target, input)), reduction)
+
+
+@composite
+def gaussian_kl(mean: Array, logvar: Array) -> Array:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
+
+    half of exp(logvar) + mean^2 - 1 - logvar (Kingma and Welling 2014, appendix B).
+    """
+    _check_shapes("gaussian_kl", mean, logvar)
+    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
+    return multiply(sum(terms, -1), 0.5)

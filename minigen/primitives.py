@@ -1,0 +1,200 @@
+"""Declaring ops, and recording their calls as nodes of the graph.
+
+    @primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, saves=("b", "a"))
+    def multiply(a, b): ...
+
+The function that results takes raw arrays and returns raw arrays; given a tensor it returns
+tensors and, where a gradient may be asked for, adds a node to the graph.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from itertools import repeat
+
+from minigen.autodiff import (
+    Leaf,
+    Node,
+    Output,
+    Spec,
+    Traced,
+    backprop,
+    grad_mode,
+    is_grad_enabled,
+    trace_observer,
+)
+from minigen.errors import explain_arguments
+from minigen.signatures import Signature
+
+REGISTRY: dict[str, "Op"] = {}  # every op, filled while minigen is imported; _x is the core of x
+NOT_ARRAYS = frozenset((type(None), bool, int, float))
+
+
+class Op:
+    """What is known of an op. `function` is what users call; `domain` is where tests look."""
+
+    has_residuals = False  # whether forward returns (y, residuals)
+    prepare = None  # what is done to the list of raw arguments before forward gets them
+
+    def __init__(self, forward: Callable, domain: tuple[float, float] | None = None):
+        self.forward, self.domain, self.signature = forward, domain, Signature(forward)
+        self.name, self.function = self.signature.name, forward
+        REGISTRY[forward.__name__] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.signature}>"
+
+
+class Primitive(Op):
+    """An op with a derivative rule for each array argument."""
+
+    def __init__(self, forward, rules, saves="", prepare=None, domain=None):
+        super().__init__(forward, domain)
+        self.rules, self.prepare, names = rules, prepare, self.signature.arrays
+        if self.signature.variadic:
+            self.needs = repeat({"": 0, "y": 1, "xs": ~1}[saves])
+            return
+        saves = [saves] * len(names) if isinstance(saves, str) else saves
+        if not len(rules) == len(names) == len(saves):
+            raise TypeError(f"{self.name} needs one rule, and one of `saves`, for each of {names}")
+        bits = {"y": 1} | {name: 2 << i for i, name in enumerate(names)}
+        self.needs = [sum(bits[name] for name in names.split()) for names in saves]
+
+    def pull(self, g, node, wanted, args, y, cls, create_graph):
+        """The cotangents of the arguments that are wanted, None for the others."""
+        if self.signature.variadic:
+            (rule,) = self.rules
+            pairs = enumerate(wanted)
+            return [rule(g, y, i, *args, **node.static) if w else None for i, w in pairs]
+        pairs = zip(wanted, self.rules)
+        return [rule(g, y, *args, **node.static) if w else None for w, rule in pairs]
+
+
+class Fused(Op):
+    """An op with a readable definition, a fast forward and one fast backward for all arguments."""
+
+    has_residuals = True
+
+    def __init__(self, forward, definition, backward, prepare=None):
+        super().__init__(forward)
+        self.definition, self.backward, self.prepare = definition, backward, prepare
+        self.needs = [~1] * len(self.signature.arrays)  # the definition may read any of them
+
+    def pull(self, g, node, wanted, args, y, cls, create_graph):
+        """The same as Primitive.pull, in one go."""
+        if self.backward and not create_graph:
+            return self.backward(g, node.residuals, wanted, *args, **node.static)
+        # Stand-ins end the walk at the arguments, for one tensor may be two of them, or one
+        # argument be computed from another.
+        with grad_mode(True):
+            inner = [_stand_in(x, w, cls) for x, w in zip(args, wanted)]
+            result = self.definition(*inner, **node.static)
+        pairs = zip(result, g) if type(result) is tuple else [(result, g)]
+        roots = [(r.node, part) for r, part in pairs if part is not None and r.node is not None]
+        inputs = [x.node if w else None for x, w in zip(inner, wanted)]
+        stop = {x.node for x in inner if isinstance(x, Traced)}
+        found = backprop(roots, set(inputs), cls, create_graph=create_graph, stop=stop)
+        return [found.get(vertex) for vertex in inputs]
+
+
+def primitive(
+    *rules: Callable | None,
+    saves: str | tuple[str, ...] = "",
+    prepare: Callable[[list], list] | None = None,
+    domain: tuple[float, float] | None = None,
+) -> Callable:
+    """Declare an op by its rules, one per array argument; it decorates the forward function.
+
+    Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i; None
+    marks an array without derivative. With several outputs g and y are tuples. A forward with
+    *xs has one rule, which gets i after y. `saves` names what the rules read, "y" or arguments
+    ("xs"): one string for all, or one for each rule. `prepare` maps the list of raw arguments
+    before forward and rules see them. `domain` (low, high) is where tests of an elementwise op
+    draw from.
+    """
+    return lambda forward: recorded(Primitive(forward, rules, saves, prepare, domain))
+
+
+def fused(
+    definition: Callable,
+    backward: Callable | None = None,
+    prepare: Callable[[list], list] | None = None,
+) -> Callable:
+    """Declare an op that computes `definition`, a composition of other ops, in a faster way.
+
+    The decorated forward returns (y, residuals). First-order gradients come from
+    backward(g, residuals, wanted, *arrays, **static), a tuple with one for each array. Higher
+    orders, and first ones where there is no `backward`, trace the definition again and
+    differentiate that: nobody writes a second derivative by hand.
+    """
+    return lambda forward: recorded(Fused(forward, definition, backward, prepare))
+
+
+def composite(function: Callable) -> Callable:
+    """Register a function that is composed of ops, and has its derivatives from them."""
+    function.op = Op(function)
+    return function
+
+
+def recorded(op: Primitive | Fused) -> Callable:
+    """The function of an op. Here, and nowhere else, the graph is built."""
+    forward, needs, has_residuals, prepare = op.forward, op.needs, op.has_residuals, op.prepare
+    count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
+
+    @wraps(forward)
+    def function(*args, **static):
+        if static or len(args) != count:
+            args, static = op.signature.bind(args, static)
+        else:
+            static = static_defaults
+        cls, raw, parents, saved, stamp, tracked = None, [], [], 0, 0, False
+        for x, need in zip(args, needs):
+            vertex = None
+            if isinstance(x, Traced):
+                cls, vertex, x = type(x), x.node, x.data
+                if vertex is not None:
+                    tracked, saved, stamp = True, saved | need, stamp + vertex.version
+            raw.append(x)
+            parents.append(vertex)
+
+        observer = None if cls is None else trace_observer.get()
+        run = forward if observer is None else observer.watched(op)
+        try:
+            if prepare is not None:
+                raw = prepare(raw)
+            result = run(*raw, **static) if static else run(*raw)
+        except (AttributeError, TypeError, ValueError) as error:
+            explain_arguments(error, op.name, raw)
+            raise
+        y, residuals = result if has_residuals else (result, None)
+        if cls is None:
+            return y
+        several = type(y) is tuple
+        if not tracked or not is_grad_enabled():
+            return tuple(map(cls, y)) if several else cls(y)
+
+        kept_y = y if saved & 1 else (None,) * len(y) if several else None
+        for i, x in enumerate(raw):
+            saved >>= 1
+            if not saved & 1 and type(x) not in NOT_ARRAYS:
+                raw[i] = Spec(x)
+        node = Node(op, parents, raw, kept_y, residuals, static, stamp)
+        if observer is not None:
+            node.site = observer.site()
+        return tuple(cls(y[i], Output(node, i)) for i in range(len(y))) if several else cls(y, node)
+
+    op.function, function.op, function.__signature__ = function, op, op.signature.public
+    return function
+
+
+def _same(x):
+    return x
+
+
+_STAND_IN = Primitive(_same, (lambda g, y, x: g,))
+
+
+def _stand_in(x, wanted, cls):
+    """Another handle for an argument: on the graph if it is, on a leaf of its own if raw."""
+    if isinstance(x, Traced):
+        return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), None, None, {}, 0))
+    return cls(x, Leaf()) if wanted else x

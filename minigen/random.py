@@ -1,0 +1,221 @@
+"""A counter-based random generator: a seed and a counter are its whole state.
+
+Every number is a pure function of (seed, position in the stream), by Philox 4x32-10 (Salmon et
+al. 2011), so CPU and GPU draw the same numbers and draws do not depend on how they are split:
+three and then five are the same eight. A number of 32 bits takes one word of the stream, one of
+64 bits two; a normal takes two such numbers (Box and Muller 1958), so that it stands alone.
+"""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from minigen import kernels
+from minigen.backend import Array, Shape, array_module, check_dtype, cupy, resolve_device
+from minigen.errors import DTypeError
+
+WORD = np.dtype(np.uint32)
+
+
+class Generator:
+    """Random arrays from a seed in [0, 2^64); safe to share between threads."""
+
+    def __init__(self, seed: int = 0):
+        self._lock = threading.Lock()
+        self.state = (seed, 0)
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """(seed, counter): all there is to save and restore. The counter counts 32-bit words."""
+        return self._seed, self._counter
+
+    @state.setter
+    def state(self, state: tuple[int, int]) -> None:
+        seed, counter = (int(part) for part in state)
+        if not (0 <= seed < 2**64 and 0 <= counter < 2**64):
+            raise ValueError(f"seed and counter must be in [0, 2**64), got {seed} and {counter}")
+        self._seed, self._counter = seed, counter
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self._seed}, counter={self._counter})"
+
+    def uniform(
+        self,
+        shape: int | Shape = (),
+        low: float = 0.0,
+        high: float = 1.0,
+        *,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ) -> Array:
+        """Uniform in [low, high): 24 random bits in float32, 53 in float64."""
+        dtype = _floating(dtype, "uniform")
+        u = self._unit(_shape(shape), dtype, device)
+        if low == 0.0 and high == 1.0:
+            return u
+        if not low < high:
+            raise ValueError(f"uniform needs low < high, got {low} and {high}")
+        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding must not reach high
+        return np.asanyarray(np.minimum(low + (high - low) * u, below), like=u)
+
+    def normal(
+        self,
+        shape: int | Shape = (),
+        mean: float = 0.0,
+        std: float = 1.0,
+        *,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ) -> Array:
+        """Normal with that mean and standard deviation (std >= 0)."""
+        if not std >= 0:
+            raise ValueError(f"normal needs std >= 0, got {std}")
+        dtype, shape = _floating(dtype, "normal"), _shape(shape)
+        u = self._unit((*shape, 2), dtype, device)
+        radius = np.sqrt(-2 * np.log(1 - u[..., 0]))  # 1 - u is in (0, 1]
+        return np.asanyarray(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])), like=u)
+
+    def integers(
+        self,
+        low: int,
+        high: int | None = None,
+        shape: int | Shape = (),
+        *,
+        dtype: Any = np.int64,
+        device: str | None = None,
+    ) -> Array:
+        """Integers in [low, high), or in [0, low) without high; a bias below range / 2^64."""
+        low, high = (0, low) if high is None else (low, high)
+        dtype = check_dtype(dtype)
+        if not low < high:
+            raise ValueError(f"integers needs low < high, got {low} and {high}")
+        if dtype.kind not in "iu":
+            raise DTypeError(f"integers: dtype {dtype} is not an integer dtype")
+        if low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max:
+            raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
+        scaled = _scale_down(self._bits64(_shape(shape), device), int(high) - int(low))
+        # Modular addition: right for every low, though low may be negative.
+        drawn = (scaled + np.uint64(low % 2**64)).astype(dtype)
+        return np.asanyarray(drawn, like=scaled)
+
+    def bernoulli(
+        self,
+        p: float | Array,
+        shape: int | Shape | None = None,
+        *,
+        dtype: Any = np.bool_,
+        device: str | None = None,
+    ) -> Array:
+        """True with probability p; p a number, or an array of the shape (or broadcast to it)."""
+        if not np.all((p >= 0) & (p <= 1)):
+            raise ValueError(f"bernoulli needs p in [0, 1], got {p}")
+        shape = np.shape(p) if shape is None else _shape(shape)
+        u = self._unit(shape, np.dtype(np.float32), device)
+        return np.asanyarray((u < p).astype(check_dtype(dtype)), like=u)
+
+    def permutation(self, n: int, *, dtype: Any = np.int64, device: str | None = None) -> Array:
+        """The integers 0 .. n - 1 in random order."""
+        if n < 0:
+            raise ValueError(f"permutation needs n >= 0, got {n}")
+        order = self._bits64((int(n),), device).argsort(kind="stable")
+        return order.astype(check_dtype(dtype), copy=False)
+
+    def choice(
+        self,
+        n: int,
+        shape: int | Shape = (),
+        replace: bool = True,
+        p: Array | None = None,
+        *,
+        dtype: Any = np.int64,
+        device: str | None = None,
+    ) -> Array:
+        """Draws from 0 .. n - 1, with probabilities p (n,) if given, or without replacement."""
+        shape = _shape(shape)
+        count = math.prod(shape)
+        if p is not None:
+            p = np.asarray(p, np.float64)
+            if p.shape != (n,) or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-6):
+                raise ValueError(f"choice needs p >= 0 of shape ({n},) that sums to 1")
+        if replace and p is None:
+            return self.integers(0, n, shape, dtype=dtype, device=device)
+        if replace:
+            u = self._unit(shape, np.dtype(np.float64), device)
+            edges = array_module(u).asarray(np.cumsum(p) / p.sum())
+            drawn = array_module(u).searchsorted(edges, u, side="right")
+            return drawn.astype(check_dtype(dtype))
+        possible = n if p is None else np.count_nonzero(p)
+        if count > possible:
+            raise ValueError(f"choice of {count} without replacement from {possible}")
+        if p is None:
+            return self.permutation(n, dtype=dtype, device=device)[:count].reshape(shape)
+        # Efraimidis and Spirakis 2006: the smallest of exponential draws over their weights.
+        u = self._unit((n,), np.dtype(np.float64), device)
+        with np.errstate(divide="ignore"):
+            waiting = -np.log1p(-u) / array_module(u).asarray(p)
+        waiting[array_module(u).asarray(p == 0)] = np.inf
+        order = waiting.argsort(kind="stable")[:count]
+        return order.reshape(shape).astype(check_dtype(dtype), copy=False)
+
+    def _words(self, count: int, device: str | None) -> Array:
+        with self._lock:
+            start = self._counter
+            self._counter += count
+        name = resolve_device(device)
+        if name == "cpu":
+            return kernels.philox(np.empty(count, WORD), self._seed, start)
+        with cupy().cuda.Device(int(name.partition(":")[2])):
+            return kernels.philox(cupy().empty(count, WORD), self._seed, start)
+
+    def _bits64(self, shape: Shape, device: str | None) -> Array:
+        """Uniform uint64 of that shape, two words each, the first the low half."""
+        words = self._words(2 * math.prod(shape), device).astype(np.uint64)
+        return (words[0::2] | words[1::2] << np.uint64(32)).reshape(shape)
+
+    def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
+        """Uniform in [0, 1): as many high bits of the words as the dtype holds exactly."""
+        if dtype == np.float32:
+            bits = self._words(math.prod(shape), device).reshape(shape)
+            u = (bits >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+        else:
+            bits = self._bits64(shape, device)
+            u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
+        return np.asanyarray(u, like=bits)  # an array also where NumPy made it a scalar
+
+
+def _scale_down(bits: Array, n: int) -> Array:
+    """floor(bits * n / 2^64) for uint64 bits and 0 < n <= 2^64: the high half of the product."""
+    if n == 2**64:
+        return bits
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    b0, b1, n0, n1 = bits & low, bits >> half, np.uint64(n & 0xFFFFFFFF), np.uint64(n >> 32)
+    middle = b1 * n0 + (b0 * n0 >> half)
+    carry = b0 * n1 + (middle & low)
+    return b1 * n1 + (middle >> half) + (carry >> half)
+
+
+def _shape(shape: int | Shape) -> Shape:
+    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+
+
+def _floating(dtype: Any, name: str) -> np.dtype:
+    found = check_dtype(dtype)
+    if found.kind != "f":
+        raise DTypeError(f"{name}: dtype {found} is not float32 or float64")
+    return found
+
+
+_default = Generator(0)
+
+
+def default_generator() -> Generator:
+    """The generator that is used where no rng is passed; it starts from seed 0."""
+    return _default
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator over from a seed in [0, 2^64); returns it."""
+    _default.state = (seed, 0)
+    return _default

@@ -1,0 +1,49 @@
+"""How an op takes its arguments: arrays stand before the `*` of its forward, static ones after.
+
+Users may pass either kind by position or by keyword, in the order of the definition.
+"""
+
+import inspect
+from collections.abc import Callable
+
+POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+
+
+class Signature:
+    """The argument names of a forward function, and what users may leave out."""
+
+    def __init__(self, forward: Callable):
+        self.name = forward.__name__.strip("_")
+        parameters = inspect.signature(forward).parameters.values()
+        self.arrays = [p.name for p in parameters if p.kind is POSITIONAL]
+        self.statics = [p.name for p in parameters if p.kind is KEYWORD]
+        self.variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        self.static_defaults = {k: self.defaults[k] for k in self.statics if k in self.defaults}
+        if not self.variadic:
+            parameters = [p.replace(kind=POSITIONAL) for p in parameters]
+        self.public = inspect.signature(forward).replace(parameters=list(parameters))
+
+    def bind(self, args: tuple, named: dict) -> tuple[list, dict]:
+        """The arrays, in order, and all static arguments of a call; TypeError as Python's."""
+        if self.variadic:
+            return list(args), self.static_defaults | named
+        count, named = len(self.arrays), dict(named)
+        if len(args) > count + len(self.statics):
+            most = count + len(self.statics)
+            raise TypeError(f"{self.name}() takes at most {most} arguments, got {len(args)}")
+        for name, value in zip([*self.arrays, *self.statics], args):
+            if name in named:
+                raise TypeError(f"{self.name}() got two values for {name!r}")
+            named[name] = value
+        complete = self.defaults | named
+        for name in [*self.arrays, *self.statics]:
+            if name not in complete:
+                raise TypeError(f"{self.name}() misses its argument {name!r}")
+        if len(complete) > count + len(self.statics):
+            unknown = sorted(complete.keys() - {*self.arrays, *self.statics})
+            raise TypeError(f"{self.name}() has no argument {unknown[0]!r}; it is {self}")
+        return [complete.pop(name) for name in self.arrays], complete
+
+    def __str__(self) -> str:
+        return self.name + str(self.public)

@@ -1,0 +1,316 @@
+"""The tensor: an array that remembers how it was made. Its methods are the ops, one line each."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigen import backend, ops
+from minigen.autodiff import (
+    Leaf,
+    Node,
+    Output,
+    Traced,
+    backprop,
+    grad_mode,
+    is_grad_enabled,
+)
+from minigen.backend import DTYPES, Array, as_array
+from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
+
+
+def _reflected(op: Callable) -> Callable:
+    return lambda self, other: op(other, self)
+
+
+def _comparison(ufunc: np.ufunc) -> Callable:
+    return lambda self, other: ufunc(self.data, other.data if type(other) is Tensor else other)
+
+
+class Tensor(Traced):
+    """An array with its place in the graph. `Tensor(array)` wraps without a copy.
+
+    Tensors are not written to: `x += 1` makes a new one.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __init__(self, data: Array, node: Leaf | Node | Output | None = None):
+        if type(data) is not np.ndarray or data.dtype not in DTYPES:
+            data = as_array(data)
+        self.data, self.node = data, node
+
+    # ------------------------------------------------------------------ what it is
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+    device = property(lambda self: backend.device_of(self.data))
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow through here. Can be set on leaves."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self.node is not None and type(self.node) is not Leaf:
+            raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")
+        if wanted and self.dtype.kind != "f":
+            raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
+        if wanted != self.requires_grad:
+            self.node = Leaf() if wanted else None
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        """Set requires_grad and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """What backward passes have added up so far; None before the first, and if no leaf."""
+        return self.node.grad if type(self.node) is Leaf else None
+
+    @grad.setter
+    def grad(self, grad: "Tensor | None") -> None:
+        if type(self.node) is not Leaf:
+            raise GradError("only a leaf with requires_grad=True has a gradient")
+        if grad is not None and (grad.shape != self.shape or grad.dtype != self.dtype):
+            raise ShapeError(f"a gradient must be {self.dtype} {self.shape}, as its tensor")
+        self.node.grad = grad
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        made = ", requires_grad" if type(self.node) is Leaf else ""
+        made = made or (f", op={self.node.op.name}" if self.node is not None else "")
+        return f"tensor({values}, {self.shape}, {self.dtype}, {self.device}{made})"
+
+    # ---------------------------------------------------------------- to other forms
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array; the tensor's own memory if it is on the CPU."""
+        return backend.to_numpy(self.data)
+
+    def item(self) -> float | int | bool:
+        """The one value, as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> "Tensor":
+        """The same values, a constant."""
+        return Tensor(self.data)
+
+    def astype(self, dtype: Any) -> "Tensor":
+        """In another dtype."""
+        return ops.astype(self, dtype)
+
+    def to(self, device_or_dtype: Any) -> "Tensor":
+        """On another device ("cpu", "cuda", "cuda:1") or in another dtype."""
+        if isinstance(device_or_dtype, str) and device_or_dtype.partition(":")[0] in (
+            *("cpu", "cuda", "auto"),
+        ):
+            return ops.to_device(self, device_or_dtype)
+        return ops.astype(self, device_or_dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.node is not None:
+            raise GradError("a tensor that requires grad is no plain array; use .detach() first")
+        if self.device != "cpu":
+            raise DeviceError(f"a tensor on {self.device} is no NumPy array; use .numpy()")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.node is not None:
+            raise GradError("a tensor that requires grad cannot be exported; use .detach() first")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    def __deepcopy__(self, memo: dict) -> "Tensor":
+        if type(self.node) in (Node, Output):
+            raise GradError("only leaves can be copied deeply; use .detach() first")
+        twin = Tensor(self.data.copy(), Leaf() if self.node else None)
+        if self.node and self.node.grad is not None:
+            twin.node.grad = copy.deepcopy(self.node.grad.detach(), memo)
+        return twin
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth value of a tensor of shape {self.shape} is ambiguous")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    # ------------------------------------------------------------------ derivatives
+
+    def backward(
+        self,
+        cotangent: "Tensor | Array | None" = None,
+        *,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:
+        """Add the gradient of self, weighted by cotangent (1 for a scalar), to leaves' `.grad`.
+
+        The graph is freed unless retain_graph or create_graph, which makes the gradients part of
+        a graph themselves.
+        """
+        roots = [(self.node, _seed(self, cotangent, create_graph))]
+        with np.errstate(all="ignore"):  # an infinite slope is an answer here
+            found = backprop(
+                roots, None, Tensor, retain_graph=retain_graph, create_graph=create_graph
+            )
+        with grad_mode(create_graph):
+            for leaf, g in found.items():
+                g = g if create_graph else Tensor(g)
+                leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    # ----------------------------------------------- operators and methods: the ops
+
+    __add__ = __radd__ = ops.add
+    __sub__, __rsub__ = ops.subtract, _reflected(ops.subtract)
+    __mul__ = __rmul__ = ops.multiply
+    __truediv__, __rtruediv__ = ops.divide, _reflected(ops.divide)
+    __pow__, __rpow__ = ops.power, _reflected(ops.power)
+    __matmul__, __rmatmul__ = ops.matmul, _reflected(ops.matmul)
+    __neg__ = ops.negative
+    __abs__ = ops.abs
+    __getitem__ = ops.getitem
+
+    # comparisons have no derivative: raw boolean arrays
+    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
+    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
+    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "tensors are not written to; use mg.where(mask, value, x) or "
+            "mg.scatter_add(x, index, updates), or write into .data outside of any graph"
+        )
+
+    T = property(ops.transpose)
+    swapaxes, moveaxis, squeeze = ops.swapaxes, ops.moveaxis, ops.squeeze
+    expand_dims, broadcast_to, flip, roll = ops.expand_dims, ops.broadcast_to, ops.flip, ops.roll
+    repeat, tile, tril, triu, split = ops.repeat, ops.tile, ops.tril, ops.triu, ops.split
+    take_along_axis, scatter_add = ops.take_along_axis, ops.scatter_add
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """In another shape, given as one tuple or as several numbers."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> "Tensor":
+        """Axes in another order, given as one tuple or as several numbers; reversed by default."""
+        return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    sum, mean, var, std, norm = ops.sum, ops.mean, ops.var, ops.std, ops.norm
+    max, min, prod, cumsum, logsumexp = ops.max, ops.min, ops.prod, ops.cumsum, ops.logsumexp
+    argmax, argmin, any, all, sort = ops.argmax, ops.argmin, ops.any, ops.all, ops.sort
+    isfinite, floor, round, topk = ops.isfinite, ops.floor, ops.round, ops.topk
+
+    exp, log, log1p, expm1, sqrt = ops.exp, ops.log, ops.log1p, ops.expm1, ops.sqrt
+    abs, square, sign, reciprocal, erf = ops.abs, ops.square, ops.sign, ops.reciprocal, ops.erf
+    sin, cos, tanh, sigmoid, relu = ops.sin, ops.cos, ops.tanh, ops.sigmoid, ops.relu
+    clip, softmax, log_softmax = ops.clip, ops.softmax, ops.log_softmax
+    maximum, minimum, matmul = ops.maximum, ops.minimum, ops.matmul
+
+
+# ------------------------------------------------------------------------------ gradients
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    cotangents: Any = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> Any:
+    """The gradient of outputs, weighted by cotangents, for each of inputs, which may be interior.
+
+    One Tensor for one input, a tuple for a sequence; no `.grad` is touched. An input that
+    outputs do not depend on raises GradError, or gives None with allow_unused.
+    """
+    several = not isinstance(outputs, Tensor)
+    outputs = list(outputs) if several else [outputs]
+    cotangents = (cotangents or [None] * len(outputs)) if several else [cotangents]
+    if len(cotangents) != len(outputs):
+        raise GradError(f"grad: {len(outputs)} outputs but {len(cotangents)} cotangents")
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(wanted):
+        if x.node is None:
+            raise GradError(
+                f"grad: input {i} does not require grad; make it with requires_grad=True"
+            )
+    pairs = zip(outputs, cotangents)
+    roots = [(y.node, _seed(y, g, create_graph)) for y, g in pairs]
+    with np.errstate(all="ignore"):
+        found = backprop(
+            roots,
+            {x.node for x in wanted},
+            Tensor,
+            retain_graph=bool(retain_graph),
+            create_graph=create_graph,
+        )
+    for i, x in enumerate(wanted):
+        if x.node not in found and not allow_unused:
+            raise GradError(
+                f"grad: the outputs do not depend on input {i}; or pass allow_unused=True"
+            )
+    gradients = [found.get(x.node) for x in wanted]
+    gradients = tuple(g if g is None or create_graph else Tensor(g) for g in gradients)
+    return gradients[0] if isinstance(inputs, Tensor) else gradients
+
+
+def _seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
+    """The cotangent that a walk from y starts with: checked, raw or a tensor."""
+    if y.node is None:
+        raise GradError(
+            "nothing that this tensor was computed from requires grad (or grad mode was off): "
+            "make the inputs with requires_grad=True"
+        )
+    if cotangent is None:
+        if y.size != 1:
+            raise GradError(
+                f"backward from a tensor of shape {y.shape}, which is no scalar: reduce it, with "
+                f".sum() or .mean(), or pass a cotangent of shape {y.shape}"
+            )
+        cotangent = np.ones_like(y.data)
+    g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
+    if getattr(g, "shape", None) != y.shape:
+        raise ShapeError(
+            f"the cotangent has shape {np.shape(g)}, the output {y.shape}: they must agree"
+        )
+    if g.dtype != y.dtype:
+        raise DTypeError(f"the cotangent has dtype {g.dtype}, the output {y.dtype}: use .astype")
+    if create_graph:
+        return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
+    return g
+
+
+def no_grad(function: Callable | None = None) -> Any:
+    """A context, or a decorator, in which ops record no graph."""
+    return grad_mode(False) if function is None else grad_mode(False)(function)
+
+
+def enable_grad(function: Callable | None = None) -> Any:
+    """A context, or a decorator, in which ops record a graph; inside no_grad too."""
+    return grad_mode(True) if function is None else grad_mode(True)(function)
