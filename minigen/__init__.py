@@ -3,6 +3,7 @@
 import numpy as _np
 
 from minigen import ops
+from minigen.autodiff import is_grad_enabled
 from minigen.backend import cuda_is_available, devices
 from minigen.creation import (
     arange,
@@ -17,10 +18,11 @@ from minigen.creation import (
     zeros,
     zeros_like,
 )
+from minigen.gradients import enable_grad, grad, no_grad
 from minigen.ops import *  # noqa: F403
 from minigen.primitives import composite, fused, primitive
 from minigen.random import Generator, default_generator, manual_seed
-from minigen.tensors import Tensor, enable_grad, grad, is_grad_enabled, no_grad
+from minigen.tensors import Tensor
 
 __version__ = "0.1.0"
 

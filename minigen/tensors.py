@@ -1,21 +1,13 @@
 """The tensor: an array that remembers how it was made. Its methods are the ops, one line each."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from minigen import backend, ops
-from minigen.autodiff import (
-    Leaf,
-    Node,
-    Output,
-    Traced,
-    backprop,
-    grad_mode,
-    is_grad_enabled,
-)
+from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
 from minigen.backend import DTYPES, Array, as_array
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
 
@@ -173,7 +165,7 @@ class Tensor(Traced):
         The graph is freed unless retain_graph or create_graph, which makes the gradients part of
         a graph themselves.
         """
-        roots = [(self.node, _seed(self, cotangent, create_graph))]
+        roots = [(self.node, seed(self, cotangent, create_graph))]
         with np.errstate(all="ignore"):  # an infinite slope is an answer here
             found = backprop(
                 roots, None, Tensor, retain_graph=retain_graph, create_graph=create_graph
@@ -232,55 +224,7 @@ class Tensor(Traced):
     maximum, minimum, matmul = ops.maximum, ops.minimum, ops.matmul
 
 
-# ------------------------------------------------------------------------------ gradients
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    cotangents: Any = None,
-    *,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-    allow_unused: bool = False,
-) -> Any:
-    """The gradient of outputs, weighted by cotangents, for each of inputs, which may be interior.
-
-    One Tensor for one input, a tuple for a sequence; no `.grad` is touched. An input that
-    outputs do not depend on raises GradError, or gives None with allow_unused.
-    """
-    several = not isinstance(outputs, Tensor)
-    outputs = list(outputs) if several else [outputs]
-    cotangents = (cotangents or [None] * len(outputs)) if several else [cotangents]
-    if len(cotangents) != len(outputs):
-        raise GradError(f"grad: {len(outputs)} outputs but {len(cotangents)} cotangents")
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for i, x in enumerate(wanted):
-        if x.node is None:
-            raise GradError(
-                f"grad: input {i} does not require grad; make it with requires_grad=True"
-            )
-    pairs = zip(outputs, cotangents)
-    roots = [(y.node, _seed(y, g, create_graph)) for y, g in pairs]
-    with np.errstate(all="ignore"):
-        found = backprop(
-            roots,
-            {x.node for x in wanted},
-            Tensor,
-            retain_graph=bool(retain_graph),
-            create_graph=create_graph,
-        )
-    for i, x in enumerate(wanted):
-        if x.node not in found and not allow_unused:
-            raise GradError(
-                f"grad: the outputs do not depend on input {i}; or pass allow_unused=True"
-            )
-    gradients = [found.get(x.node) for x in wanted]
-    gradients = tuple(g if g is None or create_graph else Tensor(g) for g in gradients)
-    return gradients[0] if isinstance(inputs, Tensor) else gradients
-
-
-def _seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
+def seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
     """The cotangent that a walk from y starts with: checked, raw or a tensor."""
     if y.node is None:
         raise GradError(
@@ -304,13 +248,3 @@ def _seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
     if create_graph:
         return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
     return g
-
-
-def no_grad(function: Callable | None = None) -> Any:
-    """A context, or a decorator, in which ops record no graph."""
-    return grad_mode(False) if function is None else grad_mode(False)(function)
-
-
-def enable_grad(function: Callable | None = None) -> Any:
-    """A context, or a decorator, in which ops record a graph; inside no_grad too."""
-    return grad_mode(True) if function is None else grad_mode(True)(function)

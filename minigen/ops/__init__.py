@@ -1,8 +1,8 @@
 """Every operation, with its derivative beside it; handy as `import minigen.ops as F`.
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
-order of reading: shape, indexing, elementwise, activations, reduce, counting, linalg,
-normalization, losses.
+order of reading: shape, joining, indexing,
+elementwise, activations, reduce, counting, linalg, normalization, losses.
 """
 
 from minigen.ops.activations import (
@@ -43,6 +43,7 @@ from minigen.ops.elementwise import (
     where,
 )
 from minigen.ops.indexing import embedding, getitem, repeat, scatter_add, take_along_axis
+from minigen.ops.joining import concatenate, crop, pad, split, stack
 from minigen.ops.linalg import einsum, linear, matmul, outer, tensordot
 from minigen.ops.losses import (
     binary_cross_entropy,
@@ -61,17 +62,12 @@ from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, st
 from minigen.ops.shape import (
     astype,
     broadcast_to,
-    concatenate,
-    crop,
     expand_dims,
     flip,
     moveaxis,
-    pad,
     reshape,
     roll,
-    split,
     squeeze,
-    stack,
     sum_to,
     swapaxes,
     tile,

@@ -1,12 +1,11 @@
 """Ops without a derivative. They take tensors too, and return raw arrays."""
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minigen.backend import Array, array_module
 from minigen.errors import ShapeError
 from minigen.ops.reduce import Axis
-from minigen.ops.shape import raw
+from minigen.ops.shape import axis_index, raw
 from minigen.primitives import composite
 
 
@@ -61,13 +60,13 @@ def round(x: Array, decimals: int = 0) -> Array:
 @composite
 def sort(x: Array, axis: int = -1) -> Array:
     """The values along axis in ascending order."""
-    return np.sort(raw(x), normalize_axis_index(axis, x.ndim))
+    return np.sort(raw(x), axis_index(axis, x.ndim))
 
 
 @composite
 def topk(x: Array, k: int, axis: int = -1) -> tuple[Array, Array]:
     """The k largest values along axis in descending order, and their indices."""
-    x, axis = raw(x), normalize_axis_index(axis, x.ndim)
+    x, axis = raw(x), axis_index(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk: k = {k} of axis {axis} of shape {x.shape}")
     # sorting the reversed values puts the first of equal ones first again when read backward

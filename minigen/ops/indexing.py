@@ -1,12 +1,11 @@
 """Indexing: reading with any NumPy index, and its adjoint, adding at one."""
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from minigen import kernels
 from minigen.backend import Array, Shape, array_module
 from minigen.errors import DTypeError, ShapeError
-from minigen.ops.shape import broadcast_to, raw, reshape
+from minigen.ops.shape import axis_index, broadcast_to, raw, reshape
 from minigen.primitives import composite, primitive
 
 
@@ -75,7 +74,7 @@ def take_along_axis(x: Array, index: Array, axis: int) -> Array:
     index has as many dims as x, and no side longer than x's but along axis.
     """
     index = raw(index)
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = axis_index(axis, x.ndim)
     sides = enumerate(zip(index.shape, x.shape))
     if index.ndim != x.ndim or any(i > n for d, (i, n) in sides if d != axis):
         raise ShapeError(f"take_along_axis: index {index.shape} does not fit x {x.shape}")
@@ -90,7 +89,7 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
     """Each element, or each slice along axis, repeated so often; repeats may differ by element."""
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    axis = normalize_axis_index(axis, x.ndim)
+    axis = axis_index(axis, x.ndim)
     try:
         source = np.repeat(np.arange(x.shape[axis]), np.asarray(raw(repeats)))
     except ValueError as error:

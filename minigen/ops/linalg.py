@@ -5,13 +5,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigen.backend import Array, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
-from minigen.ops.shape import broadcast_to, raw, reshape, sum_to, swapaxes, transpose
+from minigen.ops.shape import axis_tuple, broadcast_to, raw, reshape, sum_to, swapaxes, transpose
 from minigen.primitives import composite, primitive
 
 
@@ -96,8 +95,8 @@ def tensordot(a: Array, b: Array, axes: int | tuple = 2) -> Array:
     """The product of a and b summed over pairs of axes: the last and first so many, or lists."""
     if isinstance(axes, int):
         axes = (tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes)))
-    over_a = normalize_axis_tuple(axes[0], a.ndim)
-    over_b = normalize_axis_tuple(axes[1], b.ndim)
+    over_a = axis_tuple(axes[0], a.ndim)
+    over_b = axis_tuple(axes[1], b.ndim)
     sides = [a.shape[i] for i in over_a]
     if sides != [b.shape[i] for i in over_b]:
         raise ShapeError(f"tensordot: axes {axes} of {a.shape} and {b.shape} differ in length")

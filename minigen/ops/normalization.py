@@ -2,14 +2,12 @@
 
 import math
 
-from numpy.lib.array_utils import normalize_axis_index
-
 from minigen import kernels
 from minigen.backend import Array, floating
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.reduce import mean, sum
-from minigen.ops.shape import reshape
+from minigen.ops.shape import axis_index, reshape
 from minigen.primitives import composite, fused, primitive
 
 # The rules of softmax and log_softmax read their output alone. Each is itself a fused op: fast
@@ -31,13 +29,13 @@ def log_softmax_vjp(g: Array, y: Array, *, axis: int) -> Array:
 @primitive(lambda g, y, x, axis: softmax_vjp(g, y, axis), saves="y", prepare=floating)
 def softmax(x: Array, *, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) over axis; NaN for a slice of nothing but -inf."""
-    return kernels.softmax(x, normalize_axis_index(axis, x.ndim))
+    return kernels.softmax(x, axis_index(axis, x.ndim))
 
 
 @primitive(lambda g, y, x, axis: log_softmax_vjp(g, y, axis), saves="y", prepare=floating)
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """x - log(sum(exp(x))) over axis, the logarithm of softmax without its rounding to 0."""
-    return kernels.log_softmax(x, normalize_axis_index(axis, x.ndim))
+    return kernels.log_softmax(x, axis_index(axis, x.ndim))
 
 
 def _layer_norm_definition(x, weight, bias, eps):

@@ -3,12 +3,21 @@
 import math
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minigen.backend import Array, array_module, floating
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
-from minigen.ops.shape import astype, broadcast_to, concatenate, flip, moveaxis, raw, reshape
+from minigen.ops.joining import concatenate
+from minigen.ops.shape import (
+    astype,
+    axis_index,
+    axis_tuple,
+    broadcast_to,
+    flip,
+    moveaxis,
+    raw,
+    reshape,
+)
 from minigen.primitives import composite, primitive
 
 Axis = int | tuple[int, ...] | None
@@ -16,7 +25,7 @@ Axis = int | tuple[int, ...] | None
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes meant, counted from the front."""
-    return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim)
+    return tuple(range(ndim)) if axis is None else axis_tuple(axis, ndim)
 
 
 def count_of(x, axis: Axis) -> int:
@@ -41,7 +50,7 @@ def spread(r, x, axis: Axis):
 @primitive(lambda g, y, x, axis, keepdims: spread(g, x, axis))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over axis; 0 of nothing."""
-    return np.sum(x, axis, keepdims=keepdims)
+    return np.sum(x, axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @primitive(
@@ -51,7 +60,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN of nothing."""
     if count_of(x, axis) == 0:  # as NumPy, without its warning
         return np.sum(x, axis, keepdims=keepdims) + math.nan
-    return np.mean(x, axis, keepdims=keepdims)
+    return np.mean(x, axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @primitive(
@@ -97,7 +106,7 @@ def _nonzero(y):
 @primitive(lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis))
 def cumsum(x: Array, *, axis: int) -> Array:
     """The running sum along axis."""
-    return np.cumsum(x, normalize_axis_index(axis, x.ndim))
+    return np.cumsum(x, axis_index(axis, x.ndim))
 
 
 # ------------------------------------------------------------------------------- extremes

@@ -1,17 +1,15 @@
-"""Shapes, joins and dtypes. Linear ops, so they come in adjoint pairs: each is the other's rule.
+"""Shapes and dtypes. Linear ops, so they come in adjoint pairs: each is the other's rule.
 
-sum_to and broadcast_to, pad and crop, concatenate and split, reshape, transpose, astype with
-themselves.
+sum_to and broadcast_to; reshape, transpose, flip, roll and astype with themselves.
 """
 
-from itertools import pairwise
+import operator
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from minigen import backend
 from minigen.autodiff import Traced
-from minigen.backend import Array, Shape, array_module, check_dtype, promoted
+from minigen.backend import Array, Shape, check_dtype
 from minigen.errors import ShapeError
 from minigen.primitives import composite, primitive
 
@@ -19,6 +17,21 @@ from minigen.primitives import composite, primitive
 def raw(x):
     """The array of a tensor; anything else as it is."""
     return x.data if isinstance(x, Traced) else x
+
+
+def axis_index(axis: int, ndim: int) -> int:
+    """axis counted from the front; ShapeError if an array of ndim dims has no such axis."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"axis {axis} does not exist in an array of {ndim} dims")
+    return operator.index(axis) % ndim
+
+
+def axis_tuple(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """One axis or several, counted from the front, none twice."""
+    axes = tuple(axis_index(i, ndim) for i in (axis if isinstance(axis, tuple | list) else (axis,)))
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"axis {axis} names one axis twice")
+    return axes
 
 
 def zeros_like(x):
@@ -80,7 +93,7 @@ def inverse(axes, ndim):
 @composite
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged."""
-    i, j = (normalize_axis_index(axis, x.ndim) for axis in (axis1, axis2))
+    i, j = (axis_index(axis, x.ndim) for axis in (axis1, axis2))
     order = list(range(x.ndim))
     order[i], order[j] = j, i
     return transpose(x, tuple(order))
@@ -89,8 +102,8 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
 @composite
 def moveaxis(x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Array:
     """The axes in source moved to the places in destination, the others kept in order."""
-    source = normalize_axis_tuple(source, x.ndim)
-    destination = normalize_axis_tuple(destination, x.ndim)
+    source = axis_tuple(source, x.ndim)
+    destination = axis_tuple(destination, x.ndim)
     if len(source) != len(destination):
         raise ShapeError(f"moveaxis: {len(source)} sources, {len(destination)} destinations")
     order = [axis for axis in range(x.ndim) if axis not in source]
@@ -103,7 +116,7 @@ def moveaxis(x: Array, source: int | tuple[int, ...], destination: int | tuple[i
 def squeeze(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
     """Without its axes of length 1, or without those named, which must have length 1."""
     ones = [i for i, n in enumerate(x.shape) if n == 1]
-    axes = ones if axis is None else normalize_axis_tuple(axis, x.ndim)
+    axes = ones if axis is None else axis_tuple(axis, x.ndim)
     if not set(axes) <= set(ones):
         raise ShapeError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
@@ -113,7 +126,7 @@ def squeeze(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """With axes of length 1 inserted; axis counts in the result."""
     count = len(axis) if isinstance(axis, tuple) else 1
-    axes = normalize_axis_tuple(axis, x.ndim + count)
+    axes = axis_tuple(axis, x.ndim + count)
     sides = iter(x.shape)
     return reshape(x, tuple(1 if i in axes else next(sides) for i in range(x.ndim + count)))
 
@@ -150,103 +163,6 @@ def _matrices(name, x):
     if x.ndim < 2:
         raise ShapeError(f"{name}: needs at least 2 dims, got shape {x.shape}")
     return x
-
-
-# ------------------------------------------------------------------- borders and joins
-
-
-@primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))
-def _pad(x, *, pad_width, value):
-    sides = tuple(n + before + after for n, (before, after) in zip(x.shape, pad_width))
-    y = array_module(x).full(sides, value, x.dtype)
-    y[_inside(pad_width, sides)] = x
-    return y
-
-
-@primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0))
-def crop(x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
-    """Without pad_width[i] = (before, after) values at the two ends of each axis i."""
-    return x[_inside(pad_width, x.shape)]
-
-
-def _inside(pad_width, sides):
-    return tuple(slice(before, n - after) for n, (before, after) in zip(sides, pad_width))
-
-
-@composite
-def pad(x: Array, pad_width, value: float = 0) -> Array:
-    """x with a border: pad_width is n, (before, after) or one such pair for each axis."""
-    pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
-    if any(n < 0 or n != int(n) for pair in pairs for n in pair):
-        raise ShapeError(f"pad: pad_width must be whole and not negative, got {pad_width}")
-    return _pad(x, pad_width=tuple(map(tuple, pairs)), value=value)
-
-
-@primitive(
-    lambda g, y, i, *xs, axis: crop(g, _part(g.ndim, axis, [x.shape[axis] for x in xs], i)),
-    prepare=promoted,
-)
-def _concatenate(*xs, axis):
-    return np.concatenate(xs, axis)
-
-
-@primitive(lambda g, y, x, sizes, axis: _concatenate(*_filled(g, x, sizes, axis), axis=axis))
-def _split(x, *, sizes, axis):
-    return tuple(x[_inside(_part(x.ndim, axis, sizes, i), x.shape)] for i in range(len(sizes)))
-
-
-def _part(ndim, axis, sizes, i):
-    """The pad_width around part i of an axis cut into parts of these sizes."""
-    none = (0, 0)
-    cut = (sum(sizes[:i]), sum(sizes[i + 1 :]))
-    return tuple(cut if d == axis else none for d in range(ndim))
-
-
-def _filled(gs, x, sizes, axis):
-    """gs with zeros where an output of a split got no cotangent."""
-    xp = array_module(raw(next(g for g in gs if g is not None)))
-    shapes = ((*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in sizes)
-    return [xp.zeros(s, x.dtype) if g is None else g for g, s in zip(gs, shapes)]
-
-
-@composite
-def concatenate(xs, axis: int = 0) -> Array:
-    """A sequence of arrays joined along an axis; their other sides must be equal."""
-    xs = list(xs)
-    if not xs:
-        raise ShapeError("concatenate: needs at least one array")
-    shapes = [x.shape for x in xs]
-    axis = normalize_axis_index(axis, len(shapes[0]))
-    others = {(*s[:axis], *s[axis + 1 :]) if len(s) == len(shapes[0]) else s for s in shapes}
-    if len(others) > 1:
-        raise ShapeError(f"concatenate: shapes {shapes} differ on more than axis {axis}")
-    return _concatenate(*xs, axis=axis)
-
-
-@composite
-def stack(xs, axis: int = 0) -> Array:
-    """A sequence of arrays of one shape, joined along a new axis."""
-    xs = list(xs)
-    if len({x.shape for x in xs}) > 1:
-        raise ShapeError(f"stack: shapes {[x.shape for x in xs]} are not equal")
-    return concatenate([expand_dims(x, axis) for x in xs], axis)
-
-
-@composite
-def split(x: Array, sections_or_indices, axis: int = 0) -> tuple:
-    """Parts of x along axis: so many equal ones, or those between the indices given."""
-    axis = normalize_axis_index(axis, x.ndim)
-    n = x.shape[axis]
-    if np.ndim(sections_or_indices) == 0:
-        count = int(sections_or_indices)
-        if count < 1 or n % count:
-            raise ShapeError(f"split: axis {axis} of length {n} has no {count} equal parts")
-        sizes = (n // count,) * count
-    else:
-        cuts = [slice(int(i)).indices(n)[1] for i in sections_or_indices]
-        edges = [0, *np.maximum.accumulate(cuts).tolist(), n] if cuts else [0, n]
-        sizes = tuple(stop - start for start, stop in pairwise(edges))
-    return _split(x, sizes=sizes, axis=axis)
 
 
 @composite

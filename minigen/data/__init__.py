@@ -1,0 +1,18 @@
+"""Data sets and batches: raw arrays, no autodiff."""
+
+from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
+from minigen.data.idx_files import read_idx
+from minigen.data.loading import DataLoader
+from minigen.data.mnist_files import fashion_mnist, mnist
+from minigen.data.text_files import Vocabulary, text
+
+__all__ = [
+    "GLYPH_CLASSES",
+    "DataLoader",
+    "Vocabulary",
+    "fashion_mnist",
+    "glyphs",
+    "mnist",
+    "read_idx",
+    "text",
+]

@@ -1,0 +1,104 @@
+"""Borders and joins: pad and crop, concatenate and split, each the adjoint of the other."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from minigen.backend import Array, array_module, promoted
+from minigen.errors import ShapeError
+from minigen.ops.shape import axis_index, expand_dims, raw
+from minigen.primitives import composite, primitive
+
+
+@primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))
+def _pad(x, *, pad_width, value):
+    sides = tuple(n + before + after for n, (before, after) in zip(x.shape, pad_width))
+    y = array_module(x).full(sides, value, x.dtype)
+    y[_inside(pad_width, sides)] = x
+    return y
+
+
+@primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0))
+def crop(x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
+    """Without pad_width[i] = (before, after) values at the two ends of each axis i."""
+    return x[_inside(pad_width, x.shape)]
+
+
+def _inside(pad_width, sides):
+    return tuple(slice(before, n - after) for n, (before, after) in zip(sides, pad_width))
+
+
+@composite
+def pad(x: Array, pad_width, value: float = 0) -> Array:
+    """x with a border: pad_width is n, (before, after) or one such pair for each axis."""
+    pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    if any(n < 0 or n != int(n) for pair in pairs for n in pair):
+        raise ShapeError(f"pad: pad_width must be whole and not negative, got {pad_width}")
+    return _pad(x, pad_width=tuple(map(tuple, pairs)), value=value)
+
+
+@primitive(
+    lambda g, y, i, *xs, axis: crop(g, _part(g.ndim, axis, [x.shape[axis] for x in xs], i)),
+    prepare=promoted,
+)
+def _concatenate(*xs, axis):
+    return np.concatenate(xs, axis)
+
+
+@primitive(lambda g, y, x, sizes, axis: _concatenate(*_filled(g, x, sizes, axis), axis=axis))
+def _split(x, *, sizes, axis):
+    return tuple(x[_inside(_part(x.ndim, axis, sizes, i), x.shape)] for i in range(len(sizes)))
+
+
+def _part(ndim, axis, sizes, i):
+    """The pad_width around part i of an axis cut into parts of these sizes."""
+    none = (0, 0)
+    cut = (sum(sizes[:i]), sum(sizes[i + 1 :]))
+    return tuple(cut if d == axis else none for d in range(ndim))
+
+
+def _filled(gs, x, sizes, axis):
+    """gs with zeros where an output of a split got no cotangent."""
+    xp = array_module(raw(next(g for g in gs if g is not None)))
+    shapes = ((*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in sizes)
+    return [xp.zeros(s, x.dtype) if g is None else g for g, s in zip(gs, shapes)]
+
+
+@composite
+def concatenate(xs, axis: int = 0) -> Array:
+    """A sequence of arrays joined along an axis; their other sides must be equal."""
+    xs = list(xs)
+    if not xs:
+        raise ShapeError("concatenate: needs at least one array")
+    shapes = [x.shape for x in xs]
+    axis = axis_index(axis, len(shapes[0]))
+    others = {(*s[:axis], *s[axis + 1 :]) if len(s) == len(shapes[0]) else s for s in shapes}
+    if len(others) > 1:
+        raise ShapeError(f"concatenate: shapes {shapes} differ on more than axis {axis}")
+    return _concatenate(*xs, axis=axis)
+
+
+@composite
+def stack(xs, axis: int = 0) -> Array:
+    """A sequence of arrays of one shape, joined along a new axis."""
+    xs = list(xs)
+    if len({x.shape for x in xs}) > 1:
+        raise ShapeError(f"stack: shapes {[x.shape for x in xs]} are not equal")
+    return concatenate([expand_dims(x, axis) for x in xs], axis)
+
+
+@composite
+def split(x: Array, sections_or_indices, axis: int = 0) -> tuple:
+    """Parts of x along axis: so many equal ones, or those between the indices given."""
+    axis = axis_index(axis, x.ndim)
+    n = x.shape[axis]
+    if np.ndim(sections_or_indices) == 0:
+        count = int(sections_or_indices)
+        if count < 1 or n % count:
+            raise ShapeError(f"split: axis {axis} of length {n} has no {count} equal parts")
+        sizes = (n // count,) * count
+    else:
+        cuts = [slice(int(i)).indices(n)[1] for i in sections_or_indices]
+        edges = [0, *np.maximum.accumulate(cuts).tolist(), n] if cuts else [0, n]
+        sizes = tuple(stop - start for start, stop in pairwise(edges))
+    return _split(x, sizes=sizes, axis=axis)
