@@ -2,7 +2,7 @@
 
 import numpy as _np
 
-from minigen import ops
+from minigen import nn, ops, optim, schedule
 from minigen.autodiff import is_grad_enabled
 from minigen.backend import cuda_is_available, devices
 from minigen.creation import (
@@ -23,6 +23,7 @@ from minigen.ops import *  # noqa: F403
 from minigen.primitives import composite, fused, primitive
 from minigen.random import Generator, default_generator, manual_seed
 from minigen.tensors import Tensor
+from minigen.trace import detect_anomaly
 
 __version__ = "0.1.0"
 

@@ -1,0 +1,29 @@
+"""Layers and what holds them, with PyTorch's names, parameter shapes and defaults."""
+
+from minigen.nn import init
+from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from minigen.nn.containers import (
+    Flatten,
+    Identity,
+    ModuleDict,
+    ModuleList,
+    Sequential,
+    Unflatten,
+)
+from minigen.nn.dropout import Dropout
+from minigen.nn.embedding import Embedding
+from minigen.nn.linear import Linear
+from minigen.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
+from minigen.nn.module import Module, Parameter
+from minigen.nn.norm import LayerNorm
+from minigen.nn.summaries import summary

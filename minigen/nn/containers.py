@@ -1,0 +1,124 @@
+"""Modules that hold modules, and those that only reshape."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from minigen import ops
+from minigen.nn.module import Module
+from minigen.tensors import Tensor
+
+
+class Sequential(Module):
+    """Modules applied one after the other; indexed and iterated like a list."""
+
+    def __init__(self, *modules: Module):
+        for i, module in enumerate(modules):
+            if not callable(module):
+                raise TypeError(f"Sequential: argument {i} is no module: {module!r}")
+            setattr(self, str(i), module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter([module for name, module in vars(self).items() if name.isdigit()])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, index: int | slice) -> Module:
+        found = list(self)[index]
+        return Sequential(*found) if isinstance(index, slice) else found
+
+
+class ModuleList(Module):
+    """A list of modules: append, extend, index, iterate."""
+
+    def __init__(self, modules: Iterable[Module] = ()):
+        self.extend(modules)
+
+    def append(self, module: Module) -> "ModuleList":
+        setattr(self, str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> "ModuleList":
+        for module in modules:
+            self.append(module)
+        return self
+
+    __iter__, __len__ = Sequential.__iter__, Sequential.__len__
+
+    def __getitem__(self, index: int | slice) -> Module:
+        found = list(self)[index]
+        return ModuleList(found) if isinstance(index, slice) else found
+
+
+class ModuleDict(Module):
+    """A dict of modules with names for keys."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        self.entries: dict[str, Module] = {}
+        for name, module in (modules or {}).items():
+            self[name] = module
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        return iter(self.entries.items())
+
+    def __getitem__(self, name: str) -> Module:
+        return self.entries[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module) or "." in name:
+            raise TypeError(f"ModuleDict: {name!r} must be a name without a dot, for a module")
+        self.entries[name] = module
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def keys(self) -> Iterable[str]:
+        return self.entries.keys()
+
+    def values(self) -> Iterable[Module]:
+        return self.entries.values()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        return self.entries.items()
+
+
+class Identity(Module):
+    """x as it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Flatten(Module):
+    """The axes from start_dim to end_dim in one: (B, C, H, W) to (B, C * H * W) by default."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, last = self.start_dim % x.ndim, self.end_dim % x.ndim
+        size = 1
+        for n in x.shape[first : last + 1]:
+            size *= n
+        return ops.reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
+
+
+class Unflatten(Module):
+    """Axis dim in several, of shape unflattened_size."""
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        axis = self.dim % x.ndim
+        return ops.reshape(x, (*x.shape[:axis], *self.unflattened_size, *x.shape[axis + 1 :]))

@@ -1,0 +1,191 @@
+"""The module: parameters, buffers and modules found by name, in the order they were assigned."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigen import backend
+from minigen.autodiff import Leaf, trace_observer
+from minigen.backend import Array, as_array
+from minigen.errors import CheckpointError
+from minigen.tensors import Tensor
+
+
+def Parameter(x: Tensor | Array) -> Tensor:
+    """A leaf tensor that requires grad, with the values of x; assign it to a module."""
+    return Tensor(as_array(x.data if isinstance(x, Tensor) else x)).requires_grad_()
+
+
+class Module:
+    """A part of a model: subclasses assign parameters and modules and define `forward`.
+
+    Every leaf tensor that requires grad when it is assigned is a parameter, for good; modules are
+    found in lists, tuples and dicts too. Names are paths, "layers.0.weight".
+    """
+
+    training = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; called through the module itself."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        observer = trace_observer.get()
+        if observer is None:
+            return self.forward(*args, **kwargs)
+        return observer.called(self, args, kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and type(value.node) is Leaf:
+            self.__dict__.setdefault("_parameters", {})[name] = None
+        object.__setattr__(self, name, value)
+
+    def register_buffer(self, name: str, value: Tensor | Array) -> None:
+        """Keep a tensor without gradient as `name`, saved and moved with the parameters."""
+        self.__dict__.setdefault("_buffers", {})[name] = None
+        data = value.data if isinstance(value, Tensor) else as_array(value)
+        object.__setattr__(self, name, Tensor(data))
+
+    # ------------------------------------------------------------------------ finding
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules held directly, or in lists, tuples and dicts, with their names."""
+        for name, value in list(vars(self).items()):
+            yield from _modules_in(name, value)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and all below it, each once, with paths; its own is prefix."""
+        seen: set[int] = set()
+        stack = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            below = [
+                (f"{path}.{name}" if path else name, child) for name, child in module.children()
+            ]
+            stack.extend(reversed(below))
+
+    def _named_tensors(self, kind: str) -> Iterator[tuple[str, Tensor]]:
+        for path, module in self.named_modules():
+            for name in vars(module).get(kind, {}):
+                if isinstance(getattr(module, name, None), Tensor):
+                    yield (f"{path}.{name}" if path else name), getattr(module, name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """All parameters with their paths; a shared one once."""
+        seen: set[int] = set()
+        for name, p in self._named_tensors("_parameters"):
+            if id(p) not in seen:
+                seen.add(id(p))
+                yield name, p
+
+    def parameters(self) -> list[Tensor]:
+        """All parameters, each once."""
+        return [p for _, p in self.named_parameters()]
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their paths."""
+        return self._named_tensors("_buffers")
+
+    def buffers(self) -> list[Tensor]:
+        """All buffers."""
+        return [b for _, b in self.named_buffers()]
+
+    # ------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and buffers by path, detached but sharing memory with the module."""
+        tensors = [*self._named_tensors("_parameters"), *self.named_buffers()]
+        return {name: x.detach() for name, x in tensors}
+
+    def load_state_dict(self, state: dict[str, Tensor | Array], strict: bool = True) -> None:
+        """Copy values in by path. All or nothing: CheckpointError lists every difference.
+
+        With strict=False missing and unexpected names are passed over; shapes must agree still.
+        """
+        mine = dict([*self._named_tensors("_parameters"), *self.named_buffers()])
+        given = {k: v.data if isinstance(v, Tensor) else as_array(v) for k, v in state.items()}
+        wrong = [
+            f"{name} has shape {given[name].shape}, expected {x.shape}"
+            for name, x in mine.items()
+            if name in given and given[name].shape != x.shape
+        ]
+        if strict:
+            wrong += [f"{name} is missing" for name in mine if name not in given]
+            wrong += [f"{name} is unexpected" for name in given if name not in mine]
+        if wrong:
+            raise CheckpointError(
+                f"the state does not fit {type(self).__name__}: " + "; ".join(wrong)
+            )
+        for name, x in mine.items():
+            if name in given:
+                x.data[...] = backend.to_device(given[name], x.device)
+                if x.node is not None:
+                    x.node.version += 1
+
+    def train(self, mode: bool = True) -> "Module":
+        """Set training mode here and below; dropout and batch norm read it."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """Leave training mode here and below."""
+        return self.train(False)
+
+    def to(self, device_or_dtype: Any) -> "Module":
+        """Move all parameters and buffers to a device, or those of float dtype to another."""
+        for x in [*self.parameters(), *self.buffers()]:
+            moved = x.detach().to(device_or_dtype) if _applies(device_or_dtype, x) else x
+            x.data = moved.data
+            if x.node is not None:
+                x.node.version += 1
+                if x.grad is not None:
+                    x.grad = x.grad.detach().to(device_or_dtype)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Freeze (False) or thaw all parameters."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for p in self.parameters():
+            if p.node is not None:
+                p.node.grad = None
+
+    def extra_repr(self) -> str:
+        """What the representation says of the module's own settings."""
+        return ""
+
+    def __repr__(self) -> str:
+        below = "".join(
+            f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
+        )
+        return f"{type(self).__name__}({self.extra_repr()}{below}{chr(10) if below else ''})"
+
+
+def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
+    if isinstance(value, Module):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            yield from _modules_in(f"{name}.{i}", part)
+    elif isinstance(value, dict) and not name.startswith("_"):
+        for key, part in value.items():
+            yield from _modules_in(f"{name}.{key}", part)
+
+
+def _applies(device_or_dtype: Any, x: Tensor) -> bool:
+    """Whether a move concerns x: a dtype is for floats only."""
+    try:
+        np.dtype(device_or_dtype)
+    except TypeError:
+        return True
+    return x.dtype.kind == "f"

@@ -1,0 +1,71 @@
+"""What a model does with an input: shapes, parameters, work and memory by module."""
+
+import math
+from typing import Any
+
+from minigen.nn.module import Module
+from minigen.trace import Observer, observed
+
+
+class _Work(Observer):
+    """Floating-point operations, bytes of output and output shape of each module, all below it."""
+
+    def __init__(self):
+        super().__init__()
+        self.flops: dict[int, int] = {}
+        self.bytes: dict[int, int] = {}
+        self.shapes: dict[int, str] = {}
+
+    def called(self, module, args, kwargs):
+        result = super().called(module, args, kwargs)
+        parts = result if isinstance(result, tuple) else (result,)
+        self.shapes[id(module)] = ", ".join(str(getattr(y, "shape", "-")) for y in parts)
+        return result
+
+    def watched(self, op):
+        def run(*args, **static):
+            result = op.forward(*args, **static)
+            y = result[0] if op.has_residuals else result
+            parts = y if type(y) is tuple else (y,)
+            for module in self.modules:
+                key = id(module)
+                self.flops[key] = self.flops.get(key, 0) + _flops(op.name, args, parts, static)
+                self.bytes[key] = self.bytes.get(key, 0) + sum(part.nbytes for part in parts)
+            return result
+
+        return run
+
+
+def _flops(name, args, results, static) -> int:
+    """Two for each multiplication and addition of a product; one for each value of other ops."""
+    size = sum(y.size for y in results)
+    if name in ("matmul", "linear"):
+        return 2 * size * args[0].shape[-1]
+    if name == "einsum":
+        sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
+        return 2 * math.prod(sides.values())
+    free = ("reshape", "transpose", "broadcast_to", "getitem", "astype", "split", "flip")
+    return 0 if name in free else size
+
+
+def summary(model: Module, *inputs: Any) -> str:
+    """A table of the modules of model, from one call on inputs: print it.
+
+    Output shape, number of parameters, floating-point operations and bytes written.
+    """
+    with observed(_Work()) as work:
+        model(*inputs)
+    rows = [("module", "output", "parameters", "FLOPs", "bytes")]
+    for path, module in model.named_modules():
+        key, kind = id(module), type(module).__name__
+        count = sum(p.size for p in module.parameters())
+        numbers = (count, work.flops.get(key, 0), work.bytes.get(key, 0))
+        label = f"{path} ({kind})" if path else kind
+        rows.append((label, work.shapes.get(key, "-"), *(f"{n:,}" for n in numbers)))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:{'<' if i < 2 else '>'}{w}}" for i, (cell, w) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )

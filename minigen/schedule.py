@@ -1,0 +1,35 @@
+"""Learning-rate schedules: plain functions step -> factor of the base rate."""
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int], float]
+
+
+def constant(warmup: int = 0) -> Schedule:
+    """1, after a linear rise over the first `warmup` steps."""
+    return lambda step: min(1.0, (step + 1) / (warmup + 1))
+
+
+def step(size: int, gamma: float = 0.1) -> Schedule:
+    """gamma to the power of how often `size` steps have passed."""
+    if size < 1:
+        raise ValueError(f"step: size must be at least 1, got {size}")
+    return lambda now: gamma ** (now // size)
+
+
+def cosine(total: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
+    """Half a cosine from 1 down to floor at step `total`, after a linear rise over `warmup` steps.
+
+    Loshchilov and Hutter 2017, without restarts.
+    """
+    if not 0 <= warmup < total:
+        raise ValueError(f"cosine needs 0 <= warmup < total, got {warmup} and {total}")
+
+    def factor(now: int) -> float:
+        if now < warmup:
+            return (now + 1) / (warmup + 1)
+        progress = min(1.0, (now - warmup) / (total - warmup))
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return factor
