@@ -52,7 +52,7 @@ class Leaf:
     """A vertex that no op made. `version` counts what an optimizer wrote to its array."""
 
     __slots__ = ("grad", "version")
-    op, parents = None, ()
+    op, parents, depth = None, (), 0
 
     def __init__(self):
         self.grad, self.version = None, 0
@@ -65,23 +65,24 @@ class Node:
     are dropped (args is None) when a walk has passed.
     """
 
-    __slots__ = ("args", "op", "parents", "residuals", "site", "stamp", "static", "y")
+    __slots__ = ("args", "depth", "op", "parents", "residuals", "site", "stamp", "static", "y")
     version = 0  # only leaves are written to
 
-    def __init__(self, op, parents, args, y, residuals, static, stamp):
+    def __init__(self, op, parents, args, y, residuals, static, depth, stamp):
         self.op, self.parents, self.static = op, parents, static
         self.args, self.y, self.residuals = args, y, residuals
+        self.depth = depth  # more than that of any parent
         self.stamp = stamp  # sum of the parents' versions; they only grow, so it tells a change
 
 
 class Output:
     """One output of an op with several; its one parent is the node of the call."""
 
-    __slots__ = ("index", "parents")
+    __slots__ = ("depth", "index", "parents")
     version = 0
 
     def __init__(self, node: Node, index: int):
-        self.parents, self.index = (node,), index
+        self.parents, self.index, self.depth = (node,), index, node.depth + 1
 
     @property
     def op(self):
@@ -114,7 +115,7 @@ def backprop(
 ) -> dict[Vertex, Any]:
     """The cotangents of inputs (None: of every leaf), each an array of its own.
 
-    roots pairs vertices with their cotangents. Linear in the number of vertices, and iterative.
+    roots pairs vertices with their cotangents. Iterative, in time linear in the number of vertices.
     With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
     does not look beyond the vertices in stop.
     """
@@ -147,14 +148,19 @@ def backprop(
             if type(vertex) is Output:
                 cotangents.add((vertex.parents[0], vertex.index), g)
                 continue
-            wanted = [p is not None and (useful is None or p in useful) for p in vertex.parents]
+            if useful is None:
+                wanted = [p is not None for p in vertex.parents]
+            else:
+                wanted = [p in useful for p in vertex.parents]
             args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
                 observer.pulled(vertex, parts)
             for parent, x, part in zip(vertex.parents, vertex.args, parts):
                 if part is not None:
-                    cotangents.add(parent, _fitted(part, x, vertex, create_graph and cls))
+                    if create_graph or part.shape != x.shape or part.dtype != x.dtype:
+                        part = _fitted(part, x, vertex, create_graph and cls)
+                    cotangents.add(parent, part)
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None
     return found
@@ -188,23 +194,15 @@ class _Cotangents:
 
 
 def _parents_first(roots, stop):
-    """The vertices that lead to roots, each after its parents."""
-    uses, stack = {}, list(roots)
+    """The vertices that lead to roots, each after its parents, which are less deep."""
+    reached, stack = {}, list(roots)
     while stack:
         vertex = stack.pop()
-        uses[vertex] = uses.get(vertex, 0) + 1
-        if uses[vertex] == 1 and vertex not in stop:
-            stack.extend([p for p in vertex.parents if p is not None])
-    order, stack = [], list(roots)
-    while stack:  # take away one use after another; the last one sets the vertex in order
-        vertex = stack.pop()
-        uses[vertex] -= 1
-        if uses[vertex] == 0:
-            order.append(vertex)
+        if vertex is not None and vertex not in reached:
+            reached[vertex] = vertex.depth
             if vertex not in stop:
-                stack.extend([p for p in vertex.parents if p is not None])
-    order.reverse()
-    return order
+                stack.extend(vertex.parents)
+    return sorted(reached, key=reached.get)
 
 
 def _check(node):
@@ -213,7 +211,11 @@ def _check(node):
             f"the graph was freed by an earlier backward pass (at op {node.op.name!r}); "
             "pass retain_graph=True to that pass, or compute the output again"
         )
-    if node.stamp != sum([p.version for p in node.parents if p is not None]):
+    stamp = 0
+    for parent in node.parents:
+        if parent is not None:
+            stamp += parent.version
+    if stamp != node.stamp:
         raise GradError(
             f"a parameter used by op {node.op.name!r} has been written to since, by an optimizer "
             "step: run backward before the step, or compute the output again"

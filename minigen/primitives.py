@@ -140,24 +140,8 @@ def recorded(op: Primitive | Fused) -> Callable:
     forward, needs, has_residuals, prepare = op.forward, op.needs, op.has_residuals, op.prepare
     count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
 
-    @wraps(forward)
-    def function(*args, **static):
-        if static or len(args) != count:
-            args, static = op.signature.bind(args, static)
-        else:
-            static = static_defaults
-        cls, raw, parents, saved, stamp, tracked = None, [], [], 0, 0, False
-        for x, need in zip(args, needs):
-            vertex = None
-            if isinstance(x, Traced):
-                cls, vertex, x = type(x), x.node, x.data
-                if vertex is not None:
-                    tracked, saved, stamp = True, saved | need, stamp + vertex.version
-            raw.append(x)
-            parents.append(vertex)
-
-        observer = None if cls is None else trace_observer.get()
-        run = forward if observer is None else observer.watched(op)
+    def compute(raw, static, run):
+        """Output, residuals and the arguments as forward saw them."""
         try:
             if prepare is not None:
                 raw = prepare(raw)
@@ -165,19 +149,45 @@ def recorded(op: Primitive | Fused) -> Callable:
         except (AttributeError, TypeError, ValueError) as error:
             explain_arguments(error, op.name, raw)
             raise
-        y, residuals = result if has_residuals else (result, None)
-        if cls is None:
-            return y
+        return (*result, raw) if has_residuals else (result, None, raw)
+
+    @wraps(forward)
+    def function(*args, **static):
+        if static or len(args) != count:
+            args, static = op.signature.bind(args, static)
+        else:
+            static = static_defaults
+        for x in args:
+            if isinstance(x, Traced):
+                break
+        else:  # raw in, raw out
+            return compute(args, static, forward)[0]
+
+        raw, parents, saved, depth, stamp, tracked = [], [], 0, 0, 0, False
+        for x, need in zip(args, needs):
+            vertex = None
+            if isinstance(x, Traced):
+                cls, vertex, x = type(x), x.node, x.data
+                if vertex is not None:
+                    tracked, saved, stamp = True, saved | need, stamp + vertex.version
+                    if vertex.depth >= depth:
+                        depth = vertex.depth + 1
+            raw.append(x)
+            parents.append(vertex)
+        observer = trace_observer.get()
+        y, residuals, raw = compute(
+            raw, static, forward if observer is None else observer.watched(op)
+        )
         several = type(y) is tuple
         if not tracked or not is_grad_enabled():
             return tuple(map(cls, y)) if several else cls(y)
 
         kept_y = y if saved & 1 else (None,) * len(y) if several else None
-        for i, x in enumerate(raw):
+        kept = []
+        for x in raw:
             saved >>= 1
-            if not saved & 1 and type(x) not in NOT_ARRAYS:
-                raw[i] = Spec(x)
-        node = Node(op, parents, raw, kept_y, residuals, static, stamp)
+            kept.append(x if saved & 1 or type(x) in NOT_ARRAYS else Spec(x))
+        node = Node(op, parents, kept, kept_y, residuals, static, depth, stamp)
         if observer is not None:
             node.site = observer.site()
         return tuple(cls(y[i], Output(node, i)) for i in range(len(y))) if several else cls(y, node)
@@ -196,5 +206,6 @@ _STAND_IN = Primitive(_same, (lambda g, y, x: g,))
 def _stand_in(x, wanted, cls):
     """Another handle for an argument: on the graph if it is, on a leaf of its own if raw."""
     if isinstance(x, Traced):
-        return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), None, None, {}, 0))
+        depth, spec = x.node.depth + 1, Spec(x.data)
+        return cls(x.data, Node(_STAND_IN, (x.node,), (spec,), None, None, {}, depth, 0))
     return cls(x, Leaf()) if wanted else x

@@ -4,7 +4,7 @@ Users may pass either kind by position or by keyword, in the order of the defini
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
@@ -24,11 +24,20 @@ class Signature:
             parameters = [p.replace(kind=POSITIONAL) for p in parameters]
         self.public = inspect.signature(forward).replace(parameters=list(parameters))
 
-    def bind(self, args: tuple, named: dict) -> tuple[list, dict]:
+    def bind(self, args: tuple, named: dict) -> tuple[Sequence, dict]:
         """The arrays, in order, and all static arguments of a call; TypeError as Python's."""
         if self.variadic:
-            return list(args), self.static_defaults | named
-        count, named = len(self.arrays), dict(named)
+            return args, self.static_defaults | named
+        count = len(self.arrays)
+        if len(args) >= count and not (named and len(args) > count):  # the common case
+            given = named or dict(zip(self.statics, args[count:]))
+            static = self.static_defaults | given if self.static_defaults else given
+            if len(static) == len(self.statics) and len(args) <= count + len(static):
+                return args[:count], static
+        return self._bind_any(args, dict(named))
+
+    def _bind_any(self, args, named):
+        count = len(self.arrays)
         if len(args) > count + len(self.statics):
             most = count + len(self.statics)
             raise TypeError(f"{self.name}() takes at most {most} arguments, got {len(args)}")

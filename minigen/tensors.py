@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,10 @@ class Tensor(Traced):
 
     # ------------------------------------------------------------------ what it is
 
-    shape = property(lambda self: self.data.shape)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
-    dtype = property(lambda self: self.data.dtype)
+    shape = property(attrgetter("data.shape"))
+    ndim = property(attrgetter("data.ndim"))
+    size = property(attrgetter("data.size"))
+    dtype = property(attrgetter("data.dtype"))
     device = property(lambda self: backend.device_of(self.data))
 
     @property
@@ -237,7 +238,7 @@ def seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
                 f"backward from a tensor of shape {y.shape}, which is no scalar: reduce it, with "
                 f".sum() or .mean(), or pass a cotangent of shape {y.shape}"
             )
-        cotangent = np.ones_like(y.data)
+        cotangent = backend.array_module(y.data).ones(y.shape, y.dtype)
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
     if getattr(g, "shape", None) != y.shape:
         raise ShapeError(

@@ -1,7 +1,7 @@
 """Reading the IDX files of MNIST and its relatives, plain or gzipped, trusting none of them.
 
-Format (LeCun, Cortes, Burges 1998), big-endian: two zero bytes, the type (8: unsigned byte), the
-number of axes; then each axis's length in 32 bits; then the bytes, the last axis fastest.
+The format, big-endian: two zero bytes, the element type (8: unsigned byte), the number of axes;
+then the length of each axis in 32 bits; then the bytes, the last axis fastest.
 """
 
 import gzip
@@ -14,55 +14,72 @@ from typing import BinaryIO
 
 import numpy as np
 
+from minigen.errors import DatasetError
+
 GZIP_MAGIC = b"\x1f\x8b"
-DEFLATE_LIMIT = 1032  # no deflate stream expands further: 258 bytes from 2 bits (zlib's own FAQ)
+DEFLATE_LIMIT = 1032  # zlib's documentation: no deflate stream expands by more than 1032 to 1
 PIECE = 1 << 20  # bytes read at a time
-REMEDY = (
-    "to fetch it again, delete it and call mnist or fashion_mnist of minigen.data "
-    "with download=True, or put a good copy there"
-)
 
 
-def read_idx(path: str | Path, ndim: int, max_bytes: int = 2**28) -> np.ndarray:
+def read_idx(path: str | os.PathLike, ndim: int, max_bytes: int = 2**28) -> np.ndarray:
     """The uint8 array of ndim axes in an IDX file (3: images, 1: labels), plain or gzipped.
 
-    Magic, axes and the exact length are checked, and nothing is allocated that the header, the
-    file's size and max_bytes do not allow. Raises DatasetError.
+    Magic number, header and the exact length are checked, and no more memory is taken than the
+    header announces, the file's size makes possible and max_bytes allows. Raises DatasetError.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if file.peek(2)[:2] != GZIP_MAGIC:  # what a file is, not how it is called
-                return _read(file, path, ndim, max_bytes, available=size)
+            if file.peek(2)[:2] != GZIP_MAGIC:  # what the file is, not how it is called
+                return _read(file, path, ndim, max_bytes, possible=size)
             with gzip.GzipFile(fileobj=file) as unzipped:
-                return _read(unzipped, path, ndim, max_bytes, available=size * DEFLATE_LIMIT)
+                return _read(unzipped, path, ndim, max_bytes, possible=size * DEFLATE_LIMIT)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(path, "a whole gzip stream and nothing after it", f"{error}") from error
+        raise refusal(path, "one whole gzip stream and nothing after it", error) from error
     except OSError as error:
-        raise damaged(path, "a readable IDX file", f"{error}") from error
+        raise refusal(path, "a readable IDX file", error) from error
 
 
-def _read(file: BinaryIO, path: Path, ndim: int, max_bytes: int, available: int) -> np.ndarray:
-    """The array in an open IDX file; available bounds the bytes that can still come."""
-    length = 4 + 4 * ndim
-    header = _read_up_to(file, bytearray(length))
-    expected, got = 0x800 | ndim, int.from_bytes(header[:4], "big")
-    if len(header) >= 4 and got != expected:
-        raise damaged(
-            path, f"magic 0x{expected:08x}, unsigned bytes in {ndim} axes", f"0x{got:08x}"
-        )
-    if len(header) < length:
-        raise damaged(path, f"a header of {length} bytes", f"{len(header)}")
+def refusal(path: Path, expected: object, got: object) -> DatasetError:
+    """The error for a data file that is not what it should be, with the way to a good one."""
+    return DatasetError(
+        f"{path}: expected {expected}, got {got}; to fetch it again, delete it and call mnist "
+        "or fashion_mnist of minigen.data with download=True, or put a good copy there"
+    )
+
+
+def _read(file: BinaryIO, path: Path, ndim: int, max_bytes: int, possible: int) -> np.ndarray:
+    """The array in an opened IDX file, from which at most `possible` bytes can come."""
+    header = bytearray(4 + 4 * ndim)
+    filled = _fill(file, header)
+    magic, expected = header[:4].hex(), f"{0x800 | ndim:08x}"
+    if filled >= 4 and magic != expected:
+        raise refusal(path, f"magic 0x{expected} (unsigned bytes, {ndim} axes)", f"0x{magic}")
+    if filled < len(header):
+        raise refusal(path, f"a header of {len(header)} bytes", f"{filled} bytes in all")
     shape = struct.unpack(f">{ndim}I", header[4:])
     count = math.prod(shape)
+    announced = f"{count} bytes for the announced shape {shape}"
     if count > max_bytes:
-        raise damaged(path, f"at most {max_bytes} bytes (max_bytes)", f"a header for {shape}")
-    if count > available:
-        raise damaged(path, f"{count} bytes for {shape}", f"a file too short to hold them{size}")
-    data = _read_up_to(file, np.empty(count, np.uint8))
-    if len(data) < count:
-        raise damaged(path, f"{count} bytes for {shape}", f"{len(data)}")
-    if file.read(1):  # for gzip this also reads and checks the checksum at the end
-        raise damaged(path, f"{count} bytes for {shape}", "more bytes after them")
+        raise refusal(path, f"at most max_bytes={max_bytes}", announced)
+    if count > possible:
+        raise refusal(path, announced, f"a file that can hold {possible} at most")
+    data = np.empty(count, np.uint8)
+    filled = _fill(file, data)
+    if filled < count:
+        raise refusal(path, announced, f"{filled}: the file is truncated")
+    if file.read(1):  # looking for the end also makes gzip compare its checksum
+        raise refusal(path, announced, "more bytes after them")
     return data.reshape(shape)
+
+
+def _fill(file: BinaryIO, buffer: bytearray | np.ndarray) -> int:
+    """Read into the buffer until it or the file ends; the number of bytes read."""
+    view, filled = memoryview(buffer), 0
+    while filled < len(view):
+        got = file.readinto(view[filled : filled + PIECE])
+        if not got:
+            break
+        filled += got
+    return filled

@@ -12,7 +12,7 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module):
         for i, module in enumerate(modules):
-            if not callable(module):
+            if not isinstance(module, Module):
                 raise TypeError(f"Sequential: argument {i} is no module: {module!r}")
             setattr(self, str(i), module)
 
@@ -22,7 +22,7 @@ class Sequential(Module):
         return x
 
     def __iter__(self) -> Iterator[Module]:
-        return iter([module for name, module in vars(self).items() if name.isdigit()])
+        return iter([module for module in vars(self).values() if isinstance(module, Module)])
 
     def __len__(self) -> int:
         return len(list(iter(self)))

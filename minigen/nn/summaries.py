@@ -63,9 +63,5 @@ def summary(model: Module, *inputs: Any) -> str:
         label = f"{path} ({kind})" if path else kind
         rows.append((label, work.shapes.get(key, "-"), *(f"{n:,}" for n in numbers)))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return "\n".join(
-        "  ".join(
-            f"{cell:{'<' if i < 2 else '>'}{w}}" for i, (cell, w) in enumerate(zip(row, widths))
-        )
-        for row in rows
-    )
+    aligned = [[f"{row[i]:{'<' if i < 2 else '>'}{widths[i]}}" for i in range(5)] for row in rows]
+    return "\n".join("  ".join(cells) for cells in aligned)

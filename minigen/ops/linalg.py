@@ -27,13 +27,13 @@ def _matmul(a, b):
 @composite
 def matmul(a: Array, b: Array) -> Array:
     """The matrix product of the last two axes, the others broadcast; vectors as in NumPy."""
+    if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
+        return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit: axis -1 of the first "
             f"and axis {-2 if b.ndim > 1 else 0} of the second must have one length"
         )
-    if a.ndim == b.ndim == 2:
-        return _matmul(a, b)
     lead, tail = (a.shape[:-1] if a.ndim > 1 else ()), (b.shape[-1:] if b.ndim > 1 else ())
     if b.ndim <= 2:  # (..., K) @ (K, N): one large product instead of many small ones
         rows = reshape(a, (math.prod(lead), a.shape[-1]))
@@ -51,24 +51,21 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def rows_of(x):
-    """x as a matrix: all axes but the last in one."""
-    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    """x as a matrix: all axes but the last in one, one row for a vector."""
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _unrowed(rows, shape):
+    """The rows of rows_of back in the shape that they came from."""
+    return rows if len(shape) == 2 else reshape(rows, shape)
 
 
 @primitive(
-    lambda g, y, x, weight, bias: matmul(g, weight),
-    lambda g, y, x, weight, bias: matmul(transpose(rows_of(g)), rows_of(x)),
-    lambda g, y, x, weight, bias: sum_to(g, bias.shape),
+    lambda g, y, x, weight, bias: _unrowed(rows_of(g) @ weight, x.shape),
+    lambda g, y, x, weight, bias: rows_of(g).T @ rows_of(x),
+    lambda g, y, x, weight, bias: rows_of(g).sum(0),
     saves=("weight", "x", ""),
 )
-def _linear(x, weight, bias):
-    y = np.matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.T)
-    if bias is not None:
-        y += bias
-    return y.reshape(*x.shape[:-1], weight.shape[0])
-
-
-@composite
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
@@ -78,10 +75,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
-    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
-        y = matmul(x, swapaxes(weight, 0, 1))
-        return y if bias is None else y + bias
-    return _linear(x, weight, bias)
+    y = np.matmul(rows_of(x), weight.T)
+    if bias is not None:
+        if y.dtype == bias.dtype:
+            y += bias
+        else:
+            y = y + bias
+    return _unrowed(y, (*x.shape[:-1], weight.shape[0]))
 
 
 @composite

@@ -52,11 +52,21 @@ def _check_shapes(name, x, target):
 # ----------------------------------------------------------------------------- regression
 
 
+@elementwise(
+    lambda g, y, a, b: g * (2 * (a - b)),
+    lambda g, y, a, b: g * (2 * (b - a)),
+    saves="a b",
+    domain=REALS,
+)
+def _squared_error(a, b):
+    return np.square(a - b)
+
+
 @composite
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """(input - target)^2."""
     _check_shapes("mse_loss", input, target)
-    return reduced(square(subtract(input, target)), reduction)
+    return reduced(_squared_error(input, target), reduction)
 
 
 @composite

@@ -41,7 +41,7 @@ def kept(r, x, axis: Axis):
 
 def spread(r, x, axis: Axis):
     """A result r of a reduction of x repeated to the shape of x."""
-    return broadcast_to(kept(r, x, axis), x.shape)
+    return broadcast_to(kept(r, x, axis) if r.ndim else r, x.shape)
 
 
 # ------------------------------------------------------------------------- sums and means
@@ -50,7 +50,7 @@ def spread(r, x, axis: Axis):
 @primitive(lambda g, y, x, axis, keepdims: spread(g, x, axis))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over axis; 0 of nothing."""
-    return np.sum(x, axes_of(axis, x.ndim), keepdims=keepdims)
+    return x.sum(axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @primitive(
@@ -58,9 +58,9 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN of nothing."""
-    if count_of(x, axis) == 0:  # as NumPy, without its warning
-        return np.sum(x, axis, keepdims=keepdims) + math.nan
-    return np.mean(x, axes_of(axis, x.ndim), keepdims=keepdims)
+    axes = axes_of(axis, x.ndim)
+    count = math.prod(x.shape[i] for i in axes)
+    return x.sum(axes, keepdims=keepdims) * (1 / count if count else math.nan)
 
 
 @primitive(

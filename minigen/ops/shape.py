@@ -50,6 +50,8 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     lead = x.ndim - len(shape)
     added = tuple(range(lead))
     stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
+    if not stretched:
+        return x.sum(added)
     return x.sum(added + stretched, keepdims=True).reshape(shape)
 
 
