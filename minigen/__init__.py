@@ -4,7 +4,8 @@ import numpy as _np
 
 from minigen import nn, ops, optim, schedule
 from minigen.autodiff import is_grad_enabled
-from minigen.backend import cuda_is_available, devices
+from minigen.backend import cuda_is_available, devices, resolve_device
+from minigen.checkpoint import load, save
 from minigen.creation import (
     arange,
     eye,

@@ -74,14 +74,14 @@ class Optimizer:
                 p.node.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """State by number of parameter, and the settings of the groups."""
+        """The state of each parameter, in order, and the settings of the groups."""
         groups, start = [], 0
         for group in self.param_groups:
             numbers = list(range(start, start + len(group["params"])))
             groups.append({**group, "params": numbers})
             start += len(numbers)
         return {
-            "state": {i: dict(state) for i, state in enumerate(self.state) if state},
+            "state": [dict(state) for state in self.state],
             "param_groups": groups,
         }
 
@@ -92,8 +92,7 @@ class Optimizer:
         if theirs != mine:
             raise CheckpointError(f"the state has groups of {theirs} parameters, expected {mine}")
         loaded = []
-        for i, p in enumerate(self.params):
-            entries = state["state"].get(i, {})
+        for i, (p, entries) in enumerate(zip(self.params, state["state"])):
             loaded.append({key: _placed(value, p, key, i) for key, value in entries.items()})
         self.state = loaded
         for group, other in zip(self.param_groups, state["param_groups"]):

@@ -75,7 +75,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
-    y = np.matmul(rows_of(x), weight.T)
+    y = rows_of(x).dot(weight.T)
     if bias is not None:
         if y.dtype == bias.dtype:
             y += bias

@@ -1,0 +1,82 @@
+"""The variational autoencoder (Kingma and Welling 2014, "Auto-Encoding Variational Bayes").
+
+A latent z ~ N(0, 1) is decoded to the Bernoulli logits of x; an encoder gives the mean and the
+log-variance of q(z | x). Both are trained to raise the evidence lower bound of log p(x),
+
+    ELBO(x) = E_q [log p(x | z)] - beta * KL(q(z | x) || p(z)),
+
+with z = mean + std * noise, so that the gradient passes through the sample. beta > 1 presses for
+independent latents (Higgins et al. 2017). With classes, x is modelled given its label, a one-hot
+vector beside x in the encoder and beside z in the decoder (Sohn et al. 2015).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigen import creation, ops
+from minigen.backend import Array
+from minigen.nn import Linear, Module, ReLU, Sequential
+from minigen.random import Generator, default_generator
+from minigen.tensors import Tensor
+
+
+class VAE(Module):
+    """Dense: pixels - hidden - latent - hidden - pixels, relu between; x (B, pixels) in [0, 1]."""
+
+    def __init__(
+        self,
+        latent: int = 20,
+        hidden: int = 400,
+        classes: int = 0,
+        *,
+        pixels: int = 784,
+        beta: float = 1.0,
+        rng: Generator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        self.latent, self.classes, self.beta, self.rng = latent, classes, beta, rng
+        kind = {"rng": rng, "dtype": dtype, "device": device}
+        self.encoder = Sequential(Linear(pixels + classes, hidden, **kind), ReLU())
+        self.mean = Linear(hidden, latent, **kind)
+        self.logvar = Linear(hidden, latent, **kind)
+        self.decoder = Sequential(
+            Linear(latent + classes, hidden, **kind), ReLU(), Linear(hidden, pixels, **kind)
+        )
+
+    def encode(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), (B, latent) each."""
+        h = self.encoder(self._beside(x, label))
+        return self.mean(h), self.logvar(h)
+
+    def sample(self, mean: Tensor, logvar: Tensor) -> Tensor:
+        """z ~ N(mean, exp(logvar)), with gradients to both."""
+        noise = (self.rng or default_generator()).normal(
+            mean.shape, dtype=mean.dtype, device=mean.device
+        )
+        return mean + ops.exp(0.5 * logvar) * noise
+
+    def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
+        """The logits of the pixels given z, (B, pixels)."""
+        return self.decoder(self._beside(z, label))
+
+    def forward(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of the pixels for a sampled z, and the mean and log-variance of q."""
+        mean, logvar = self.encode(x, label)
+        return self.decode(self.sample(mean, logvar), label), mean, logvar
+
+    def loss(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """-ELBO with beta, and its parts, reconstruction and KL: means over the batch, in nats."""
+        logits, mean, logvar = self(x, label)
+        total = ops.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        reconstruction = total / len(x)
+        kl = ops.gaussian_kl(mean, logvar).mean()
+        return reconstruction + self.beta * kl, reconstruction, kl
+
+    def _beside(self, x: Tensor, label: Array | None) -> Tensor:
+        if not self.classes:
+            return x
+        if label is None:
+            raise ValueError(f"this VAE has {self.classes} classes: pass the labels (B,) too")
+        return ops.concatenate([x, creation.one_hot(label, self.classes, x.dtype)], axis=1)

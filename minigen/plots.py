@@ -1,0 +1,47 @@
+"""Figures of a run: sheets of images and curves, as PNG files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
+    """Write grey images (N, H, W), with values in [0, 1], as a sheet: columns wide, 2x size."""
+    from matplotlib.image import imsave
+
+    images = np.asarray(images, np.float32)
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), 0.35, np.float32)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        sheet[top : top + height, left : left + width] = image
+    imsave(path, sheet.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
+
+
+def curves(
+    path: str | os.PathLike,
+    panels: Sequence[Mapping[str, Sequence[float]]],
+    xlabel: str = "epoch",
+    ylabels: Sequence[str] = (),
+) -> None:
+    """Write a figure of panels side by side, each a mapping from label to values over epochs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(panels), 3.2), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    for i, (axes, panel) in enumerate(
+        zip(figure.subplots(1, len(panels), squeeze=False)[0], panels)
+    ):
+        for label, values in panel.items():
+            style = "-" if len(values) > 1 else "o"
+            axes.plot(range(1, len(values) + 1), values, style, label=label)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabels[i] if i < len(ylabels) else "")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.savefig(path)
