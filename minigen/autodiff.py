@@ -156,8 +156,8 @@ def backprop(
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
                 observer.pulled(vertex, parts)
-            for parent, x, part in zip(vertex.parents, vertex.args, parts):
-                if part is not None:
+            for asked, parent, x, part in zip(wanted, vertex.parents, vertex.args, parts):
+                if asked and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
                         part = _fitted(part, x, vertex, create_graph and cls)
                     cotangents.add(parent, part)

@@ -9,6 +9,7 @@ import math
 import numba
 import numpy as np
 
+from minigen.kernels import reference
 from minigen.kernels.reference import LOW32, PHILOX_MULTIPLIERS, PHILOX_ROUNDS, PHILOX_WEYL
 
 # Summing in any order is as accurate as in one; NaN and infinity keep their meaning.
@@ -161,8 +162,6 @@ def _adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay):
 
 def adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay):
     if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
-        from minigen.kernels import reference
-
         return reference.adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay)
     cast = p.dtype.type  # constants in the dtype of p: the loop then vectorizes at full width
     constants = (step_size, beta1, beta2, root, eps, shrink, decay)

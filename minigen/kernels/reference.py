@@ -181,11 +181,10 @@ def cross_entropy(x, target, smoothing):
     xp = array_module(x)
     top = x.max(axis=1, keepdims=True)
     lse = xp.log(xp.exp(x - top).sum(axis=1, keepdims=True)) + top
-    picked = xp.take_along_axis(x, xp.maximum(target, 0)[:, None], axis=1)
-    loss = lse - (1 - smoothing) * picked
+    loss = lse[:, 0] - (1 - smoothing) * x[xp.arange(len(x)), xp.maximum(target, 0)]
     if smoothing:
-        loss = loss - smoothing * x.mean(axis=1, keepdims=True)
-    return xp.where(target < 0, 0, loss[:, 0]), lse
+        loss = loss - smoothing * x.mean(axis=1)
+    return xp.where(target < 0, 0, loss), lse
 
 
 def cross_entropy_vjp(g, x, target, lse, smoothing):

@@ -35,7 +35,8 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
 @primitive(lambda g, y, x, axis: log_softmax_vjp(g, y, axis), saves="y", prepare=floating)
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """x - log(sum(exp(x))) over axis, the logarithm of softmax without its rounding to 0."""
-    return kernels.log_softmax(x, axis_index(axis, x.ndim))
+    axis = axis_index(axis, x.ndim)
+    return kernels.log_softmax(x, axis) if x.size else x.copy()
 
 
 def _layer_norm_definition(x, weight, bias, eps):

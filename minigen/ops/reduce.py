@@ -54,7 +54,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(
-    lambda g, y, x, axis, keepdims: spread(g * (1 / count_of(x, axis)), x, axis), prepare=floating
+    lambda g, y, x, axis, keepdims: spread(g * _inverse(count_of(x, axis), 1), x, axis), prepare=floating
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN of nothing."""

@@ -1,0 +1,102 @@
+"""Text, and the characters that it is made of, as integers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from minigen.backend import Array, to_numpy
+from minigen.errors import DatasetError, DTypeError
+
+CODE_POINTS = "utf-32-le"  # four bytes a character, so that text is an array of integers
+
+
+def text(path: str | os.PathLike | None = None) -> str:
+    """The text of a UTF-8 file; by default the language reference that this Python carries.
+
+    Raises DatasetError for a file that is missing, empty or not UTF-8.
+    """
+    if path is None:
+        return _language_reference()
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: expected a text file, got {error}; check the path") from error
+    try:
+        decoded = content.decode("utf-8").removeprefix("\ufeff")  # a mark that some editors write
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise DatasetError(
+            f"{path}: expected UTF-8 text, got byte 0x{byte:02x} at byte position {error.start} "
+            f"({error.reason}); convert the file to UTF-8 first"
+        ) from error
+    if not decoded:
+        raise DatasetError(f"{path}: expected text, got an empty file; name another one")
+    return decoded
+
+
+def _language_reference() -> str:
+    """The topics that help() prints, in sorted order; about 500,000 characters."""
+    try:
+        from pydoc_data.topics import topics  # heavy, and left out of some trimmed Pythons
+    except ImportError as error:
+        raise DatasetError(
+            f"this Python lacks its language reference ({error}); name a text file: text(path)"
+        ) from error
+    return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+class Vocabulary:
+    """The distinct characters of a text, sorted; the id of a character is its position there.
+
+    Vocabulary(vocabulary.characters) is the same vocabulary again. Raises DatasetError for an
+    empty text.
+    """
+
+    def __init__(self, text: str):
+        if not text:
+            raise DatasetError("a vocabulary needs a text with at least one character, got none")
+        self._codes = np.unique(_codes(text))
+        self.characters = _string(self._codes)
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.characters!r})"
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of the characters, int64 (T,). DatasetError for one that is not known."""
+        codes = _codes(text)
+        ids = np.searchsorted(self._codes, codes).clip(max=len(self) - 1)
+        unknown = np.flatnonzero(self._codes[ids] != codes)
+        if len(unknown):
+            position = int(unknown[0])
+            raise DatasetError(
+                f"character {text[position]!r} at position {position} is not among the {len(self)} "
+                "of the vocabulary; build the vocabulary from a text that has it, or replace it"
+            )
+        return ids.astype(np.int64, copy=False)
+
+    def decode(self, ids: Array) -> str:
+        """The text of integer ids (T,). IndexError for an id that is not in [0, len)."""
+        ids = np.atleast_1d(to_numpy(ids))
+        if ids.size and (ids.ndim > 1 or ids.dtype.kind not in "iu"):
+            raise DTypeError(f"decode takes integers (T,), got {ids.dtype} of shape {ids.shape}")
+        wrong = np.flatnonzero((ids < 0) | (ids >= len(self)))
+        if len(wrong):
+            raise IndexError(
+                f"id {ids[wrong[0]]} at position {wrong[0]} is not in [0, {len(self)}), "
+                "the range of the vocabulary"
+            )
+        return _string(self._codes[ids.astype(np.int64)])
+
+
+def _codes(text: str) -> np.ndarray:
+    """The code points of the characters, uint32 (T,)."""
+    return np.frombuffer(text.encode(CODE_POINTS, "surrogatepass"), "<u4")
+
+
+def _string(codes: np.ndarray) -> str:
+    return codes.astype("<u4").tobytes().decode(CODE_POINTS, "surrogatepass")

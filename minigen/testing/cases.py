@@ -1,0 +1,31 @@
+"""The table of cases: every public op, and the cores that have a fast path of their own."""
+
+from minigen import ops
+from minigen.primitives import REGISTRY, Fused
+from minigen.testing.case import Call, Case
+from minigen.testing.cases_elementwise import ELEMENTWISE
+from minigen.testing.cases_indexing import INDEXING
+from minigen.testing.cases_linalg import LINALG
+from minigen.testing.cases_losses import LOSSES
+from minigen.testing.cases_neural import NEURAL
+from minigen.testing.cases_reduce import RAW, REDUCE
+from minigen.testing.cases_shape import SHAPE
+from minigen.testing.choices import Choices
+
+CASES: dict[str, Case] = ELEMENTWISE | SHAPE | INDEXING | REDUCE | RAW | LINALG | NEURAL | LOSSES
+
+
+DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]
+
+
+def names_without_case() -> list[str]:
+    """The ops that need a case and have none: public ones, and fused ones, public or not."""
+    public = {name for name in REGISTRY if not name.startswith("_")}
+    fused = {name for name, op in REGISTRY.items() if isinstance(op, Fused)}
+    return sorted((public | fused | set(ops.__all__)) - CASES.keys())
+
+
+def draw_call(name: str, choices: Choices) -> Call:
+    """A call of the op of that name."""
+    args, kwargs = CASES[name].arguments(choices)
+    return Call(name, CASES[name], args, kwargs)

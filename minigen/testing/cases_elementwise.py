@@ -1,0 +1,154 @@
+"""Cases of the elementwise ops: values come from the domain that each op declares."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from minigen.primitives import REGISTRY
+from minigen.random import Generator
+from minigen.testing.case import Case, modulus, where_real
+from minigen.testing.choices import Choices, away
+
+
+def _case(
+    name: str,
+    reference: Callable,
+    options: Callable[[Choices], dict] = lambda c: {},
+    kinks: Callable[[dict], tuple] = lambda options: (),
+    mirrored: bool = False,
+    apart: bool = False,
+    order: int = 2,
+) -> Case:
+    """A case from the domain of the op; mirrored: of either sign; apart: no two arguments equal."""
+    domain, count = REGISTRY[name].domain, len(REGISTRY[name].signature.arrays)
+
+    def draw(c):
+        named = options(c)
+        shapes = c.broadcastable(count)
+        if apart:
+            return tuple(_on_grid(c, shape, i / count) for i, shape in enumerate(shapes)), named
+        values = c.signed if mirrored else c.array
+        return tuple(away(values(shape, *domain), *kinks(named)) for shape in shapes), named
+
+    return Case(reference, draw, order)
+
+
+def _on_grid(c, shape, offset):
+    """Values close to whole numbers plus offset."""
+    return np.asarray(c.whole(shape, -3, 3) + offset + c.array(shape, -0.1, 0.1))
+
+
+# ---------------------------------------------------------------------------- references
+
+
+def erf(x):
+    """2 / sqrt(pi) exp(-x^2) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...): no cancellation."""
+    term = total = x + 0.0
+    for n in range(1, 120):
+        term = term * (2 * x * x / (2 * n + 1))
+        total = total + term
+    return 2 / math.sqrt(math.pi) * np.exp(-x * x) * total
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def leaky_relu(x, negative_slope=0.01):
+    return where_real(x.real > 0, x, negative_slope * x)
+
+
+def elu(x, alpha=1.0):
+    return where_real(x.real > 0, x, alpha * (np.exp(x) - 1))
+
+
+def gelu(x, approximate="none"):
+    if approximate == "tanh":
+        return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return x / 2 * (1 + erf(x / math.sqrt(2)))
+
+
+def softplus(x, beta=1, threshold=20):
+    return where_real(beta * x.real > threshold, x, np.log(1 + np.exp(beta * x)) / beta)
+
+
+def clip(x, min=None, max=None):
+    if min is not None:
+        x = where_real(x.real < min, min, x)
+    return x if max is None else where_real(x.real > max, max, x)
+
+
+def dropout(x, p=0.5, training=True, rng=None):
+    if not training or p == 0:
+        return x
+    kept = rng.bernoulli(1 - p, x.shape)
+    return where_real(kept, x / (1 - p) if p < 1 else x, 0.0)
+
+
+# --------------------------------------------------------------------------------- draws
+
+
+def _draw_where(c):
+    condition, a, b = c.broadcastable(3)
+    return (c.mask(condition), c.array(a), c.array(b)), {}
+
+
+def _draw_dropout(c):
+    options = {"p": c.pick((0, 0.25, 0.5, 0.9, 1)), "training": c.integer(0, 4) > 0}
+    return (c.array(c.shape()),), options | {"rng": Generator(c.integer(0, 99))}
+
+
+def _draw_gelu(c):
+    return (c.array(c.shape()),), {"approximate": c.pick(("none", "tanh"))}
+
+
+def _clip_options(c):
+    bounds = {"min": c.pick((None, -1.5, 0.0)), "max": c.pick((None, 0.5, 2))}
+    return {key: value for key, value in bounds.items() if value is not None or c.flag()}
+
+
+def _softplus_options(c):
+    return {"beta": c.pick((1, 0.5, 2.0)), "threshold": c.pick((20, 3.0))}
+
+
+ELEMENTWISE = {
+    "add": _case("add", lambda a, b: a + b),
+    "subtract": _case("subtract", lambda a, b: a - b),
+    "multiply": _case("multiply", lambda a, b: a * b, order=3),
+    "divide": _case("divide", lambda a, b: a / b),
+    "negative": _case("negative", lambda x: -x),
+    "power": _case("power", lambda a, b: a**b),
+    "square": _case("square", lambda x: x * x),
+    "reciprocal": _case("reciprocal", lambda x: 1 / x),
+    "sqrt": _case("sqrt", lambda x: x**0.5),
+    "abs": _case("abs", modulus, mirrored=True),
+    "sign": _case("sign", lambda x: where_real(x.real > 0, 1.0, -1.0), mirrored=True),
+    "exp": _case("exp", np.exp, order=3),
+    "expm1": _case("expm1", lambda x: np.exp(x) - 1),
+    "log": _case("log", np.log),
+    "log1p": _case("log1p", lambda x: np.log(1 + x)),
+    "sin": _case("sin", np.sin),
+    "cos": _case("cos", np.cos),
+    "tanh": _case("tanh", lambda x: 1 - 2 / (np.exp(2 * x) + 1), order=3),
+    "erf": _case("erf", erf),
+    "where": Case(where_real, _draw_where),
+    "maximum": _case("maximum", lambda a, b: where_real(a.real > b.real, a, b), apart=True),
+    "minimum": _case("minimum", lambda a, b: where_real(a.real < b.real, a, b), apart=True),
+    "clip": _case(
+        "clip", clip, _clip_options, lambda o: sorted(b for b in o.values() if b is not None)
+    ),
+    "sigmoid": _case("sigmoid", sigmoid),
+    "log_sigmoid": _case("log_sigmoid", lambda x: np.log(sigmoid(x))),
+    "relu": _case("relu", lambda x: where_real(x.real > 0, x, 0.0), mirrored=True),
+    "leaky_relu": _case(
+        "leaky_relu", leaky_relu, lambda c: {"negative_slope": c.pick((0.01, 0.3))}, mirrored=True
+    ),
+    "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, mirrored=True),
+    "gelu": Case(gelu, _draw_gelu),
+    "silu": _case("silu", lambda x: x * sigmoid(x)),
+    "softplus": _case(
+        "softplus", softplus, _softplus_options, lambda o: (o["threshold"] / o["beta"],)
+    ),
+    "dropout": Case(dropout, _draw_dropout),
+}

@@ -1,0 +1,187 @@
+"""Cases of the losses."""
+
+import numpy as np
+
+from minigen.testing.case import Case, modulus, where_real
+from minigen.testing.cases_neural import log_softmax
+from minigen.testing.choices import Choices, away
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def reduced(loss, reduction):
+    """As the losses do; NaN without values and without a warning."""
+    if reduction == "none":
+        return loss
+    return loss.sum() / np.float64(loss.size) if reduction == "mean" else loss.sum()
+
+
+def _reduction(c: Choices):
+    return c.pick(({}, *({"reduction": r} for r in REDUCTIONS)))
+
+
+def _pair(options=lambda c: {}):
+    """A draw of an input and a target whose difference is off the kinks."""
+
+    def draw(c):
+        shape, named = c.shape(), options(c) | _reduction(c)
+        target = c.array(shape)
+        return (target + away(c.array(shape), -2.0, -1.0, 0.0, 1.0, 2.0), target), named
+
+    return draw
+
+
+def mse_loss(input, target, reduction="mean"):
+    return reduced((input - target) ** 2, reduction)
+
+
+def l1_loss(input, target, reduction="mean"):
+    return reduced(modulus(input - target), reduction)
+
+
+def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
+    d = modulus(input - target)
+    if beta == 0:
+        return reduced(d, reduction)
+    return reduced(where_real(d.real < beta, d * d / (2 * beta), d - beta / 2), reduction)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    d = modulus(input - target)
+    return reduced(where_real(d.real < delta, d * d / 2, delta * (d - delta / 2)), reduction)
+
+
+# ------------------------------------------------------------------------- classification
+
+
+def _logits_and_classes(c):
+    """Logits with at least one class, targets some of which are ignored, and options."""
+    classes = c.integer(1, 4)
+    kind = c.integer(0, 3)
+    rest = () if kind == 0 else (c.integer(1, 4), *c.shape(max_dims=1, max_side=2, min_side=1))
+    shape = (*rest[:1], classes, *rest[1:])
+    target = c.whole(rest, 0, classes)
+    named = _reduction(c)
+    if c.flag():
+        named["ignore_index"] = c.pick((-100, 0))
+    if target.ndim and c.flag():
+        target.flat[0] = named.get("ignore_index", -100)
+    if not (target != named.get("ignore_index", -100)).any():
+        named["reduction"] = "sum"  # a mean of nothing is NaN, with gradient 0
+    return c.array(shape), target.astype(c.pick((np.int64, np.int32))), named
+
+
+def _draw_cross_entropy(c):
+    logits, target, named = _logits_and_classes(c)
+    if c.flag():
+        named["label_smoothing"] = c.pick((0.0, 0.1, 1.0))
+    if c.integer(0, 3) == 0:
+        named.pop("ignore_index", None)
+        target = c.array(logits.shape, 0.1, 1.0)
+    return (logits, target), named
+
+
+def cross_entropy(logits, target, reduction="mean", ignore_index=-100, label_smoothing=0.0):
+    axis = 0 if logits.ndim == 1 else 1
+    classes, log_p = logits.shape[axis], log_softmax(logits, axis)
+    if target.shape == logits.shape and target.dtype.kind in "fc":
+        q = (1 - label_smoothing) * target + label_smoothing / classes
+        loss = -(q * log_p).sum(axis)
+        return (
+            loss.sum() / np.float64(loss.size) if reduction == "mean" else reduced(loss, reduction)
+        )
+    smooth = nll_loss(log_p, target, "none", ignore_index) * (1 - label_smoothing)
+    kept = target != ignore_index
+    loss = smooth - label_smoothing * where_real(kept, log_p.sum(axis) / classes, 0.0)
+    return loss.sum() / np.float64(kept.sum()) if reduction == "mean" else reduced(loss, reduction)
+
+
+def nll_loss(input, target, reduction="mean", ignore_index=-100):
+    x = np.moveaxis(input, 0 if input.ndim == 1 else 1, -1)
+    loss = np.zeros(target.shape, x.dtype)
+    for place in np.ndindex(*target.shape):
+        if target[place] != ignore_index:
+            loss[place] = -x[(*place, target[place])]
+    kept = (target != ignore_index).sum()
+    return loss.sum() / np.float64(kept) if reduction == "mean" else reduced(loss, reduction)
+
+
+def _draw_rows(c):
+    count, classes = c.integer(0, 4), c.integer(1, 5)
+    return (c.array((count, classes)), c.whole((count,), -1, classes)), {
+        "smoothing": c.pick((0.0, 0.1, 1.0))
+    }
+
+
+def cross_entropy_rows(x, target, smoothing):
+    return cross_entropy(x, target, "none", -1, smoothing)
+
+
+# --------------------------------------------------------------------- binary and densities
+
+
+def _draw_binary(low, high, positive_weight):
+    def draw(c):
+        shape = c.shape()
+        named = _reduction(c)
+        for key in ("weight", "pos_weight")[: 2 if positive_weight else 1]:
+            if c.flag():
+                named[key] = c.array(c.narrowed(shape), 0.5, 2.0)
+        return (c.array(shape, low, high), c.array(shape, 0.0, 1.0)), named
+
+    return draw
+
+
+def binary_cross_entropy(input, target, weight=None, reduction="mean"):
+    loss = -target * np.log(input) - (1 - target) * np.log(1 - input)
+    return reduced(loss if weight is None else weight * loss, reduction)
+
+
+def bce_with_logits(input, target, weight=None, pos_weight=None, reduction="mean"):
+    yes, no = np.log(1 + np.exp(-input)), np.log(1 + np.exp(input))
+    yes = yes if pos_weight is None else pos_weight * yes
+    loss = target * yes + (1 - target) * no
+    return reduced(loss if weight is None else weight * loss, reduction)
+
+
+def _draw_kl_div(c):
+    shape, logarithm = c.shape(), c.flag()
+    target = c.array(shape, -3.0, 0.0) if logarithm else c.array(shape, 0.1, 1.0)
+    named = {"log_target": True} if logarithm else {}
+    return (c.array(shape, -3.0, 0.0), target), named | _reduction(c)
+
+
+def kl_div(input, target, log_target=False, reduction="mean"):
+    t, log_t = (np.exp(target), target) if log_target else (target, np.log(target))
+    return reduced(t * (log_t - input), reduction)
+
+
+def _draw_gaussian_kl(c):
+    shape = c.shape(min_dims=1)
+    return (c.array(shape), c.array(shape)), {}
+
+
+def gaussian_kl(mean, logvar):
+    return ((np.exp(logvar) + mean**2 - 1 - logvar) / 2).sum(-1)
+
+
+LOSSES = {
+    "mse_loss": Case(mse_loss, _pair()),
+    "l1_loss": Case(l1_loss, _pair()),
+    "smooth_l1_loss": Case(
+        smooth_l1_loss, _pair(lambda c: c.pick(({}, {"beta": 0}, {"beta": 2.0})))
+    ),
+    "huber_loss": Case(huber_loss, _pair(lambda c: c.pick(({}, {"delta": 2.0})))),
+    "cross_entropy": Case(cross_entropy, _draw_cross_entropy),
+    "_cross_entropy": Case(cross_entropy_rows, _draw_rows),
+    "nll_loss": Case(nll_loss, lambda c: _packed(_logits_and_classes(c))),
+    "binary_cross_entropy": Case(binary_cross_entropy, _draw_binary(0.1, 0.9, False)),
+    "binary_cross_entropy_with_logits": Case(bce_with_logits, _draw_binary(-3.0, 3.0, True)),
+    "kl_div": Case(kl_div, _draw_kl_div),
+    "gaussian_kl": Case(gaussian_kl, _draw_gaussian_kl),
+}
+
+
+def _packed(drawn):
+    *args, named = drawn
+    return tuple(args), named

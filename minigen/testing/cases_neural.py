@@ -1,0 +1,84 @@
+"""Cases of normalization and of the fused ops behind it."""
+
+import math
+
+import numpy as np
+
+from minigen.testing.case import Case
+from minigen.testing.choices import Choices
+
+
+def softmax(x, axis=-1):
+    e = np.exp(x)
+    return e / e.sum(axis, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    return x - np.log(np.exp(x).sum(axis, keepdims=True))
+
+
+def _draw_softmax(c: Choices):
+    shape = c.shape(min_dims=1)
+    return (c.array(shape),), c.pick(({}, {"axis": c.axis(len(shape))}))
+
+
+def _draw_softmax_vjp(logarithm):
+    def draw(c):
+        shape = c.shape(min_dims=1, min_side=1)
+        axis = c.axis(len(shape))
+        y = softmax(c.array(shape), axis)
+        return (c.array(shape), np.log(y) if logarithm else y), {"axis": axis}
+
+    return draw
+
+
+def softmax_vjp(g, y, axis):
+    return y * g - y * (y * g).sum(axis, keepdims=True)
+
+
+def log_softmax_vjp(g, y, axis):
+    return g - np.exp(y) * g.sum(axis, keepdims=True)
+
+
+def spread_rows(c: Choices, count: int, size: int) -> np.ndarray:
+    """Rows whose standard deviation is not small, unless they have one value."""
+    return np.array([c.distinct((size,)) for _ in range(count)]).reshape(count, size)
+
+
+def _draw_layer_norm(c):
+    normalized = c.shape(min_dims=1, max_dims=2, max_side=3, min_side=c.integer(0, 1))
+    lead = c.shape(max_dims=2, max_side=3)
+    rows = spread_rows(c, math.prod(lead), math.prod(normalized))
+    params = [c.pick((None, c.array(normalized))) for _ in range(2)]
+    shape = normalized[0] if len(normalized) == 1 and c.flag() else normalized
+    options = c.pick(({}, {"eps": 1e-3}))
+    return (rows.reshape(lead + normalized), shape, *params), options
+
+
+def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    axes = tuple(range(x.ndim - np.size(normalized_shape), x.ndim))
+    size = math.prod(x.shape[i] for i in axes)
+    centred = x - x.sum(axes, keepdims=True) / np.float64(size)
+    y = centred / np.sqrt((centred * centred).sum(axes, keepdims=True) / np.float64(size) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _draw_layer_norm_rows(c):
+    count, size = c.integer(0, 4), c.integer(1, 6)
+    params = [c.pick((None, c.array((size,)))) for _ in range(2)]
+    return (spread_rows(c, count, size), *params), {"eps": 1e-5}
+
+
+def layer_norm_rows(x, weight, bias, eps):
+    return layer_norm(x, x.shape[1:], weight, bias, eps)
+
+
+NEURAL = {
+    "softmax": Case(softmax, _draw_softmax, order=3),
+    "log_softmax": Case(log_softmax, _draw_softmax),
+    "softmax_vjp": Case(softmax_vjp, _draw_softmax_vjp(False)),
+    "log_softmax_vjp": Case(log_softmax_vjp, _draw_softmax_vjp(True)),
+    "layer_norm": Case(layer_norm, _draw_layer_norm, order=3),
+    "_layer_norm": Case(layer_norm_rows, _draw_layer_norm_rows),
+}

@@ -1,0 +1,144 @@
+"""Gradient checking, for minigen's own ops and for anyone's."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigen.gradients import grad
+from minigen.tensors import Tensor
+from minigen.testing.closeness import as_numpy, relative_error
+from minigen.testing.numerical import numerical_jvp
+
+
+class GradcheckError(AssertionError):
+    """A derivative that is not the derivative."""
+
+
+def vjp(f: Callable, inputs: Sequence, cotangents: Sequence, create_graph: bool = False) -> tuple:
+    """The gradients of f's outputs, weighted by cotangents, for each of inputs.
+
+    f takes tensors and returns one or a tuple. An input that the outputs do not depend on has
+    gradient zero.
+    """
+    inputs = [_tracked(x) for x in inputs]
+    outputs = as_tuple(f(*inputs))
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    if not pairs:
+        return tuple(Tensor(np.zeros_like(x.data)) for x in inputs)
+    ys, gs = map(list, zip(*pairs))
+    found = grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
+    return tuple(Tensor(np.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found))
+
+
+def gradient_function(f: Callable, count: int) -> Callable:
+    """The function (inputs..., cotangents...) -> gradients of f, a function of count inputs.
+
+    Given a tensor that requires grad, it builds a graph of the gradients.
+    """
+
+    def gradients(*args):
+        traced = any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        return vjp(f, args[:count], args[count:], create_graph=traced)
+
+    return gradients
+
+
+def gradcheck(
+    f: Callable,
+    inputs: Sequence | Tensor | np.ndarray,
+    *,
+    order: int = 2,
+    explain: bool = True,
+    limit: float = 1e-8,
+    seed: int = 0,
+) -> None:
+    """GradcheckError unless the derivatives of f, up to that order, are those of its values.
+
+    f takes tensors and returns one or a tuple. inputs are cast to float64; integers and booleans
+    are passed as they are. Each order is checked along random directions, under random
+    cotangents, against differences of the order before, with and without a graph of the
+    gradient; a derivative that is missing counts as zero. With `explain` the error says which
+    argument is at fault.
+    """
+    given = [inputs] if isinstance(inputs, Tensor | np.ndarray) else list(inputs)
+    arrays = [as_numpy(x) for x in given]
+    floats = [i for i, x in enumerate(arrays) if x.dtype.kind == "f"]
+    if not floats:
+        raise GradcheckError("gradcheck: no input is of a float dtype, so nothing was checked")
+
+    def function(*xs):
+        args = [Tensor(x) for x in arrays]
+        for i, x in zip(floats, xs):
+            args[i] = x if isinstance(x, Tensor) else Tensor(x)
+        return tuple(y for y in as_tuple(f(*args)) if y.dtype.kind == "f")
+
+    rng = np.random.default_rng(seed)
+    xs = [arrays[i].astype(np.float64) for i in floats]
+    names = [f"argument {i}" for i in floats]
+    with np.errstate(all="ignore"):
+        for level in range(1, order + 1):
+            gs = check_gradient(function, xs, rng, level, limit, names if explain else None)
+            function, xs = gradient_function(function, len(xs)), [*xs, *gs]
+            names += [f"cotangent {i} of order {level}" for i in range(len(gs))]
+
+
+def check_gradient(f, inputs, rng, order=1, limit=1e-8, names=None) -> list[np.ndarray]:
+    """Check one order: f holds the derivatives of the order before. Returns the cotangents."""
+    outputs = [y.data for y in as_tuple(f(*inputs))]
+    gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
+    us = [rng.uniform(-1, 1, x.shape) for x in inputs]
+    plain = [g.data for g in vjp(f, inputs, gs)]
+    traced = [g.data for g in vjp(f, inputs, gs, create_graph=True)]
+    label = names or [f"argument {i}" for i in range(len(inputs))]
+    for name, x, g, again in zip(label, inputs, plain, traced):
+        if g.shape != x.shape or g.dtype != x.dtype:
+            raise GradcheckError(
+                f"gradcheck, order {order}: the gradient of {name} is {g.dtype} {g.shape}, "
+                f"the argument {x.dtype} {x.shape}"
+            )
+        if relative_error(again, g) > limit:
+            raise GradcheckError(
+                f"gradcheck, order {order}: the gradient of {name} is another when its graph is "
+                f"recorded: {_worst(again, g)}"
+            )
+    failure = _compare(f, inputs, gs, us, plain, limit)
+    if failure and names:
+        for i, name in enumerate(names):
+            alone = [u if j == i else np.zeros_like(u) for j, u in enumerate(us)]
+            found = _compare(f, inputs, gs, alone, plain, limit)
+            if found:
+                raise GradcheckError(
+                    f"gradcheck, order {order}: the derivative for {name} "
+                    f"(shape {inputs[i].shape}) is wrong: {found}"
+                )
+    if failure:
+        raise GradcheckError(f"gradcheck, order {order}: a derivative is wrong: {failure}")
+    return gs
+
+
+def _compare(f, inputs, gs, us, gradients, limit):
+    """What <gradient, u> and <g, J u> have to say, if they differ by more than limit."""
+    slopes = as_tuple(numerical_jvp(f, inputs, us))
+    parts = np.concatenate([(g * slope).reshape(-1) for g, slope in zip(gs, slopes)])
+    want = float(parts.sum())
+    got = float(sum((g * u).sum() for g, u in zip(gradients, us)))
+    error = abs(got - want) / max(1.0, abs(want), np.abs(parts).max(initial=0))
+    if error <= limit or (np.isnan(got) and np.isnan(want)) or got == want:
+        return None
+    return f"{got!r} by its rules, {want!r} by differences, error {error:.3g}, limit {limit:.3g}"
+
+
+def _worst(got, want):
+    at = np.unravel_index(np.argmax(np.abs(got - want)), got.shape)
+    return f"{got[at]!r} instead of {want[at]!r} at index {tuple(int(i) for i in at)}"
+
+
+def _tracked(x):
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return x if x.requires_grad else Tensor(x.data).requires_grad_()
+
+
+def as_tuple(result: Any) -> tuple:
+    """One result or several, as a tuple."""
+    return tuple(result) if isinstance(result, tuple | list) else (result,)

@@ -1,0 +1,293 @@
+"""What must hold of one call of an op, each a function that raises AssertionError.
+
+The test suite runs them over drawn calls of every op; so can whoever adds an op.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from minigen.errors import ShapeError
+from minigen.primitives import REGISTRY
+from minigen.tensors import Tensor
+from minigen.testing.case import Call
+from minigen.testing.checking import as_tuple, check_gradient, gradient_function, vjp
+from minigen.testing.closeness import (
+    FLOAT32,
+    FLOAT64,
+    FORWARD,
+    GRADIENT,
+    SECOND_ORDER,
+    as_numpy,
+    assert_close,
+)
+from minigen.testing.memory import in_layout
+from minigen.testing.numerical import complex_step_jvp, numerical_jvp
+
+RICHARDSON = 1e-10  # as near as differences come
+
+
+def cotangents(call: Call, rng: np.random.Generator) -> list[np.ndarray]:
+    """A random one for each output, read-only."""
+    outputs = [np.asarray(y) for y in call(*call.arrays)]
+    return [_frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+
+
+def gradients(f, inputs, gs, create_graph=False) -> list[np.ndarray]:
+    """The gradients as arrays."""
+    return [g.data for g in vjp(f, inputs, gs, create_graph)]
+
+
+def has_derivative(call: Call) -> bool:
+    """Whether the outputs are finite, and so differences of them have a meaning."""
+    return all(np.isfinite(y).all() for y in call.reference(*call.arrays))
+
+
+def _frozen(x):
+    x = np.asarray(x)
+    x.setflags(write=False)
+    return x
+
+
+# ------------------------------------------------------------------------------ values
+
+
+def forward_equals_reference(call: Call) -> None:
+    """In float64, on raw arrays and on tensors; in float32 against float64."""
+    want = call.reference(*call.arrays)
+    for outputs in (call(*call.arrays), call(*map(Tensor, call.arrays))):
+        assert len(outputs) == len(want), f"{len(outputs)} outputs, expected {len(want)}"
+        for i, (y, r) in enumerate(zip(outputs, want)):
+            assert_close(y, r, name=f"output {i}")
+    small = call.in_float32()
+    want = call.reference(*[x.astype(np.float64) for x in small])
+    for i, (y, r) in enumerate(zip(call(*small), want)):
+        kept = r.dtype != FLOAT64 or call.case.own_dtype
+        expected = r if kept else r.astype(np.float32)
+        assert_close(y, expected, name=f"float32 output {i}")
+
+
+# --------------------------------------------------------------------------- gradients
+
+
+def gradient_equals_numerical_derivative(call: Call, rng: np.random.Generator) -> None:
+    """Of the reference, argument by argument, under a random cotangent."""
+    gs = cotangents(call, rng)
+    us = [rng.uniform(-1, 1, x.shape) for x in call.arrays]
+    found = gradients(call, call.arrays, gs)
+    exact = call.case.complex_step
+    jvp, limit = (complex_step_jvp, GRADIENT[FLOAT64]) if exact else (numerical_jvp, RICHARDSON)
+    for i, (u, g) in enumerate(zip(us, found) if has_derivative(call) else ()):
+        alone = [u if j == i else np.zeros_like(u) for j, u in enumerate(us)]
+        slopes = jvp(call.reference, call.arrays, alone)
+        want = np.float64(sum((g * slope).sum() for g, slope in zip(gs, slopes)))
+        assert_close((g * u).sum(), want, limit, f"slope along argument {i}")
+
+
+def float32_gradient_equals_float64(call: Call, rng: np.random.Generator) -> None:
+    """On the same values."""
+    gs, small = cotangents(call, rng), call.in_float32()
+    gs = [g.astype(y.dtype) for g, y in zip(gs, call(*small))]
+    found = gradients(call, small, gs)
+    wide = [x.astype(np.float64) for x in small]
+    want = gradients(call, wide, [g.astype(np.float64) for g in gs])
+    for i, (g, w) in enumerate(zip(found, want)):
+        assert_close(g, w.astype(np.float32), GRADIENT[FLOAT32], f"gradient {i}")
+
+
+def dot_products_agree(call: Call, rng: np.random.Generator) -> None:
+    """<v, J u> = <J'v, u>, with J u from two reverse passes."""
+    if not has_derivative(call):
+        return
+    gs, xs = cotangents(call, rng), call.arrays
+    us = [_frozen(rng.uniform(-1, 1, x.shape)) for x in xs]
+    pulled = gradient_function(call, len(xs))
+    back = gradients(call, xs, gs)
+    forth = gradients(pulled, [*xs, *gs], us)[len(xs) :]
+    want = np.float64(sum((g * u).sum() for g, u in zip(back, us)))
+    assert_close(np.float64(sum((g * s).sum() for g, s in zip(gs, forth))), want, 1e-11)
+
+
+def vjp_is_linear(call: Call, rng: np.random.Generator) -> None:
+    """In the cotangent; zero gives exactly 0, and a power of two scales every bit."""
+    one, two = cotangents(call, rng), cotangents(call, rng)
+    g1, g2 = gradients(call, call.arrays, one), gradients(call, call.arrays, two)
+    mixed = [_frozen(0.75 * a - 1.5 * b) for a, b in zip(one, two)]
+    for i, g in enumerate(gradients(call, call.arrays, mixed)):
+        assert_close(g, 0.75 * g1[i] - 1.5 * g2[i], GRADIENT[FLOAT64], f"gradient {i} of a sum")
+    scaled = gradients(call, call.arrays, [_frozen(8 * g) for g in one])
+    nothing = gradients(call, call.arrays, [_frozen(0 * g) for g in one])
+    for i, g in enumerate(g1):
+        assert np.array_equal(scaled[i], 8 * g), f"gradient {i}: a cotangent times 8"
+        assert np.array_equal(nothing[i], 0 * g), f"gradient {i}: a zero cotangent"
+
+
+def gradient_owns_its_memory(call: Call, rng: np.random.Generator) -> None:
+    """Of the shape, dtype and device of its input; writable; shared with nothing."""
+    gs = cotangents(call, rng)
+    for dtype in (np.float64, np.float32):
+        leaves = [Tensor(_frozen(x.astype(dtype))).requires_grad_() for x in call.arrays]
+        outputs = call(*leaves)
+        seeds = [_frozen(g.astype(y.dtype)) for g, y in zip(gs, outputs)]
+        pairs = [(y, g) for y, g in zip(outputs, seeds) if y.requires_grad]
+        for i, (y, g) in enumerate(pairs):
+            y.backward(g, retain_graph=i + 1 < len(pairs))
+        owned = []
+        for x in leaves:
+            if x.grad is None:
+                continue
+            g = x.grad.data
+            assert (g.shape, g.dtype) == (x.shape, x.dtype) and x.grad.device == x.device
+            assert type(g) is np.ndarray and g.flags.writeable
+            assert all(step or n == 1 for step, n in zip(g.strides, g.shape) if g.size)
+            shared = [*seeds, *(y.data for y in outputs), *(x.data for x in leaves), *owned]
+            assert not any(np.shares_memory(g, other) for other in shared)
+            owned.append(g)
+
+
+def inputs_are_not_written(call: Call, rng: np.random.Generator) -> None:
+    """Nor is a cotangent, by forward or by either backward pass."""
+    values = [np.array(x) for x in [*call.arrays, *cotangents(call, rng)]]
+    before = [x.tobytes() for x in values]
+    count = len(call.arrays)
+    call(*values[:count])
+    gradients(call, values[:count], values[count:])
+    us = [rng.standard_normal(x.shape) for x in call.arrays]
+    gradients(gradient_function(call, count), values, us)
+    assert before == [x.tobytes() for x in values]
+
+
+def layout_makes_no_difference(call: Call, rng: np.random.Generator, layouts: list[str]) -> None:
+    """One layout for each of call.arrays and each output's cotangent, taken in turn."""
+    given = [*call.arrays, *cotangents(call, rng)]
+    laid = [in_layout(x, layouts[i % len(layouts)]) for i, x in enumerate(given)]
+    plain, count = [np.array(x, order="C") for x in laid], len(call.arrays)
+    for y, want in zip(call(*laid[:count]), call(*plain[:count])):
+        assert_close(y, want)
+    found = gradients(call, laid[:count], laid[count:])
+    for g, want in zip(found, gradients(call, plain[:count], plain[count:])):
+        assert_close(g, want, GRADIENT[FLOAT64])
+
+
+def broadcasting_sums_the_gradient(call: Call, rng: np.random.Generator) -> None:
+    """The gradient of f(broadcast x) is the sum of the gradient over the copies of x."""
+    gs = cotangents(call, rng)
+    full = [np.broadcast_to(x, gs[0].shape) for x in call.arrays]
+    for x, g, wide in zip(call.arrays, gradients(call, call.arrays, gs), gradients(call, full, gs)):
+        lead = wide.ndim - x.ndim
+        copies = [i for i in range(wide.ndim) if i < lead or x.shape[i - lead] == 1]
+        want = wide.sum(tuple(copies), keepdims=True).reshape(x.shape)
+        assert_close(g, want, GRADIENT[FLOAT64])
+
+
+def each_output_alone(call: Call, rng: np.random.Generator) -> None:
+    """An output that gets no cotangent counts as one that gets zero."""
+    gs = cotangents(call, rng)
+    for i, g in enumerate(gs):
+        silent = [g if j == i else np.zeros_like(other) for j, other in enumerate(gs)]
+        want = gradients(call, call.arrays, silent)
+        for create_graph in (False, True):
+            found = gradients(lambda *xs, i=i: call(*xs)[i], call.arrays, [g], create_graph)
+            for got, expected in zip(found, want):
+                assert_close(got, expected, 0.0)
+
+
+# ---------------------------------------------------------------------- higher orders
+
+
+def higher_orders_equal_numerical_derivative(call: Call, rng: np.random.Generator) -> None:
+    """Of the order before, which counts as zero where it is missing."""
+    if not has_derivative(call):
+        return
+    function, xs = call, [x.copy() for x in call.arrays]
+    gs = cotangents(call, rng)
+    for order in range(2, call.case.order + 1):
+        function, xs = gradient_function(function, len(xs)), [*xs, *gs]
+        gs = check_gradient(function, xs, rng, order, SECOND_ORDER[FLOAT64])
+
+
+def hessian_is_symmetric(call: Call, rng: np.random.Generator) -> None:
+    """<H u, w> = <u, H w> for the Hessian of the outputs' sum under random weights."""
+    gs, xs = cotangents(call, rng), call.arrays
+    us, ws = ([rng.standard_normal(x.shape) for x in xs] for _ in range(2))
+    pulled = gradient_function(lambda *args: call(*args), len(xs))
+
+    def slope(*args):
+        return pulled(*args, *gs)
+
+    hu, hw = gradients(slope, xs, us), gradients(slope, xs, ws)
+    left = [np.asarray((h * w).sum()) for h, w in zip(hu, ws)]
+    right = [np.asarray((h * u).sum()) for h, u in zip(hw, us)]
+    assert_close(sum(left, np.float64(0)), sum(right, np.float64(0)), SECOND_ORDER[FLOAT64])
+
+
+# ------------------------------------------------------------------ what must not happen
+
+
+def saves_is_honest(call: Call, rng: np.random.Generator) -> None:
+    """With one argument tracked at a time, only what its own rule declared is there to read."""
+    gs = cotangents(call, rng)
+    everything = gradients(call, call.arrays, gs)
+    for i, (x, want) in enumerate(zip(call.arrays, everything)):
+
+        def alone(x, i=i):
+            return call(*call.arrays[:i], x, *call.arrays[i + 1 :])
+
+        for create_graph in (False, True):
+            (found,) = gradients(alone, [x], gs, create_graph)
+            assert_close(found, want, GRADIENT[FLOAT64], f"gradient {i} alone")
+
+
+def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype=np.int64) -> None:
+    """Each argument in turn an integer: no gradient of it, and the others' as beside floats."""
+    for i, x in enumerate(call.arrays):
+        whole = Tensor(_frozen(np.trunc(x).astype(dtype)))
+        floats = Tensor(whole.data.astype(np.float64))
+        others = [other for j, other in enumerate(call.arrays) if j != i]
+
+        def mixed(*xs, value=whole, i=i):
+            return call(*xs[:i], value, *xs[i:])
+
+        with np.errstate(all="ignore"):  # of log(0) and its like
+            try:
+                outputs = mixed(*map(Tensor, others))
+            except (TypeError, ShapeError):  # an op may refuse integers, or take them for classes
+                continue
+            assert not any(isinstance(y, Tensor) and y.requires_grad for y in outputs)
+            if not others or any(y.dtype != FLOAT64 for y in outputs):
+                continue
+            gs = [_frozen(rng.standard_normal(y.shape)) for y in outputs]
+            want = gradients(partial(mixed, value=floats), others, gs)
+            found = gradients(mixed, others, gs)
+        for g, w in zip(found, want):  # parts may have been in float32
+            assert_close(g, w, GRADIENT[FLOAT32])
+
+
+# --------------------------------------------------------------------------- fused ops
+
+
+def fused_equals_its_definition(call: Call, rng: np.random.Generator) -> None:
+    """Forward, and each gradient by the fast backward and by the walk through the definition."""
+    definition = REGISTRY[call.name].definition
+
+    def defined(*arrays):
+        args, kwargs = call.bound(arrays)
+        return as_tuple(definition(*args, **kwargs))
+
+    for dtype in (FLOAT64, FLOAT32):
+        xs = [_frozen(x.astype(dtype)) for x in call.arrays]
+        outputs = [as_numpy(y) for y in call(*xs)]
+        for y, want in zip(outputs, defined(*xs)):
+            assert_close(y, want, 2 * FORWARD[dtype])
+        gs = [_frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+        want = gradients(defined, xs, gs)
+        for create_graph in (False, True):
+            for g, w in zip(gradients(call, xs, gs, create_graph), want):
+                assert_close(g, w, GRADIENT[dtype])
+
+
+def check_call(call: Call, rng: np.random.Generator) -> None:
+    """The properties that a wrong derivative breaks."""
+    gradient_equals_numerical_derivative(call, rng)
+    higher_orders_equal_numerical_derivative(call, rng)
+    saves_is_honest(call, rng)

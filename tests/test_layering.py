@@ -1,0 +1,213 @@
+"""The structure of the package, read from its source with ast."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "minigen"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+ALL_FILES = sorted(
+    path
+    for folder in ("minigen", "examples", "benchmarks", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+# From the top down: a module imports those above it only. A name stands for a file or a folder;
+# inside a folder listed below, files are ordered too.
+LAYERS = [
+    "errors",
+    "signatures",
+    "backend",
+    "kernels",
+    "random",
+    "autodiff",
+    "primitives",
+    "ops",
+    "tensors",
+    "gradients",
+    "creation",
+    "checkpoint",
+    "trace",
+    "nn",
+    "optim",
+    "schedule",
+    "data",
+    "models",
+    "plots",
+    "training",
+    "testing",
+]
+OPS = [
+    "shape",
+    "joining",
+    "indexing",
+    "elementwise",
+    "activations",
+    "reduce",
+    "counting",
+    "linalg",
+    "normalization",
+    "losses",
+]
+ONLY = {  # what these may import of the package, whatever the order
+    "autodiff": {"errors"},
+    "signatures": set(),
+    "primitives": {"errors", "signatures", "autodiff"},
+    "data": {"errors", "backend", "random"},
+}
+HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}
+MAY_IMPORT_CUPY = {"backend.py", "kernels/gpu.py"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(tree: ast.AST):
+    """(module, node) for each import of the package, as a dotted name without "minigen"."""
+    modules = {name_of(path) for path in SOURCES}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minigen":
+            base = node.module.partition(".")[2]
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".strip(".")
+                yield (inner if inner in modules else base), node
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "minigen":
+                    yield alias.name.partition(".")[2], node
+
+
+def inside_functions(tree: ast.AST) -> set[int]:
+    """The ids of all nodes that stand inside a function."""
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.Lambda)]
+    return {id(node) for function in functions for node in ast.walk(function)}
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=name_of)
+def source(request):
+    return request.param, ast.parse(request.param.read_text())
+
+
+def test_every_module_has_its_layer():
+    tops = {name_of(path).split(".")[0] for path in SOURCES} - {""}
+    assert tops == set(LAYERS)
+    assert {path.stem for path in (PACKAGE / "ops").glob("*.py")} == {*OPS, "__init__"}
+
+
+def test_a_module_imports_only_from_layers_above(source):
+    path, tree = source
+    me = name_of(path)
+    if not me:
+        return
+    top = me.split(".")[0]
+    for other, _ in imports(tree):
+        theirs = other.split(".")[0]
+        if theirs == top and top == "ops" and me != "ops":
+            mine, other_file = me.split(".")[1], other.split(".")[1]
+            assert OPS.index(other_file) < OPS.index(mine), f"{me} imports {other}"
+        elif theirs != top:
+            assert theirs in LAYERS, f"{me} imports {other or 'the package itself'}"
+            assert LAYERS.index(theirs) < LAYERS.index(top), f"{me} imports {other}"
+            assert theirs in ONLY.get(top, set(LAYERS)), f"{me} imports {other}"
+
+
+def test_no_import_cycle():
+    modules = {name_of(path): ast.parse(path.read_text()) for path in SOURCES}
+    edges = {m: {o for o, _ in imports(tree) if o != m} for m, tree in modules.items() if m}
+    state: dict[str, int] = {}
+
+    def visit(module, path):
+        assert state.get(module) != 1, " -> ".join([*path, module])
+        if module not in state:
+            state[module] = 1
+            for other in sorted(edges.get(module, ())):
+                visit(other, [*path, module])
+            state[module] = 2
+
+    for module in edges:
+        visit(module, [])
+
+
+def test_imports_in_functions_are_of_heavy_packages_or_kernel_variants(source):
+    path, tree = source
+    inner = inside_functions(tree)
+    for other, node in imports(tree):
+        if id(node) in inner:
+            assert other.startswith("kernels"), f"{path}:{node.lineno} hides an import of {other}"
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            package = name.split(".")[0]
+            at_top = id(node) not in inner
+            lazy_file = name_of(path).startswith(("kernels.", "testing."))
+            assert not (package in HEAVY and at_top and not lazy_file), f"{path}: {name} at import"
+
+
+def test_cupy_is_imported_in_two_places_only(source):
+    path, tree = source
+    if str(path.relative_to(PACKAGE)) in MAY_IMPORT_CUPY:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] in ("cupy", "cupyx") for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in ("cupy", "cupyx")
+
+
+def test_torch_is_never_imported(source):
+    path, _ = source
+    assert "import torch" not in path.read_text()
+
+
+def test_rules_speak_only_the_librarys_own_language(source):
+    """No np. or xp. inside a derivative rule: it could not be differentiated again."""
+    path, tree = source
+    if not name_of(path).startswith("ops."):
+        return
+    functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+            continue
+        if call.func.id not in ("primitive", "elementwise"):
+            continue
+        for rule in call.args:
+            body = functions.get(rule.id) if isinstance(rule, ast.Name) else rule
+            if isinstance(body, ast.Lambda | ast.FunctionDef):
+                used = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
+                assert not used & {"np", "xp", "kernels"}, f"{path}:{rule.lineno}"
+
+
+def test_no_magic(source):
+    path, tree = source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert node.name != "__getattr__", path
+        if isinstance(node, ast.ClassDef):
+            assert not any(k.arg == "metaclass" for k in node.keywords), path
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("globals", "exec", "eval"), path
+    assert "import pickle" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short_and_narrow(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 300
+    assert max(map(len, lines), default=0) <= 100
+
+
+def test_no_module_bears_the_name_of_a_public_attribute_of_its_package():
+    import minigen as mg
+    from minigen import data, models, nn, ops
+
+    for package in (mg, ops, nn, data, models):
+        folder = Path(package.__file__).parent
+        for path in folder.glob("*.py"):
+            if hasattr(package, path.stem) and not path.stem.startswith("_"):
+                value = getattr(package, path.stem)
+                assert type(value).__name__ == "module", f"{path} is hidden by {value}"
