@@ -58,7 +58,7 @@ class Generator:
         if not low < high:
             raise ValueError(f"uniform needs low < high, got {low} and {high}")
         below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding must not reach high
-        return np.asanyarray(np.minimum(low + (high - low) * u, below), like=u)
+        return _array(np.minimum(low + (high - low) * u, below))
 
     def normal(
         self,
@@ -75,19 +75,18 @@ class Generator:
         dtype, shape = _floating(dtype, "normal"), _shape(shape)
         u = self._unit((*shape, 2), dtype, device)
         radius = np.sqrt(-2 * np.log(1 - u[..., 0]))  # 1 - u is in (0, 1]
-        return np.asanyarray(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])), like=u)
+        return _array(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])))
 
     def integers(
         self,
         low: int,
-        high: int | None = None,
+        high: int,
         shape: int | Shape = (),
         *,
         dtype: Any = np.int64,
         device: str | None = None,
     ) -> Array:
-        """Integers in [low, high), or in [0, low) without high; a bias below range / 2^64."""
-        low, high = (0, low) if high is None else (low, high)
+        """Integers in [low, high), each equally likely up to range / 2^64."""
         dtype = check_dtype(dtype)
         if not low < high:
             raise ValueError(f"integers needs low < high, got {low} and {high}")
@@ -98,7 +97,7 @@ class Generator:
         scaled = _scale_down(self._bits64(_shape(shape), device), int(high) - int(low))
         # Modular addition: right for every low, though low may be negative.
         drawn = (scaled + np.uint64(low % 2**64)).astype(dtype)
-        return np.asanyarray(drawn, like=scaled)
+        return _array(drawn)
 
     def bernoulli(
         self,
@@ -113,7 +112,7 @@ class Generator:
             raise ValueError(f"bernoulli needs p in [0, 1], got {p}")
         shape = np.shape(p) if shape is None else _shape(shape)
         u = self._unit(shape, np.dtype(np.float32), device)
-        return np.asanyarray((u < p).astype(check_dtype(dtype)), like=u)
+        return _array((u < p).astype(check_dtype(dtype)))
 
     def permutation(self, n: int, *, dtype: Any = np.int64, device: str | None = None) -> Array:
         """The integers 0 .. n - 1 in random order."""
@@ -182,7 +181,7 @@ class Generator:
         else:
             bits = self._bits64(shape, device)
             u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
-        return np.asanyarray(u, like=bits)  # an array also where NumPy made it a scalar
+        return _array(u)
 
 
 def _scale_down(bits: Array, n: int) -> Array:
@@ -194,6 +193,11 @@ def _scale_down(bits: Array, n: int) -> Array:
     middle = b1 * n0 + (b0 * n0 >> half)
     carry = b0 * n1 + (middle & low)
     return b1 * n1 + (middle >> half) + (carry >> half)
+
+
+def _array(x: Array) -> Array:
+    """x as an array, where NumPy has made a scalar of one without dims."""
+    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def _shape(shape: int | Shape) -> Shape:

@@ -1,0 +1,107 @@
+"""The table of cases: that it is complete, and that what it draws reaches what it should."""
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen import ops
+from minigen.primitives import REGISTRY
+from minigen.testing import assert_close, gradcheck
+from minigen.testing.cases import CASES, DIFFERENTIABLE, draw_call, names_without_case
+from minigen.testing.choices import Choices
+from minigen.trace import Observer, observed
+
+SEEDS = range(40)
+
+
+def drawn_calls(name):
+    return [draw_call(name, Choices(seed)) for seed in SEEDS]
+
+
+def test_every_public_op_has_a_case_and_every_case_an_op():
+    assert names_without_case() == []
+    assert set(ops.__all__) <= CASES.keys() <= REGISTRY.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_seed_draws_the_same_call(name):
+    assert repr(draw_call(name, Choices(3))) == repr(draw_call(name, Choices(3)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_calls_are_of_float64_and_not_large(name):
+    for call in drawn_calls(name):
+        assert all(type(x) is np.ndarray and x.dtype == np.float64 for x in call.arrays)
+        assert call.arrays and all(x.size <= 200 for x in call.arrays)
+        assert CASES[name].raw or all(np.abs(x).max(initial=0) <= 7 for x in call.arrays)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_every_reference_takes_complex_arrays(name):
+    call = draw_call(name, Choices(5))
+    with np.errstate(all="ignore"):
+        call.reference(*[x + 1e-30j for x in call.arrays])
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "sum", "reshape", "exp", "getitem", "pad"])
+def test_0d_and_empty_arrays_are_drawn(name):
+    shapes = [x.shape for call in drawn_calls(name) for x in call.arrays]
+    assert () in shapes and any(0 in shape for shape in shapes)
+
+
+def test_axes_are_drawn_in_every_form():
+    axes = [call.bound(call.arrays)[1].get("axis", "left out") for call in drawn_calls("sum")]
+    assert {type(axis) for axis in axes} == {str, type(None), int, tuple}
+    assert () in axes and any(type(axis) is int and axis < 0 for axis in axes)
+
+
+def test_every_kind_of_index_is_drawn():
+    found = set()
+    for seed in range(200):
+        index = draw_call("getitem", Choices(seed)).bound([np.zeros(())])[0][1]
+        for part in index if type(index) is tuple else (index,):
+            found.add(part.dtype.kind if isinstance(part, np.ndarray) else type(part).__name__)
+    assert found == {"i", "b", "int", "slice", "list", "NoneType", "ellipsis"}
+
+
+class Called(Observer):
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def watched(self, op):
+        self.names.add(op.forward.__name__)
+        return op.forward
+
+
+def test_the_cases_reach_every_differentiable_op():
+    """A core behind a public composite is checked only if some case goes through it."""
+    with observed(Called()) as seen, np.errstate(all="ignore"):
+        for name in CASES:
+            for call in drawn_calls(name):
+                call(*map(mg.Tensor, call.arrays))
+    primitives = {name for name, op in REGISTRY.items() if hasattr(op, "needs")}
+    assert primitives - seen.names <= {"_same", "_to_device"}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_astype_is_its_own_adjoint_in_another_dtype(dtype):
+    x = mg.Tensor(np.array([0.5, -2.0], dtype)).requires_grad_()
+    other = np.float64 if dtype is np.float32 else np.float32
+    v = mg.Tensor(np.array([3.0, 0.25], other)).requires_grad_()
+    y = mg.astype(x, other)
+    g = mg.grad(y, x, v, create_graph=True)
+    assert_close(y, np.array([0.5, -2.0], other))
+    assert_close(g, np.array([3.0, 0.25], dtype))
+    assert_close(mg.grad(g, v, np.array([1.0, 2.0], dtype)), np.array([1.0, 2.0], other))
+
+
+def test_astype_to_integers_has_no_gradient():
+    x = mg.tensor([1.5, 2.5], requires_grad=True)
+    assert not mg.astype(x, np.int64).requires_grad
+
+
+@pytest.mark.parametrize("name", ["einsum", "softmax", "scatter_add"])
+def test_gradcheck_takes_a_call_of_any_op(name):
+    call = draw_call(name, Choices(1))
+    gradcheck(call, call.arrays)

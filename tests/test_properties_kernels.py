@@ -1,0 +1,148 @@
+"""Each kernel of `cpu.py` against its twin in `reference.py`, in every memory layout (14)."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigen import kernels
+from minigen.kernels import reference
+from minigen.testing import assert_close
+from minigen.testing.case import as_arrays
+from minigen.testing.cases_neural import softmax, spread_rows
+from minigen.testing.closeness import FORWARD, GRADIENT
+from minigen.testing.memory import LAYOUTS, in_layout
+from minigen.testing.strategies import drawn
+
+cpu = pytest.importorskip("minigen.kernels.cpu")
+
+
+def any_shape(c):
+    return c.pick(((), (0,), (1,), c.shape()))
+
+
+def with_axis(c):
+    shape = c.pick(((1,), (0, 3), (3, 0), c.shape(min_dims=1)))
+    axis = c.integer(0, len(shape) - 1)
+    return (shape, axis) if shape[axis] else ((*shape[:axis], 1, *shape[axis + 1 :]), axis)
+
+
+def rows_and_columns(c):
+    return c.pick((0, 1, c.integer(2, 9))), c.pick((1, 2, c.integer(3, 17)))
+
+
+def draw_philox(c):
+    seed, start = c.rng.integers(0, 2**64, dtype=np.uint64), c.pick((0, 1, 2, 3, 5, 2**34 + 1))
+    return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
+
+
+def draw_scatter_rows(c):
+    n, d = c.integer(1, 4), c.integer(0, 3)
+    index = c.whole((c.integer(0, 6),), 0, n)
+    return [c.array((n, d)), index, c.array((len(index), d))]
+
+
+def draw_softmax(c):
+    shape, axis = with_axis(c)
+    return [c.array(shape), axis]
+
+
+def draw_softmax_vjp(c):
+    shape, axis = with_axis(c)
+    return [c.array(shape), softmax(c.array(shape), axis), axis]
+
+
+def draw_log_softmax_vjp(c):
+    g, y, axis = draw_softmax_vjp(c)
+    return [g, np.log(y), axis]
+
+
+def draw_layer_norm(c):
+    m, n = rows_and_columns(c)
+    params = [c.pick((None, c.array((n,)))) for _ in range(2)]
+    return [spread_rows(c, m, n), *params, 1e-5]
+
+
+def draw_layer_norm_vjp(c):
+    x, weight, bias, eps = draw_layer_norm(c)
+    _, mean, rstd = reference.layer_norm(x, weight, bias, eps)
+    return [c.array(x.shape), x, weight, mean, rstd]
+
+
+def draw_cross_entropy(c):
+    m, n = rows_and_columns(c)
+    return [c.array((m, n)), c.whole((m,), -1, n), c.pick((0.0, 0.1))]
+
+
+def draw_cross_entropy_vjp(c):
+    x, target, smoothing = draw_cross_entropy(c)
+    _, lse = reference.cross_entropy(x, target, smoothing)
+    return [c.array((len(x),)), x, target, lse, smoothing]
+
+
+def draw_adam(c):
+    p, m, g = (c.array(c_shape) for c_shape in [any_shape(c)] * 3)
+    v = c.array(p.shape, 0.1, 1.0)
+    decay, shrink = c.pick(((0.0, 1.0), (0.1, 1.0), (0.0, 0.9)))
+    return [p, m, v, g, 0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay]
+
+
+DRAWS = {
+    "philox": draw_philox,
+    "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
+    "scatter_rows": draw_scatter_rows,
+    "softmax": draw_softmax,
+    "softmax_vjp": draw_softmax_vjp,
+    "log_softmax": draw_softmax,
+    "log_softmax_vjp": draw_log_softmax_vjp,
+    "layer_norm": draw_layer_norm,
+    "layer_norm_vjp": draw_layer_norm_vjp,
+    "cross_entropy": draw_cross_entropy,
+    "cross_entropy_vjp": draw_cross_entropy_vjp,
+    "adam": draw_adam,
+}
+WRITTEN = {"philox": (0,), "scatter_rows": (0,), "adam": (0, 1, 2)}  # arguments written to
+KERNELS = [name for name in vars(kernels) if callable(getattr(reference, name, None))]
+KERNELS = [name for name in KERNELS if name != "array_module"]
+TWINS = [name for name in KERNELS if name in DRAWS and hasattr(cpu, name)]
+
+
+def test_every_kernel_has_a_draw():
+    assert sorted(KERNELS) == sorted(DRAWS)
+
+
+def cast(x, dtype):
+    return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+
+
+def outputs(kernel, args, written):
+    """All that a kernel returns and writes."""
+    result = kernel(*args)
+    return [*(result if isinstance(result, tuple) else [result]), *(args[i] for i in written)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", TWINS)
+@given(data=st.data())
+def test_kernel_equals_its_reference_in_every_layout(name, dtype, data):
+    args = [cast(x, dtype) for x in as_arrays(data.draw(drawn(DRAWS[name])))]
+    layouts = data.draw(st.lists(st.sampled_from(LAYOUTS), min_size=1, max_size=3))
+    written = WRITTEN.get(name, ())
+    laid = []
+    for i, x in enumerate(args):
+        layout = layouts[i % len(layouts)]
+        if i in written and layout in ("read-only", "stride 0"):
+            layout = "reversed"
+        laid.append(in_layout(x, layout) if isinstance(x, np.ndarray) else x)
+    plain = [np.array(x, order="C") if isinstance(x, np.ndarray) else x for x in laid]
+    before = [x.tobytes() if isinstance(x, np.ndarray) else x for x in laid]
+    limits = GRADIENT if name.endswith("_vjp") else FORWARD
+    got = outputs(getattr(cpu, name), laid, written)
+    want = outputs(getattr(reference, name), plain, written)
+    assert len(got) == len(want)
+    for y, w in zip(got, want):
+        assert_close(y, w, limits.get(np.asarray(w).dtype, 0.0))
+    after = [x.tobytes() if isinstance(x, np.ndarray) else x for x in laid]
+    assert all(i in written or a == b for i, (a, b) in enumerate(zip(after, before)))
