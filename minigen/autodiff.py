@@ -14,7 +14,7 @@ one becomes a node, is the next file: `primitives.py`.
 """
 
 from collections.abc import Collection, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -132,21 +132,25 @@ def backprop(
             _check(vertex)
 
     observer, found = trace_observer.get(), {}
-    cotangents = _Cotangents(in_place=not create_graph)
+    sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
+    owned = None if create_graph else set()  # the keys of sums that the walk allocated itself
     for vertex, g in roots:
-        cotangents.add(vertex, g)
-    with grad_mode(create_graph):
+        _add(sums, vertex, g, owned)
+    with grad_mode(True) if create_graph else nullcontext():
         while order:
             vertex = order.pop()
-            g = cotangents.pop(vertex)
-            if g is None:
-                continue
+            if type(vertex) is Node and type(vertex.y) is tuple:
+                g = tuple(sums.pop((vertex, i), None) for i in range(len(vertex.y)))
+            else:
+                g = sums.pop(vertex, None)
+                if g is None:
+                    continue
             if type(vertex) is Leaf if inputs is None else vertex in inputs:
-                found[vertex] = g if create_graph or vertex in cotangents.owned else g.copy()
+                found[vertex] = g if create_graph or vertex in owned else g.copy()
             if type(vertex) is Leaf or vertex in stop:
                 continue
             if type(vertex) is Output:
-                cotangents.add((vertex.parents[0], vertex.index), g)
+                _add(sums, (vertex.parents[0], vertex.index), g, owned)
                 continue
             if useful is None:
                 wanted = [p is not None for p in vertex.parents]
@@ -160,37 +164,25 @@ def backprop(
                 if asked and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
                         part = _fitted(part, x, vertex, create_graph and cls)
-                    cotangents.add(parent, part)
+                    if parent in sums:
+                        _add(sums, parent, part, owned)
+                    else:
+                        sums[parent] = part
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None
     return found
 
 
-class _Cotangents:
-    """What has flowed so far into each vertex, or into (node, output index).
-
-    The first sum at a vertex allocates; later ones add in place to that array, if allowed.
-    """
-
-    def __init__(self, in_place: bool):
-        self.sums, self.owned, self.in_place = {}, set(), in_place
-
-    def add(self, key, g):
-        if key not in self.sums:
-            self.sums[key] = g
-        elif key in self.owned:
-            self.sums[key] += g
-        else:
-            self.sums[key] = self.sums[key] + g
-            if self.in_place:
-                self.owned.add(key)
-
-    def pop(self, vertex):
-        """The cotangent of a vertex, a tuple for an op with several outputs; None for none."""
-        if type(vertex) is Node and type(vertex.y) is tuple:
-            parts = tuple(self.sums.pop((vertex, i), None) for i in range(len(vertex.y)))
-            return None if all(g is None for g in parts) else parts
-        return self.sums.pop(vertex, None)
+def _add(sums, key, g, owned):
+    """Add a cotangent. The first sum of two allocates; later ones add in place to that array."""
+    if key not in sums:
+        sums[key] = g
+    elif owned is not None and key in owned:
+        sums[key] += g
+    else:
+        sums[key] = sums[key] + g
+        if owned is not None:
+            owned.add(key)
 
 
 def _parents_first(roots, stop):

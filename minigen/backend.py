@@ -153,6 +153,9 @@ def promoted(args: list, real: bool = False) -> list:
             break
     else:
         return args
+    for x in args:
+        if type(x) not in PYTHON_SCALARS:
+            check_dtype(x.dtype)
     floats = [x.dtype for x in args if type(x) not in PYTHON_SCALARS and x.dtype in FLOATS]
     if not (floats or real or any(type(x) is float for x in args)):
         return args

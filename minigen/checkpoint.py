@@ -32,7 +32,7 @@ def save(
 
     # the library writes the memory as it lies, so a transposed array would come back scrambled
     arrays = {
-        str(name): np.ascontiguousarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)))
+        str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
         for name, x in tensors.items()
     }
     text = {str(key): str(value) for key, value in (metadata or {}).items()}

@@ -140,8 +140,21 @@ def recorded(op: Primitive | Fused) -> Callable:
     forward, needs, has_residuals, prepare = op.forward, op.needs, op.has_residuals, op.prepare
     count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
 
-    def compute(raw, static, run):
-        """Output, residuals and the arguments as forward saw them."""
+    @wraps(forward)
+    def function(*args, **static):
+        if static or len(args) != count:
+            args, static = op.signature.bind(args, static)
+        else:
+            static = static_defaults
+        cls, raw, run = None, args, forward
+        for x in args:
+            if isinstance(x, Traced):
+                cls = type(x)
+                raw, parents, saved, depth, stamp, tracked = _unwrapped(args, needs)
+                observer = trace_observer.get()
+                if observer is not None:
+                    run = observer.watched(op)
+                break
         try:
             if prepare is not None:
                 raw = prepare(raw)
@@ -149,35 +162,9 @@ def recorded(op: Primitive | Fused) -> Callable:
         except (AttributeError, TypeError, ValueError) as error:
             explain_arguments(error, op.name, raw)
             raise
-        return (*result, raw) if has_residuals else (result, None, raw)
-
-    @wraps(forward)
-    def function(*args, **static):
-        if static or len(args) != count:
-            args, static = op.signature.bind(args, static)
-        else:
-            static = static_defaults
-        for x in args:
-            if isinstance(x, Traced):
-                break
-        else:  # raw in, raw out
-            return compute(args, static, forward)[0]
-
-        raw, parents, saved, depth, stamp, tracked = [], [], 0, 0, 0, False
-        for x, need in zip(args, needs):
-            vertex = None
-            if isinstance(x, Traced):
-                cls, vertex, x = type(x), x.node, x.data
-                if vertex is not None:
-                    tracked, saved, stamp = True, saved | need, stamp + vertex.version
-                    if vertex.depth >= depth:
-                        depth = vertex.depth + 1
-            raw.append(x)
-            parents.append(vertex)
-        observer = trace_observer.get()
-        y, residuals, raw = compute(
-            raw, static, forward if observer is None else observer.watched(op)
-        )
+        y, residuals = result if has_residuals else (result, None)
+        if cls is None:  # raw in, raw out
+            return y
         several = type(y) is tuple
         if not tracked or not is_grad_enabled():
             return tuple(map(cls, y)) if several else cls(y)
@@ -194,6 +181,22 @@ def recorded(op: Primitive | Fused) -> Callable:
 
     op.function, function.op, function.__signature__ = function, op, op.signature.public
     return function
+
+
+def _unwrapped(args, needs):
+    """The raw arguments, and what a node will remember of where they came from."""
+    raw, parents, saved, depth, stamp, tracked = [], [], 0, 0, 0, False
+    for x, need in zip(args, needs):
+        vertex = None
+        if isinstance(x, Traced):
+            vertex, x = x.node, x.data
+            if vertex is not None:
+                tracked, saved, stamp = True, saved | need, stamp + vertex.version
+                if vertex.depth >= depth:
+                    depth = vertex.depth + 1
+        raw.append(x)
+        parents.append(vertex)
+    return raw, parents, saved, depth, stamp, tracked
 
 
 def _same(x):

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from minigen import backend, ops
 from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
@@ -31,7 +32,7 @@ class Tensor(Traced):
     __hash__ = object.__hash__
 
     def __init__(self, data: Array, node: Leaf | Node | Output | None = None):
-        if type(data) is not np.ndarray or data.dtype not in DTYPES:
+        if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
             data = as_array(data)
         self.data, self.node = data, node
 
@@ -171,10 +172,12 @@ class Tensor(Traced):
             found = backprop(
                 roots, None, Tensor, retain_graph=retain_graph, create_graph=create_graph
             )
-        with grad_mode(create_graph):
-            for leaf, g in found.items():
-                g = g if create_graph else Tensor(g)
-                leaf.grad = g if leaf.grad is None else leaf.grad + g
+        for leaf, g in found.items():
+            g = g if create_graph else Tensor(g)
+            if leaf.grad is not None:
+                with grad_mode(create_graph):
+                    g = leaf.grad + g
+            leaf.grad = g
 
     # ----------------------------------------------- operators and methods: the ops
 

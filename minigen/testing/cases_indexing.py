@@ -21,12 +21,16 @@ def draw_index(c: Choices, shape: tuple[int, ...]):
     """Any index of an array of that shape."""
     kinds = ["basic", "mask", "ellipsis"]
     if shape and all(shape):
-        kinds += ["integers", "list", "mixed", "product", "partial mask"]
+        kinds += ["integers", "list", "tuples", "mixed", "product", "partial mask"]
     kind = c.pick(kinds)
     if kind == "integers":
         return draw_integers(c, shape[0], c.shape(max_dims=2, max_side=4))
     if kind == "list":
         return draw_integers(c, shape[0], (c.integer(0, 4),)).tolist()
+    if kind == "tuples":  # each stands for an integer array
+        count = c.integer(0, 3)
+        rows = [draw_integers(c, n, (count,)) for n in shape[: c.integer(1, len(shape))]]
+        return tuple(tuple(row.tolist()) for row in rows)
     if kind == "mask":
         return c.mask(shape)
     if kind == "partial mask":
@@ -59,6 +63,10 @@ def _getitem(c):
 def _scatter(c):
     shape = c.shape()
     index = draw_index(c, shape)
+    if isinstance(index, list):  # the rule of getitem passes arrays only
+        index = np.array(index, int)
+    elif isinstance(index, tuple):
+        index = tuple(np.array(p, int) if isinstance(p, tuple) else p for p in index)
     return (c.array(np.empty(shape)[index].shape), index, shape), {}
 
 

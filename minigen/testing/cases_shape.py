@@ -139,7 +139,7 @@ def _pad(c):
     shape = c.shape(max_dims=3)
     pairs = tuple((c.integer(0, 2), c.integer(0, 2)) for _ in shape)
     width = c.pick((c.integer(0, 2), (c.integer(0, 2), 1), pairs or 0))
-    return shape, (width,), c.pick(({}, {"value": 1.5}))
+    return shape, (width,), c.pick(({}, {"value": -2.0}))
 
 
 def pad(x, pad_width, value=0):

@@ -61,7 +61,7 @@ def gradcheck(
     gradient; a derivative that is missing counts as zero. With `explain` the error says which
     argument is at fault.
     """
-    given = [inputs] if isinstance(inputs, Tensor | np.ndarray) else list(inputs)
+    given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     arrays = [as_numpy(x) for x in given]
     floats = [i for i, x in enumerate(arrays) if x.dtype.kind == "f"]
     if not floats:

@@ -20,6 +20,7 @@ from minigen.testing.closeness import (
     SECOND_ORDER,
     as_numpy,
     assert_close,
+    relative_error,
 )
 from minigen.testing.memory import in_layout
 from minigen.testing.numerical import complex_step_jvp, numerical_jvp
@@ -238,7 +239,7 @@ def saves_is_honest(call: Call, rng: np.random.Generator) -> None:
             assert_close(found, want, GRADIENT[FLOAT64], f"gradient {i} alone")
 
 
-def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype=np.int64) -> None:
+def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype: type = np.int64) -> None:
     """Each argument in turn an integer: no gradient of it, and the others' as beside floats."""
     for i, x in enumerate(call.arrays):
         whole = Tensor(_frozen(np.trunc(x).astype(dtype)))
@@ -254,6 +255,10 @@ def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype=np.int
             except (TypeError, ShapeError):  # an op may refuse integers, or take them for classes
                 continue
             assert not any(isinstance(y, Tensor) and y.requires_grad for y in outputs)
+            if dtype is not bool:  # whose sums are truth values
+                for y, r in zip(outputs, mixed(*others, value=floats.data)):
+                    error = relative_error(y, r)
+                    assert error <= GRADIENT[FLOAT32], f"argument {i} as {dtype.__name__}: {error}"
             if not others or any(y.dtype != FLOAT64 for y in outputs):
                 continue
             gs = [_frozen(rng.standard_normal(y.shape)) for y in outputs]

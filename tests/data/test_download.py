@@ -1,0 +1,172 @@
+import contextlib
+import hashlib
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from minigen.data.download import download
+from minigen.errors import DatasetError
+
+CONTENT = bytes(range(256)) * 1000
+CHECK = {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest(), "timeout": 0.5}
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """A server that behaves as the path says."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        with contextlib.suppress(ConnectionError):
+            getattr(self, self.path.strip("/"))()
+
+    def answer(self, content, announced=None):
+        self.send_response(200)
+        self.send_header("Content-Length", str(announced or len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def good(self):
+        self.answer(CONTENT)
+
+    def missing(self):
+        self.send_error(404)
+
+    def drops(self):
+        self.close_connection = True
+
+    def babbles(self):
+        self.wfile.write(b"this is not HTTP\r\n\r\n")
+        self.close_connection = True
+
+    def stalls(self):
+        self.server.over.wait(5)
+
+    def stalls_midway(self):
+        self.answer(CONTENT[:1000], announced=len(CONTENT))
+        self.server.over.wait(5)
+
+    def drips(self):
+        self.answer(b"", announced=len(CONTENT))
+        while not self.server.over.wait(0.05):
+            self.wfile.write(b"x")
+
+    def truncates(self):
+        self.answer(CONTENT[:1000], announced=len(CONTENT))
+        self.close_connection = True
+
+    def falls_short(self):
+        self.answer(CONTENT[:-1])
+
+    def lies(self):
+        self.answer(CONTENT[:-1] + b"x")
+
+    def never_ends(self):
+        self.send_response(200)
+        self.end_headers()
+        for _ in range(1000):
+            self.wfile.write(CONTENT)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        server.asked, server.over = [], threading.Event()
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        server.url = f"http://127.0.0.1:{server.server_port}/"
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+FAILURES = [
+    "missing",
+    "drops",
+    "babbles",
+    "stalls",
+    "stalls_midway",
+    "truncates",
+    "falls_short",
+    "lies",
+    "never_ends",
+]
+
+
+def test_a_good_mirror_gives_the_file_in_a_new_folder(server, tmp_path):
+    path = tmp_path / "new" / "folder" / "file.gz"
+    download([server.url + "good"], path, **CHECK)
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_mirror_that_fails_is_followed_by_the_next(server, tmp_path, failure):
+    path = tmp_path / "file.gz"
+    download([server.url + failure, server.url + "good"], path, **CHECK)
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
+    assert server.asked == [f"/{failure}", "/good"]
+
+
+def test_where_all_mirrors_fail_each_is_named_and_nothing_is_left(server, tmp_path):
+    urls = [server.url + failure for failure in FAILURES]
+    with pytest.raises(DatasetError) as caught:
+        download(urls, tmp_path / "file.gz", **CHECK)
+    assert all(url in str(caught.value) for url in urls)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_that_never_ends_is_left_at_the_size(server, tmp_path):
+    with pytest.raises(DatasetError, match=f"expected {len(CONTENT)} bytes, got more"):
+        download([server.url + "never_ends"], tmp_path / "file.gz", **CHECK)
+
+
+def test_a_wrong_hash_is_refused_with_both_hashes(server, tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        download([server.url + "lies"], tmp_path / "file.gz", **CHECK)
+    lie = hashlib.sha256(CONTENT[:-1] + b"x").hexdigest()
+    assert CHECK["sha256"] in str(caught.value) and lie in str(caught.value)
+
+
+def test_a_mirror_that_drips_is_left_at_the_deadline(server, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(DatasetError, match=r"within 0\.3 seconds"):
+        download([server.url + "drips"], tmp_path / "file.gz", deadline=0.3, **CHECK)
+    assert time.monotonic() - start < 3
+
+
+def test_nobody_listening_is_a_failed_mirror(tmp_path):
+    with pytest.raises(DatasetError, match="no mirror delivered it"):
+        download(["http://127.0.0.1:9/x", "not a url"], tmp_path / "file.gz", **CHECK)
+
+
+def test_a_file_that_is_there_survives_a_failed_download(server, tmp_path):
+    path = tmp_path / "file.gz"
+    path.write_bytes(b"old")
+    with pytest.raises(DatasetError):
+        download([server.url + "truncates"], path, **CHECK)
+    assert path.read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(server, tmp_path):
+    (tmp_path / "folder").write_bytes(b"a file where the folder should be")
+    with pytest.raises(DatasetError, match="MINIGEN_DATA") as caught:
+        download([server.url + "good"], tmp_path / "folder" / "file.gz", **CHECK)
+    assert str(tmp_path / "folder") in str(caught.value)
+    assert server.asked == []
+
+
+def test_an_interrupt_leaves_no_partial_file(server, tmp_path, monkeypatch):
+    def interrupted(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigen.data.download.os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download([server.url + "good"], tmp_path / "file.gz", **CHECK)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,40 @@
+"""Each example runs, in a small setting, and leaves what it promises."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FIGURES = {"vae": ["samples", "reconstructions", "traversal", "curves"]}
+
+
+def run(name, out, *flags):
+    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--out", str(out), *flags]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [("vae", []), ("vae", ["--conditional", "--beta", "2", "--latent", "2"])]
+)
+def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
+    small = ["--epochs", "1", "--hidden", "32", "--device", "cpu", *flags]
+    first = run(name, tmp_path, *small)
+    assert first.returncode == 0, first.stderr
+    assert "epoch   1/1" in first.stdout
+    for figure in FIGURES[name]:
+        assert (tmp_path / f"{figure}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    again = run(name, tmp_path, *small, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_an_example_explains_itself(name):
+    text = run(name, "unused", "--help").stdout
+    for flag in ("--data", "--device", "--seed", "--epochs", "--out", "--resume", "--max-seconds"):
+        assert flag in text
+    assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 150

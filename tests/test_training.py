@@ -1,0 +1,153 @@
+"""The run: it learns, stops where it is told, and goes on as if it had not stopped."""
+
+import argparse
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen.checkpoint import load_state
+from minigen.data import DataLoader
+from minigen.models import VAE
+from minigen.training import Run, argument_parser, image_data
+
+
+def arguments(out, **changes):
+    args = argument_parser("", out=str(out), epochs=3).parse_args([])
+    return argparse.Namespace(**{**vars(args), "device": "cpu", **changes})
+
+
+def train(out, stop_at=None, signals=False, spoil=None, **changes):
+    """Three epochs of a small regression; the model's weights, or how it ended."""
+    rng = mg.Generator(0)
+    x = rng.normal((50, 3))
+    data = (x, x.sum(1, keepdims=True))
+    model = mg.nn.Linear(3, 1, rng=rng)
+    optimizer = mg.optim.Adam(model.parameters(), lr=0.05)
+    loader = DataLoader(data, batch_size=8, shuffle=True, rng=rng)
+    args = arguments(out, **changes)
+    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+        for _ in run.epochs():
+            for x, y in run.batches():
+                noisy = mg.dropout(mg.Tensor(x), 0.1, rng=rng)
+                loss = mg.mse_loss(model(noisy), mg.Tensor(y))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.record(loss=loss if run.step != spoil else float("nan"))
+                if run.step == stop_at:
+                    if signals:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    else:
+                        run.max_seconds = 0
+            run.end_epoch()
+    return {name: p.data.copy() for name, p in model.state_dict().items()}
+
+
+def metrics(out):
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def same(a, b):
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 6, 7, 15])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, stop_at):
+    straight = train(tmp_path / "a")
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path / "b", stop_at=stop_at)
+    assert stop.value.code == 0
+    assert same(straight, train(tmp_path / "b", resume=True))
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+
+
+def test_ctrl_c_ends_the_step_saves_and_exits_130(tmp_path, capsys):
+    straight = train(tmp_path / "a")
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path / "b", stop_at=9, signals=True)
+    assert stop.value.code == 130
+    assert load_state(tmp_path / "b/checkpoint.safetensors")["step"] == 10
+    assert "Ctrl-C again" in capsys.readouterr().out
+    assert same(straight, train(tmp_path / "b", resume=True))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_metrics_after_the_checkpoint_are_cut_on_resume(tmp_path):
+    with pytest.raises(SystemExit):
+        train(tmp_path, stop_at=9)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 9, "step": 99, "loss": 0, "seconds": 0}\n')
+    train(tmp_path, resume=True)
+    assert [row["epoch"] for row in metrics(tmp_path)] == [1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(tmp_path):
+    with pytest.raises(FloatingPointError, match="loss is nan at step 11"):
+        train(tmp_path, spoil=10)
+    assert load_state(tmp_path / "checkpoint.safetensors")["step"] == 7
+
+
+def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(mg.errors.CheckpointError, match="no such file"):
+        train(tmp_path, resume=True)
+    train(tmp_path)
+    with pytest.raises(mg.errors.CheckpointError, match="seed: 0 then, 5 now"):
+        train(tmp_path, resume=True, seed=5)
+
+
+def test_the_screen_and_the_metrics_tell_of_each_epoch(tmp_path, capsys):
+    train(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:11] for line in lines] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+    assert max(map(len, lines)) < 60
+    losses = [row["loss"] for row in metrics(tmp_path)]
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_the_vae_overfits_one_batch(classes):
+    rng = mg.Generator(0)
+    model = VAE(latent=8, hidden=32, classes=classes, pixels=36, rng=rng)
+    optimizer = mg.optim.Adam(model.parameters(), lr=3e-3)
+    x, label = mg.Tensor(rng.bernoulli(0.5, (8, 36), dtype=np.float32)), rng.integers(0, 10, 8)
+    losses = []
+    for _ in range(300):
+        loss, reconstruction, kl = model.loss(x, label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 23  # 36 log 2 = 25 nats are known of nothing
+    assert losses[-1] < 0.6 * losses[0]
+    assert loss.item() == pytest.approx(reconstruction.item() + kl.item(), rel=1e-6)
+    assert model.decode(mg.zeros((2, 8)), np.array([0, 1])).shape == (2, 36)
+
+
+def test_a_conditional_vae_asks_for_labels():
+    with pytest.raises(ValueError, match="labels"):
+        VAE(2, 4, classes=3, pixels=5).loss(mg.zeros((1, 5)))
+
+
+def test_the_kl_term_agrees_with_monte_carlo():
+    rng = mg.Generator(0)
+    mean, logvar = rng.normal((1, 3), dtype=np.float64), rng.normal((1, 3), dtype=np.float64)
+    z = mean + np.exp(logvar / 2) * rng.normal((200_000, 3), dtype=np.float64)
+    log_q = -0.5 * (((z - mean) ** 2) / np.exp(logvar) + logvar)
+    estimate = (log_q + 0.5 * z**2).sum(1).mean()
+    assert mg.gaussian_kl(mean, logvar)[0] == pytest.approx(estimate, abs=0.02)
+
+
+def test_two_hundred_steps_repeat_bit_for_bit(tmp_path):
+    assert same(train(tmp_path / "a", epochs=29), train(tmp_path / "b", epochs=29))
+
+
+def test_glyphs_are_split_into_train_and_test():
+    train_x, train_y, test_x, test_y = image_data("glyphs")
+    assert train_x.shape == (10_000, 28, 28)
+    assert len(test_x) == len(test_y) == 2_000
+    assert set(train_y) == set(range(36))
