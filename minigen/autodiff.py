@@ -14,7 +14,7 @@ one becomes a node, is the next file: `primitives.py`.
 """
 
 from collections.abc import Collection, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ContextDecorator, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,14 +25,20 @@ _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 is_grad_enabled = _grad_enabled.get
 
 
-@contextmanager
-def grad_mode(enabled: bool):
+class grad_mode(ContextDecorator):
     """Whether ops record a graph, for the length of a with block or of a decorated function."""
-    token = _grad_enabled.set(enabled)
-    try:
-        yield
-    finally:
-        _grad_enabled.reset(token)
+
+    def __init__(self, enabled: bool):
+        self.enabled, self.tokens = enabled, []
+
+    def __enter__(self):
+        self.tokens.append(_grad_enabled.set(self.enabled))
+
+    def __exit__(self, *_):
+        _grad_enabled.reset(self.tokens.pop())
+
+    def _recreate_cm(self):  # each call of a decorated function, on any thread, has its own tokens
+        return grad_mode(self.enabled)
 
 
 # ------------------------------------------------------------------------------ the graph
@@ -146,7 +152,7 @@ def backprop(
                 if g is None:
                     continue
             if type(vertex) is Leaf if inputs is None else vertex in inputs:
-                found[vertex] = g if create_graph or vertex in owned else g.copy()
+                found[vertex] = g if owned and vertex in owned else _own(g)
             if type(vertex) is Leaf or vertex in stop:
                 continue
             if type(vertex) is Output:
@@ -183,6 +189,11 @@ def _add(sums, key, g, owned):
         sums[key] = sums[key] + g
         if owned is not None:
             owned.add(key)
+
+
+def _own(g):
+    """g in an array of its own: it may be the cotangent of something else as well."""
+    return type(g)(g.data.copy(), g.node) if isinstance(g, Traced) else g.copy()
 
 
 def _parents_first(roots, stop):

@@ -20,6 +20,7 @@ INTEGERS = frozenset(map(np.dtype, ("int8", "int16", "int32", "int64")))
 UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
 DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
 PYTHON_SCALARS = frozenset((bool, int, float))
+NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
 
 
 def array_module(x: Array) -> ModuleType:
@@ -109,19 +110,28 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     if isinstance(data, np.ma.MaskedArray):
         raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
     if not is_cupy(data):
-        typed = hasattr(data, "dtype")
+        typed = _has_dtype(data)
         try:
             data = np.asarray(data)
-        except ValueError as error:
-            raise DTypeError(
-                f"cannot make an array of this {type(data).__name__}: {error}"
-            ) from None
+        except (ValueError, TypeError) as error:
+            kind = type(data).__name__
+            raise DTypeError(f"no array can be made of this {kind}: {error}") from None
         if dtype is None and not typed and data.dtype == np.float64:
             dtype = np.float32
+    if dtype is None or data.dtype.kind not in "fiub":
+        check_dtype(data.dtype)
     if dtype is not None:
         data = data.astype(check_dtype(dtype), copy=False)
-    check_dtype(data.dtype)
     return to_device(data, device)
+
+
+def _has_dtype(data: Any) -> bool:
+    """Whether data, or the first thing in nested lists, has a dtype to keep."""
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    if isinstance(data, np.ma.MaskedArray):
+        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+    return hasattr(data, "dtype")
 
 
 def check_dtype(dtype: Any) -> np.dtype:
@@ -130,6 +140,8 @@ def check_dtype(dtype: Any) -> np.dtype:
         found = np.dtype(dtype)
     except TypeError:
         raise DTypeError(f"{dtype!r} is not a dtype") from None
+    if dtype is None:
+        raise DTypeError("None is not a dtype; name one, as mg.float32")
     if found not in DTYPES:
         raise DTypeError(
             f"dtype {found} is not supported: float32, float64, integers and bool are, "
@@ -138,9 +150,13 @@ def check_dtype(dtype: Any) -> np.dtype:
     return found
 
 
-def is_float(x: Array) -> bool:
-    """Whether x (an array, a tensor or a Spec) has a floating dtype."""
-    return x.dtype.kind == "f"
+def names_dtype(name: Any) -> bool:
+    """Whether name, of a device or a dtype, means a dtype."""
+    try:
+        np.dtype(name)
+    except TypeError:
+        return not isinstance(name, str)
+    return True
 
 
 def promoted(args: list, real: bool = False) -> list:
@@ -149,18 +165,18 @@ def promoted(args: list, real: bool = False) -> list:
     With real, or beside a Python float, arrays of integers alone become float32.
     """
     for x in args:
-        if type(x) not in PYTHON_SCALARS and x.dtype not in FLOATS:
+        if type(x) not in NOT_ARRAYS and x.dtype not in FLOATS:
             break
     else:
         return args
     for x in args:
-        if type(x) not in PYTHON_SCALARS:
+        if type(x) not in NOT_ARRAYS:
             check_dtype(x.dtype)
-    floats = [x.dtype for x in args if type(x) not in PYTHON_SCALARS and x.dtype in FLOATS]
+    floats = [x.dtype for x in args if type(x) not in NOT_ARRAYS and x.dtype in FLOATS]
     if not (floats or real or any(type(x) is float for x in args)):
         return args
     target = np.result_type(*floats) if floats else np.dtype(np.float32)
-    return [x if type(x) in PYTHON_SCALARS or x.dtype in FLOATS else x.astype(target) for x in args]
+    return [x if type(x) in NOT_ARRAYS or x.dtype in FLOATS else x.astype(target) for x in args]
 
 
 def floating(args: list) -> list:

@@ -58,7 +58,7 @@ def zeros(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of zeros."""
-    return full(shape, 0, dtype, device, requires_grad)
+    return full(shape, 0, dtype or np.float32, device, requires_grad)
 
 
 def ones(
@@ -68,7 +68,7 @@ def ones(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of ones."""
-    return full(shape, 1, dtype, device, requires_grad)
+    return full(shape, 1, dtype or np.float32, device, requires_grad)
 
 
 def full(
@@ -107,19 +107,19 @@ def arange(
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
         dtype = np.int64 if whole else np.float32
-    return _placed(np.arange(start, stop, step).astype(check_dtype(dtype)), device, False)
+    return _placed(np.arange(start, stop, step).astype(dtype), device, False)
 
 
 def linspace(
     start: float, stop: float, num: int = 50, dtype: Any = np.float32, device: str | None = None
 ) -> Tensor:
     """num numbers at equal distances from start to stop, both included."""
-    return _placed(np.linspace(start, stop, num).astype(check_dtype(dtype)), device, False)
+    return _placed(np.linspace(start, stop, num).astype(dtype), device, False)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str | None = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal, (n, n) by default."""
-    return _placed(np.eye(n, m, dtype=check_dtype(dtype)), device, False)
+    return _placed(np.eye(n, m, dtype=dtype), device, False)
 
 
 def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) -> Tensor:
@@ -128,5 +128,5 @@ def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) ->
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes must be at least 1, got {num_classes}")
     check_range("one_hot", index, 0, num_classes)
-    rows = np.eye(num_classes, dtype=check_dtype(dtype))
+    rows = np.eye(num_classes, dtype=check_dtype(dtype or np.float32))
     return Tensor(to_device(rows, device_of(index))[index])

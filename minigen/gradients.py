@@ -26,11 +26,16 @@ def grad(
     """
     several = not isinstance(outputs, Tensor)
     outputs = list(outputs) if several else [outputs]
-    cotangents = (cotangents or [None] * len(outputs)) if several else [cotangents]
+    if not several:
+        cotangents = [cotangents]
+    elif cotangents is None:
+        cotangents = [None] * len(outputs)
     if len(cotangents) != len(outputs):
         raise GradError(f"grad: {len(outputs)} outputs but {len(cotangents)} cotangents")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for i, x in enumerate(wanted):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: input {i} is no tensor but {type(x).__name__}")
         if x.node is None:
             raise GradError(
                 f"grad: input {i} does not require grad; make it with requires_grad=True"

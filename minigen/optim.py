@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff import Leaf
 from minigen.backend import Array, as_array, to_device
 from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
@@ -25,10 +26,10 @@ class Optimizer:
     """
 
     def __init__(self, params: Params, **settings: Any):
+        if isinstance(params, Tensor):
+            raise TypeError(f"{type(self).__name__}: params is a list of tensors, not a tensor")
         groups = list(params)
-        if not groups:
-            raise ValueError(f"{type(self).__name__}: the list of parameters is empty")
-        if isinstance(groups[0], Tensor):
+        if not all(isinstance(group, Mapping) for group in groups):
             groups = [{"params": groups}]
         self.param_groups = [
             {**settings, **group, "params": list(group["params"])} for group in groups
@@ -39,6 +40,13 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: unknown settings {sorted(unknown)}")
             self.check(group)
         self.params = [p for group in self.param_groups for p in group["params"]]
+        if not self.params:
+            raise ValueError(f"{type(self).__name__}: the list of parameters is empty")
+        for i, p in enumerate(self.params):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{type(self).__name__}: parameter {i} is a {type(p).__name__}")
+            if p.node is not None and type(p.node) is not Leaf:
+                raise ValueError(f"{type(self).__name__}: parameter {i} is computed, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         self.state: list[dict[str, Any]] = [{} for _ in self.params]
@@ -51,8 +59,9 @@ class Optimizer:
         for name in ("momentum", "alpha"):
             if name in group and not 0 <= group[name] <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {group[name]}")
-        if "betas" in group and not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"betas must be in [0, 1), got {group['betas']}")
+        betas = group.get("betas", (0, 0))
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""

@@ -22,7 +22,7 @@ from minigen.autodiff import (
     is_grad_enabled,
     trace_observer,
 )
-from minigen.errors import explain_arguments
+from minigen.explain import explained, scalar_as_array
 from minigen.signatures import Signature
 
 REGISTRY: dict[str, "Op"] = {}  # every op, filled while minigen is imported; _x is the core of x
@@ -131,8 +131,20 @@ def fused(
 
 def composite(function: Callable) -> Callable:
     """Register a function that is composed of ops, and has its derivatives from them."""
-    function.op = Op(function)
-    return function
+    op = Op(function)
+
+    @wraps(function)
+    def call(*args, **named):
+        try:
+            return function(*args, **named)
+        except (AttributeError, TypeError, ValueError) as error:
+            again = scalar_as_array(error, args)
+            if again is not None:
+                return call(*again, **named)
+            raise explained(error, op.name, [*args, *named.values()]) from None
+
+    op.function, call.op = call, op
+    return call
 
 
 def recorded(op: Primitive | Fused) -> Callable:
@@ -160,8 +172,10 @@ def recorded(op: Primitive | Fused) -> Callable:
                 raw = prepare(raw)
             result = run(*raw, **static) if static else run(*raw)
         except (AttributeError, TypeError, ValueError) as error:
-            explain_arguments(error, op.name, raw)
-            raise
+            again = scalar_as_array(error, raw)
+            if again is not None and cls is None:
+                return function(*again, **static)
+            raise explained(error, op.name, raw) from None
         y, residuals = result if has_residuals else (result, None)
         if cls is None:  # raw in, raw out
             return y

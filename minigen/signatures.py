@@ -33,7 +33,7 @@ class Signature:
             given = named or dict(zip(self.statics, args[count:]))
             static = self.static_defaults | given if self.static_defaults else given
             if len(static) == len(self.statics) and len(args) <= count + len(static):
-                return args[:count], static
+                return args[:count], _plain_floats(static)
         return self._bind_any(args, dict(named))
 
     def _bind_any(self, args, named):
@@ -52,7 +52,15 @@ class Signature:
         if len(complete) > count + len(self.statics):
             unknown = sorted(complete.keys() - {*self.arrays, *self.statics})
             raise TypeError(f"{self.name}() has no argument {unknown[0]!r}; it is {self}")
-        return [complete.pop(name) for name in self.arrays], complete
+        return [complete.pop(name) for name in self.arrays], _plain_floats(complete)
 
     def __str__(self) -> str:
         return self.name + str(self.public)
+
+
+def _plain_floats(static):
+    """Settings with Python's floats for numpy.float64, which would make float32 float64."""
+    for name, value in static.items():
+        if isinstance(value, float) and type(value) is not float:
+            static = {**static, name: float(value)}
+    return static

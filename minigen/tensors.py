@@ -1,8 +1,8 @@
 """The tensor: an array that remembers how it was made. Its methods are the ops, one line each."""
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,22 @@ from minigen import backend, ops
 from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
 from minigen.backend import DTYPES, Array, as_array
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
+from minigen.explain import explained
 
 
 def _reflected(op: Callable) -> Callable:
     return lambda self, other: op(other, self)
 
 
-def _comparison(ufunc: np.ufunc) -> Callable:
-    return lambda self, other: ufunc(self.data, other.data if type(other) is Tensor else other)
+def _comparison(compare: Callable) -> Callable:
+    def compared(self, other):
+        other = other.data if type(other) is Tensor else other
+        try:
+            return np.asanyarray(compare(self.data, other))
+        except ValueError as error:
+            raise explained(error, compare.__name__, [self, other]) from None
+
+    return compared
 
 
 class Tensor(Traced):
@@ -38,10 +46,10 @@ class Tensor(Traced):
 
     # ------------------------------------------------------------------ what it is
 
-    shape = property(attrgetter("data.shape"))
-    ndim = property(attrgetter("data.ndim"))
-    size = property(attrgetter("data.size"))
-    dtype = property(attrgetter("data.dtype"))
+    shape = property(operator.attrgetter("data.shape"))
+    ndim = property(operator.attrgetter("data.ndim"))
+    size = property(operator.attrgetter("data.size"))
+    dtype = property(operator.attrgetter("data.dtype"))
     device = property(lambda self: backend.device_of(self.data))
 
     @property
@@ -72,8 +80,9 @@ class Tensor(Traced):
     def grad(self, grad: "Tensor | None") -> None:
         if type(self.node) is not Leaf:
             raise GradError("only a leaf with requires_grad=True has a gradient")
-        if grad is not None and (grad.shape != self.shape or grad.dtype != self.dtype):
-            raise ShapeError(f"a gradient must be {self.dtype} {self.shape}, as its tensor")
+        if grad is not None:
+            grad = grad if isinstance(grad, Tensor) else Tensor(as_array(grad))
+            _check_cotangent("gradient", grad, self)
         self.node.grad = grad
 
     def __repr__(self) -> str:
@@ -102,11 +111,9 @@ class Tensor(Traced):
 
     def to(self, device_or_dtype: Any) -> "Tensor":
         """On another device ("cpu", "cuda", "cuda:1") or in another dtype."""
-        if isinstance(device_or_dtype, str) and device_or_dtype.partition(":")[0] in (
-            *("cpu", "cuda", "auto"),
-        ):
-            return ops.to_device(self, device_or_dtype)
-        return ops.astype(self, device_or_dtype)
+        if backend.names_dtype(device_or_dtype):
+            return ops.astype(self, device_or_dtype)
+        return ops.to_device(self, device_or_dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.node is not None:
@@ -192,9 +199,9 @@ class Tensor(Traced):
     __getitem__ = ops.getitem
 
     # comparisons have no derivative: raw boolean arrays
-    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
-    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
-    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -243,12 +250,16 @@ def seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
             )
         cotangent = backend.array_module(y.data).ones(y.shape, y.dtype)
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
-    if getattr(g, "shape", None) != y.shape:
-        raise ShapeError(
-            f"the cotangent has shape {np.shape(g)}, the output {y.shape}: they must agree"
-        )
-    if g.dtype != y.dtype:
-        raise DTypeError(f"the cotangent has dtype {g.dtype}, the output {y.dtype}: use .astype")
+    _check_cotangent("cotangent", g, y)
     if create_graph:
         return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
     return g
+
+
+def _check_cotangent(name, g, y):
+    if not hasattr(g, "dtype"):
+        raise DTypeError(f"a {name} is a tensor or an array, not {type(g).__name__}")
+    if g.shape != y.shape:
+        raise ShapeError(f"the {name} has shape {g.shape}, the tensor {y.shape}: they must agree")
+    if g.dtype != y.dtype:
+        raise DTypeError(f"the {name} has dtype {g.dtype}, the tensor {y.dtype}: use .astype")

@@ -5,6 +5,7 @@ so it can time it; it knows the line of the user's code and the module that call
 walk back it sees the cotangents of each node.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff import Node, trace_observer
+from minigen.autodiff import Node, Traced, trace_observer
 from minigen.primitives import Op
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class Observer:
@@ -77,7 +78,12 @@ class _NonFinite(Observer):
         for i, g in enumerate(cotangents):
             if g is not None:
                 place = f"the derivative of op {node.op.name!r} for argument {i}"
-                self._check(getattr(g, "data", g), place, getattr(node, "site", "?"), node.args)
+                self._check(
+                    g.data if isinstance(g, Traced) else g,
+                    place,
+                    getattr(node, "site", "?"),
+                    node.args,
+                )
 
     def _check(self, y, place, site, args):
         y = np.asarray(y) if np.isscalar(y) else y

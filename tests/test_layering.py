@@ -20,6 +20,7 @@ LAYERS = [
     "errors",
     "signatures",
     "backend",
+    "explain",
     "kernels",
     "random",
     "autodiff",
@@ -54,7 +55,7 @@ OPS = [
 ONLY = {  # what these may import of the package, whatever the order
     "autodiff": {"errors"},
     "signatures": set(),
-    "primitives": {"errors", "signatures", "autodiff"},
+    "primitives": {"errors", "signatures", "explain", "autodiff"},
     "data": {"errors", "backend", "random"},
 }
 HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}

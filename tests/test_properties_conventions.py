@@ -77,6 +77,12 @@ CONVENTIONS = {
         [2.0, 2.0, 1.0],
         [[1.0, 2.0]],
     ),
+    "duplicates in a tuple in an index": (
+        lambda x: x[(1, 1),],
+        [[1.0, 2.0]],
+        [2.0, 2.0],
+        [[0.0, 2.0]],
+    ),
     "duplicates in take_along_axis": (
         lambda x: mg.take_along_axis(x, np.array([0, 0, 1]), 0),
         [[1.0, 2.0]],

@@ -13,7 +13,7 @@ from minigen.kernels import reference
 from minigen.kernels.reference import LOW32, PHILOX_MULTIPLIERS, PHILOX_ROUNDS, PHILOX_WEYL
 
 # Summing in any order is as accurate as in one; NaN and infinity keep their meaning.
-REASSOCIATE = {"contract", "nsz", "arcp", "reassoc"}
+REASSOCIATE = {"contract", "nsz", "reassoc"}
 
 
 def _compiled(function=None, *, fastmath=frozenset()):

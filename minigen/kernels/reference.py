@@ -123,8 +123,8 @@ def scatter_rows(out, index, updates):
 
 def softmax(x, axis):
     """exp(x) normalised to sum 1 over axis; NaN for a slice of nothing but -inf."""
-    xp = array_module(x)
-    e = xp.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+    with np.errstate(invalid="ignore"):  # -inf less -inf is the NaN that is promised
+        e = array_module(x).exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=axis, keepdims=True)
 
 
@@ -137,7 +137,8 @@ def softmax_vjp(g, y, axis):
 def log_softmax(x, axis):
     """x - logsumexp(x) over axis."""
     xp = array_module(x)
-    shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
 

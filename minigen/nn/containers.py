@@ -39,6 +39,8 @@ class ModuleList(Module):
         self.extend(modules)
 
     def append(self, module: Module) -> "ModuleList":
+        if not isinstance(module, Module):
+            raise TypeError(f"ModuleList: no module: {module!r}")
         setattr(self, str(len(self)), module)
         return self
 

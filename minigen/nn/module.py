@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from minigen import backend
 from minigen.autodiff import Leaf, trace_observer
 from minigen.backend import Array, as_array
@@ -140,8 +138,9 @@ class Module:
     def to(self, device_or_dtype: Any) -> "Module":
         """Move all parameters and buffers to a device, or those of float dtype to another."""
         for x in [*self.parameters(), *self.buffers()]:
-            moved = x.detach().to(device_or_dtype) if _applies(device_or_dtype, x) else x
-            x.data = moved.data
+            if backend.names_dtype(device_or_dtype) and x.dtype.kind != "f":
+                continue
+            x.data = x.detach().to(device_or_dtype).data
             if x.node is not None:
                 x.node.version += 1
                 if x.grad is not None:
@@ -180,12 +179,3 @@ def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
     elif isinstance(value, dict) and not name.startswith("_"):
         for key, part in value.items():
             yield from _modules_in(f"{name}.{key}", part)
-
-
-def _applies(device_or_dtype: Any, x: Tensor) -> bool:
-    """Whether a move concerns x: a dtype is for floats only."""
-    try:
-        np.dtype(device_or_dtype)
-    except TypeError:
-        return True
-    return x.dtype.kind == "f"

@@ -17,7 +17,8 @@ SMOOTH = (0.1, 3.0)  # on one side of a kink
 @elementwise(lambda g, y, x: g * (y * (1 - y)), saves="y", domain=REALS)
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    return 0.5 * np.tanh(0.5 * x) + 0.5
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
 @elementwise(lambda g, y, x: g * sigmoid(-x), saves="x", domain=REALS)
@@ -118,6 +119,7 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | No
 
     x itself where training is False or p is 0.
     """
+    p = float(p)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be in [0, 1], got {p}")
     if not training or p == 0:

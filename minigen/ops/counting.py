@@ -4,7 +4,7 @@ import numpy as np
 
 from minigen.backend import Array, array_module
 from minigen.errors import ShapeError
-from minigen.ops.reduce import Axis
+from minigen.ops.reduce import Axis, axes_of
 from minigen.ops.shape import axis_index, raw
 from minigen.primitives import composite
 
@@ -22,6 +22,8 @@ def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
 
 
 def _some(name, x, axis):
+    if axis is not None:
+        axis_index(axis, x.ndim)
     if x.size == 0:
         raise ShapeError(f"{name} of nothing: axis {axis} of shape {x.shape} has no values")
     return x
@@ -30,13 +32,13 @@ def _some(name, x, axis):
 @composite
 def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any value over axis is not 0."""
-    return np.any(raw(x), axis, keepdims=keepdims)
+    return np.any(raw(x), axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @composite
 def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether no value over axis is 0."""
-    return np.all(raw(x), axis, keepdims=keepdims)
+    return np.all(raw(x), axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @composite

@@ -199,7 +199,7 @@ def where(condition: Array, a: Array, b: Array) -> Array:
 
 def _winner(g, a, b):
     """The part of g that goes to a as the larger of a and b: all, half or nothing."""
-    return where(a > b, g, where(a == b, 0.5 * g, 0.0))
+    return where(a < b, 0.0, where(a == b, 0.5 * g, g))  # all of it to both if one is NaN
 
 
 @elementwise(
@@ -234,10 +234,12 @@ def minimum(a: Array, b: Array) -> Array:
 )
 def clip(x: Array, *, min: float | None = None, max: float | None = None) -> Array:
     """x with its values held in [min, max]; the gradient is 1 at the bounds."""
-    return np.clip(x, min, max)
+    if x.dtype.kind != "f" and float in (type(min), type(max)):
+        x = x.astype(np.float32)
+    return np.clip(x, *(float(m) if isinstance(m, np.floating) else m for m in (min, max)))
 
 
 def _outside(x, min, max):
-    below = False if min is None else x < min
-    above = False if max is None else x > max
-    return below | above
+    above = True if min is None else x >= min
+    below = True if max is None else x <= max
+    return (above & below) == False  # noqa: E712 - of arrays; so for NaN, which is outside

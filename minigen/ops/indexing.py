@@ -35,19 +35,38 @@ def _is_integers(part) -> bool:
 
 
 def _plain(index):
-    """An index in raw arrays, for one with tensors or lists."""
-    if type(index) is tuple:
-        return tuple(map(_plain, index))
-    if isinstance(index, list):
-        index = np.asarray(index)
-        return index.astype(np.int64) if index.size == 0 else index
-    return raw(index)
+    """An index in raw arrays, for one with tensors or sequences."""
+    return tuple(map(_part, index)) if type(index) is tuple else _part(index)
+
+
+def _part(part):
+    if isinstance(part, list | tuple | range):
+        part = np.asarray([raw(i) for i in part])
+        return part.astype(np.int64) if part.size == 0 else part
+    return raw(part)
 
 
 @composite
 def getitem(x: Array, index) -> Array:
     """x[index] for any index of NumPy's: ints, slices, None, Ellipsis, masks, integer arrays."""
-    return _getitem(x, index=_plain(index))
+    index = _plain(index)
+    try:
+        return _getitem(x, index=index)
+    except IndexError:
+        _check_index("getitem", index, x.shape)
+        raise
+
+
+def _check_index(name, index, shape):
+    """IndexError with the position, for the integer array of an index that is out of range."""
+    axis = 0
+    for part in index if type(index) is tuple else (index,):
+        if part is Ellipsis:
+            return
+        if _is_integers(part) and axis < len(shape):
+            check_range(f"{name}: axis {axis}", part, -shape[axis], shape[axis])
+        is_mask = getattr(part, "dtype", None) == np.bool_
+        axis += part.ndim if is_mask else part is not None
 
 
 @composite
@@ -57,7 +76,11 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
     updates broadcasts to the shape of x[index].
     """
     index = _plain(index)
-    shape = raw(x)[index].shape
+    try:
+        shape = raw(x)[index].shape
+    except IndexError:
+        _check_index("scatter_add", index, x.shape)
+        raise
     try:
         updates = broadcast_to(updates, shape)
     except ShapeError:

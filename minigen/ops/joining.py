@@ -21,6 +21,8 @@ def _pad(x, *, pad_width, value):
 @primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0))
 def crop(x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
     """Without pad_width[i] = (before, after) values at the two ends of each axis i."""
+    if len(pad_width) != x.ndim or any(sum(cut) > n for cut, n in zip(pad_width, x.shape)):
+        raise ShapeError(f"crop: {pad_width} cannot be cut from shape {x.shape}")
     return x[_inside(pad_width, x.shape)]
 
 
@@ -31,7 +33,10 @@ def _inside(pad_width, sides):
 @composite
 def pad(x: Array, pad_width, value: float = 0) -> Array:
     """x with a border: pad_width is n, (before, after) or one such pair for each axis."""
-    pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    try:
+        pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist() if x.ndim else []
+    except ValueError:
+        raise ShapeError(f"pad: pad_width {pad_width} does not fit shape {x.shape}") from None
     if any(n < 0 or n != int(n) for pair in pairs for n in pair):
         raise ShapeError(f"pad: pad_width must be whole and not negative, got {pad_width}")
     return _pad(x, pad_width=tuple(map(tuple, pairs)), value=value)
@@ -82,6 +87,8 @@ def concatenate(xs, axis: int = 0) -> Array:
 def stack(xs, axis: int = 0) -> Array:
     """A sequence of arrays of one shape, joined along a new axis."""
     xs = list(xs)
+    if not xs:
+        raise ShapeError("stack: needs at least one array")
     if len({x.shape for x in xs}) > 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in xs]} are not equal")
     return concatenate([expand_dims(x, axis) for x in xs], axis)

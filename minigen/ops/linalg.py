@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigen.backend import Array, promoted
+from minigen.backend import Array, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
@@ -65,6 +65,7 @@ def _unrowed(rows, shape):
     lambda g, y, x, weight, bias: rows_of(g).T @ rows_of(x),
     lambda g, y, x, weight, bias: rows_of(g).sum(0),
     saves=("weight", "x", ""),
+    prepare=floating,
 )
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""

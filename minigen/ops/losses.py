@@ -81,6 +81,7 @@ def smooth_l1_loss(
     input: Array, target: Array, reduction: str = "mean", beta: float = 1.0
 ) -> Array:
     """With d = |input - target|: d^2 / (2 beta) below beta, d - beta / 2 above (Girshick 2015)."""
+    beta, (input, target) = float(beta), map(_floating, (input, target))
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
@@ -92,6 +93,7 @@ def smooth_l1_loss(
 @composite
 def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Array:
     """d^2 / 2 for d = |input - target| below delta, delta * (d - delta / 2) above (Huber 1964)."""
+    delta, (input, target) = float(delta), map(_floating, (input, target))
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     _check_shapes("huber_loss", input, target)
@@ -137,6 +139,7 @@ def cross_entropy(
     target: integer classes, of the shape of logits without the class axis, or probabilities of
     the shape of logits. The mean is over the targets that are not ignore_index; NaN of none.
     """
+    label_smoothing = float(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     target, logits = raw(target) if _is_classes(target) else target, _floating(logits)

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
+
 from minigen import kernels
 from minigen.backend import Array, floating
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.reduce import mean, sum
-from minigen.ops.shape import axis_index, reshape
+from minigen.ops.shape import astype, axis_index, reshape
 from minigen.primitives import composite, fused, primitive
 
 # The rules of softmax and log_softmax read their output alone. Each is itself a fused op: fast
@@ -74,6 +76,8 @@ def layer_norm(
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.shape != shape:
             raise ShapeError(f"layer_norm: {name} {p.shape} must have shape {shape}")
+    dtype = np.result_type(*(p.dtype for p in floating([x, weight, bias]) if p is not None))
+    x, weight, bias = (p if p is None else astype(p, dtype) for p in (x, weight, bias))
     size = math.prod(shape)
     rows = reshape(x, (math.prod(x.shape[: x.ndim - len(shape)]), size))
     weight, bias = (None if p is None else reshape(p, (size,)) for p in (weight, bias))

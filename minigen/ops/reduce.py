@@ -54,13 +54,14 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(
-    lambda g, y, x, axis, keepdims: spread(g * _inverse(count_of(x, axis), 1), x, axis), prepare=floating
+    lambda g, y, x, axis, keepdims: spread(g * _inverse(count_of(x, axis), 1), x, axis),
+    prepare=floating,
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN of nothing."""
     axes = axes_of(axis, x.ndim)
     count = math.prod(x.shape[i] for i in axes)
-    return x.sum(axes, keepdims=keepdims) * (1 / count if count else math.nan)
+    return x.sum(axes, keepdims=keepdims) / (count or math.nan)
 
 
 @primitive(
@@ -72,7 +73,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Array:
     """The mean square distance from the mean, with count - ddof for the count; NaN for 0 / 0."""
-    d = _deviation(x, axis)
+    d, ddof = _deviation(x, axis), float(ddof)
     return np.sum(d * d, axis, keepdims=keepdims) * _inverse(count_of(x, axis) - ddof, 1)
 
 
@@ -113,13 +114,11 @@ def cumsum(x: Array, *, axis: int) -> Array:
 
 
 def _tied(g, y, x, axis, keepdims):
-    """g shared evenly by the elements that equal the extreme y."""
+    """g shared evenly by the elements that equal the extreme y; NaN where that is NaN."""
     here = x == raw(spread(raw(y), x, axis))
-    return where(here, spread(divide(g, _count(here, g, axis, keepdims)), x, axis), 0.0)
-
-
-def _count(here, g, axis, keepdims):
-    return here.sum(axis, keepdims=keepdims, dtype=g.dtype)
+    count = here.sum(axis, keepdims=True)
+    rest = where(count == 0, math.nan, 0.0).astype(g.dtype)
+    return where(here, spread(divide(kept(g, x, axis), count), x, axis), rest)
 
 
 @primitive(_tied, saves="x y")
@@ -168,6 +167,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over axis; -inf of nothing and of nothing but -inf."""
+    axis = axes_of(axis, x.ndim)
     top = np.max(x, axis, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
@@ -181,6 +181,7 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
 
     Its gradient at the zero vector is 0.
     """
+    ord = float(ord)
     if not ord > 0:
         raise ValueError(f"norm: ord must be positive, got {ord}")
     if ord == math.inf:
@@ -196,7 +197,7 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
     prepare=floating,
 )
 def _norm(x, *, ord, axis, keepdims):
-    size = np.abs(x)
+    axis, size = axes_of(axis, x.ndim), np.abs(x)
     top = np.max(size, axis, keepdims=True, initial=0)  # scaled by it, no power overflows
     scale = np.where((top > 0) & np.isfinite(top), top, 1)
     y = np.sum((size / scale) ** ord, axis, keepdims=True) ** (1 / ord) * scale

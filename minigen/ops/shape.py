@@ -136,12 +136,16 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
 @primitive(lambda g, y, x, axis: flip(g, axis))
 def flip(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """Reversed along axis, or along all."""
-    return np.flip(x, axis)
+    return np.flip(x, None if axis is None else axis_tuple(axis, x.ndim))
 
 
 @primitive(lambda g, y, x, shift, axis: roll(g, _negated(shift), axis))
 def roll(x: Array, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] | None = None):
     """Shifted along axis, what falls off one end coming in at the other; None: in C order."""
+    if axis is not None:
+        axes = axis_tuple(axis, x.ndim)
+        if isinstance(shift, tuple) and len(shift) != len(axes):
+            raise ShapeError(f"roll: {len(shift)} shifts for {len(axes)} axes")
     return np.roll(x, shift, axis)
 
 
