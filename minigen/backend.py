@@ -5,10 +5,12 @@ the module that x belongs to. Besides `kernels/gpu.py` this is the only file tha
 and it does so only when a GPU is asked for.
 """
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from minigen.errors import BackendUnavailable, DTypeError
 
@@ -107,8 +109,7 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
 
     Arrays and NumPy scalars keep their dtype and are not copied. Raises DTypeError.
     """
-    if isinstance(data, np.ma.MaskedArray):
-        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+    _refuse_masked(data)
     if not is_cupy(data):
         typed = _has_dtype(data)
         try:
@@ -129,9 +130,13 @@ def _has_dtype(data: Any) -> bool:
     """Whether data, or the first thing in nested lists, has a dtype to keep."""
     while isinstance(data, list | tuple) and data:
         data = data[0]
-    if isinstance(data, np.ma.MaskedArray):
-        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+    _refuse_masked(data)
     return hasattr(data, "dtype")
+
+
+def _refuse_masked(x: Any) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
 
 
 def check_dtype(dtype: Any) -> np.dtype:
@@ -159,19 +164,26 @@ def names_dtype(name: Any) -> bool:
     return True
 
 
-def promoted(args: list, real: bool = False) -> list:
-    """args for NumPy's promotion; but integers beside floats take the dtype of the floats.
+def checked(args: Sequence) -> Sequence:
+    """args, if their dtypes are supported; else DTypeError."""
+    for x in args:
+        if type(x) not in NOT_ARRAYS and not (type(x) is ndarray and x.dtype in DTYPES):
+            check_dtype(x.dtype)
+            _refuse_masked(x)
+    return args
+
+
+def promoted(args: Sequence, real: bool = False) -> Sequence:
+    """args, checked, for NumPy's promotion; but integers beside floats take the floats' dtype.
 
     With real, or beside a Python float, arrays of integers alone become float32.
     """
     for x in args:
-        if type(x) not in NOT_ARRAYS and x.dtype not in FLOATS:
+        if type(x) not in NOT_ARRAYS and not (type(x) is ndarray and x.dtype in FLOATS):
             break
     else:
         return args
-    for x in args:
-        if type(x) not in NOT_ARRAYS:
-            check_dtype(x.dtype)
+    checked(args)
     floats = [x.dtype for x in args if type(x) not in NOT_ARRAYS and x.dtype in FLOATS]
     if not (floats or real or any(type(x) is float for x in args)):
         return args
@@ -179,6 +191,6 @@ def promoted(args: list, real: bool = False) -> list:
     return [x if type(x) in NOT_ARRAYS or x.dtype in FLOATS else x.astype(target) for x in args]
 
 
-def floating(args: list) -> list:
+def floating(args: Sequence) -> Sequence:
     """args promoted for a function into the reals: of float dtypes."""
     return promoted(args, real=True)

@@ -107,19 +107,20 @@ def arange(
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
         dtype = np.int64 if whole else np.float32
-    return _placed(np.arange(start, stop, step).astype(dtype), device, False)
+    return _placed(np.arange(start, stop, step).astype(check_dtype(dtype)), device, False)
 
 
 def linspace(
     start: float, stop: float, num: int = 50, dtype: Any = np.float32, device: str | None = None
 ) -> Tensor:
     """num numbers at equal distances from start to stop, both included."""
+    dtype = check_dtype(dtype or np.float32)
     return _placed(np.linspace(start, stop, num).astype(dtype), device, False)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str | None = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal, (n, n) by default."""
-    return _placed(np.eye(n, m, dtype=dtype), device, False)
+    return _placed(np.eye(n, m, dtype=check_dtype(dtype or np.float32)), device, False)
 
 
 def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) -> Tensor:

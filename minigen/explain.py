@@ -27,7 +27,7 @@ def scalar_as_array(error: Exception, args: Sequence) -> list | None:
 
 def explained(error: Exception, name: str, args: Sequence) -> Exception:
     """The error to raise in the place of error, which op `name` met with args."""
-    if re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
+    if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
         return error  # it says already
     if isinstance(error, AttributeError) and error.name in ARRAY_ATTRIBUTES:
         return _no_array(name, error.obj)
@@ -38,7 +38,10 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
         for x in args:
             if x is None or isinstance(x, str | list):
                 return _no_array(name, x)
-    arrays = [x for x in args if hasattr(x, "shape")]
+        if type(error).__module__.startswith("numpy"):
+            return DTypeError(f"{name}: {error}")
+    parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
+    arrays = [x for x in parts if hasattr(x, "shape")]
     shapes = " and ".join(str(tuple(x.shape)) for x in arrays)
     if isinstance(error, ShapeError) or type(error).__name__ == "AxisError":
         return ShapeError(f"{name}: {error}; shapes {shapes}")

@@ -26,11 +26,14 @@ class Optimizer:
     """
 
     def __init__(self, params: Params, **settings: Any):
-        if isinstance(params, Tensor):
+        params = params if isinstance(params, Tensor) else list(params)
+        groups = params
+        if isinstance(params, Tensor) or not all(isinstance(group, Mapping) for group in groups):
+            groups = [{"params": params}]
+        if any(isinstance(group.get("params", params), Tensor) for group in groups):
             raise TypeError(f"{type(self).__name__}: params is a list of tensors, not a tensor")
-        groups = list(params)
-        if not all(isinstance(group, Mapping) for group in groups):
-            groups = [{"params": groups}]
+        if not all("params" in group for group in groups):
+            raise ValueError(f"{type(self).__name__}: each group needs its list of 'params'")
         self.param_groups = [
             {**settings, **group, "params": list(group["params"])} for group in groups
         ]

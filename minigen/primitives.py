@@ -22,18 +22,18 @@ from minigen.autodiff import (
     is_grad_enabled,
     trace_observer,
 )
+from minigen.backend import NOT_ARRAYS, checked
 from minigen.explain import explained, scalar_as_array
 from minigen.signatures import Signature
 
 REGISTRY: dict[str, "Op"] = {}  # every op, filled while minigen is imported; _x is the core of x
-NOT_ARRAYS = frozenset((type(None), bool, int, float))
 
 
 class Op:
     """What is known of an op. `function` is what users call; `domain` is where tests look."""
 
     has_residuals = False  # whether forward returns (y, residuals)
-    prepare = None  # what is done to the list of raw arguments before forward gets them
+    prepare = staticmethod(checked)  # maps the raw arguments before forward gets them
 
     def __init__(self, forward: Callable, domain: tuple[float, float] | None = None):
         self.forward, self.domain, self.signature = forward, domain, Signature(forward)
@@ -49,7 +49,7 @@ class Primitive(Op):
 
     def __init__(self, forward, rules, saves="", prepare=None, domain=None):
         super().__init__(forward, domain)
-        self.rules, self.prepare, names = rules, prepare, self.signature.arrays
+        self.rules, self.prepare, names = rules, prepare or checked, self.signature.arrays
         if self.signature.variadic:
             self.needs = repeat({"": 0, "y": 1, "xs": ~1}[saves])
             return
@@ -76,7 +76,7 @@ class Fused(Op):
 
     def __init__(self, forward, definition, backward, prepare=None):
         super().__init__(forward)
-        self.definition, self.backward, self.prepare = definition, backward, prepare
+        self.definition, self.backward, self.prepare = definition, backward, prepare or checked
         self.needs = [~1] * len(self.signature.arrays)  # the definition may read any of them
 
     def pull(self, g, node, wanted, args, y, cls, create_graph):
@@ -107,9 +107,9 @@ def primitive(
     Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i; None
     marks an array without derivative. With several outputs g and y are tuples. A forward with
     *xs has one rule, which gets i after y. `saves` names what the rules read, "y" or arguments
-    ("xs"): one string for all, or one for each rule. `prepare` maps the list of raw arguments
-    before forward and rules see them. `domain` (low, high) is where tests of an elementwise op
-    draw from.
+    ("xs"): one string for all, or one for each rule. `prepare` maps the raw arguments before
+    forward and rules see them; by default it checks dtypes. `domain` (low, high) is where tests
+    of an elementwise op draw from.
     """
     return lambda forward: recorded(Primitive(forward, rules, saves, prepare, domain))
 
@@ -168,8 +168,7 @@ def recorded(op: Primitive | Fused) -> Callable:
                     run = observer.watched(op)
                 break
         try:
-            if prepare is not None:
-                raw = prepare(raw)
+            raw = prepare(raw)
             result = run(*raw, **static) if static else run(*raw)
         except (AttributeError, TypeError, ValueError) as error:
             again = scalar_as_array(error, raw)

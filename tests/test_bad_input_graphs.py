@@ -47,7 +47,7 @@ def test_backward_twice_names_retain_graph_and_leaves_the_gradient(f):
     y = f(x).sum()
     y.backward()
     before = x.grad.data.copy()
-    with pytest.raises(GradError, match="freed.*retain_graph=True"):
+    with pytest.raises(GradError, match=r"freed.*retain_graph=True"):
         y.backward()
     assert np.array_equal(x.grad, before)
 
@@ -143,7 +143,7 @@ def test_grad_wants_as_many_cotangents_as_outputs(cotangents):
 
 
 def test_backward_where_nothing_requires_grad_says_so():
-    with pytest.raises(GradError, match="requires grad.*requires_grad=True"):
+    with pytest.raises(GradError, match=r"requires grad.*requires_grad=True"):
         (mg.ones(3) * 2).sum().backward()
 
 
@@ -162,7 +162,7 @@ def test_grad_for_an_input_without_grad_names_the_input():
 
 
 def test_grad_for_an_input_that_is_no_tensor_names_its_type():
-    with pytest.raises((DTypeError, GradError), match="ndarray"):
+    with pytest.raises(TypeError, match="ndarray"):
         mg.grad(leaf().sum(), [np.ones(3)])
 
 
@@ -199,18 +199,19 @@ def test_a_parameter_stepped_between_forward_and_backward_is_a_grad_error_with_t
     x, other = leaf(), leaf()
     y = f(x).sum() + (other * 2).sum()
     stepped(x)
-    for run in (y.backward, lambda: mg.grad(y, other), lambda: mg.grad(y, x, create_graph=True)):
-        if run is not y.backward and not mg.is_grad_enabled():
-            continue
-        try:
+    for run in (y.backward, lambda: mg.grad(y, x), lambda: mg.grad(y, x, create_graph=True)):
+        with pytest.raises(GradError, match=f"'{op}'.*step"):
             run()
-        except GradError as error:
-            assert f"'{op}'" in str(error)
-            assert "step" in str(error)
-        else:
-            # other's own path never met the stepped parameter
-            assert run is not y.backward
     assert x.grad is None
+    assert other.grad is None
+
+
+def test_a_step_does_not_spoil_a_graph_that_the_parameter_is_no_part_of():
+    x, other = leaf(), leaf()
+    y = (other * 2).sum()
+    stepped(x)
+    y.backward()
+    assert np.array_equal(other.grad, [2, 2, 2])
 
 
 def test_loading_a_state_between_forward_and_backward_is_a_grad_error_too():

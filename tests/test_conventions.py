@@ -206,7 +206,7 @@ def test_sum_of_nothing_is_0_with_an_empty_gradient(dtype, shape, axis):
 @pytest.mark.parametrize(("shape", "axis"), [((0,), None), ((0, 3), 0), ((2, 0), -1)])
 def test_max_of_nothing_is_an_error_that_names_op_axis_and_shape(dtype, name, shape, axis):
     for form in (np.asarray, mg.tensor):
-        with pytest.raises(ShapeError, match=f"^{name} of nothing: axis {axis}") as caught:
+        with pytest.raises(ShapeError, match=f"{name} of nothing: axis {axis}") as caught:
             getattr(mg, name)(form(np.zeros(shape, dtype)), axis)
         assert str(shape) in str(caught.value)
 

@@ -55,7 +55,7 @@ OPS = [
 ONLY = {  # what these may import of the package, whatever the order
     "autodiff": {"errors"},
     "signatures": set(),
-    "primitives": {"errors", "signatures", "explain", "autodiff"},
+    "primitives": {"errors", "signatures", "backend", "explain", "autodiff"},
     "data": {"errors", "backend", "random"},
 }
 HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}

@@ -1,8 +1,10 @@
 """Modules that hold modules, and those that only reshape."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from minigen import ops
+from minigen.errors import ShapeError
 from minigen.nn.module import Module
 from minigen.tensors import Tensor
 
@@ -101,6 +103,13 @@ class Identity(Module):
         return x
 
 
+def _axis_of(x: Tensor, axis: int, module: Module) -> int:
+    if not -x.ndim <= axis < x.ndim:
+        name = type(module).__name__
+        raise ShapeError(f"{name}: axis {axis} does not exist in an input of shape {x.shape}")
+    return axis % x.ndim
+
+
 class Flatten(Module):
     """The axes from start_dim to end_dim in one: (B, C, H, W) to (B, C * H * W) by default."""
 
@@ -108,10 +117,8 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        first, last = self.start_dim % x.ndim, self.end_dim % x.ndim
-        size = 1
-        for n in x.shape[first : last + 1]:
-            size *= n
+        first, last = _axis_of(x, self.start_dim, self), _axis_of(x, self.end_dim, self)
+        size = math.prod(x.shape[first : last + 1])
         return ops.reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
 
 
@@ -122,5 +129,5 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        axis = self.dim % x.ndim
+        axis = _axis_of(x, self.dim, self)
         return ops.reshape(x, (*x.shape[:axis], *self.unflattened_size, *x.shape[axis + 1 :]))

@@ -28,6 +28,8 @@ class Linear(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
+        if in_features < 0 or out_features < 0:
+            raise ValueError(f"Linear: sizes must not be negative, got {in_features, out_features}")
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
         shape = (out_features, in_features)

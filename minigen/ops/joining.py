@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minigen.backend import Array, array_module, promoted
+from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, promoted
 from minigen.errors import ShapeError
 from minigen.ops.shape import axis_index, expand_dims, raw
 from minigen.primitives import composite, primitive
@@ -69,10 +69,14 @@ def _filled(gs, x, sizes, axis):
     return [xp.zeros(s, x.dtype) if g is None else g for g, s in zip(gs, shapes)]
 
 
+def _arrays(xs):
+    return [as_array(x) if type(x) in PYTHON_SCALARS else x for x in xs]
+
+
 @composite
 def concatenate(xs, axis: int = 0) -> Array:
     """A sequence of arrays joined along an axis; their other sides must be equal."""
-    xs = list(xs)
+    xs = _arrays(xs)
     if not xs:
         raise ShapeError("concatenate: needs at least one array")
     shapes = [x.shape for x in xs]
@@ -86,11 +90,12 @@ def concatenate(xs, axis: int = 0) -> Array:
 @composite
 def stack(xs, axis: int = 0) -> Array:
     """A sequence of arrays of one shape, joined along a new axis."""
-    xs = list(xs)
+    xs = _arrays(xs)
     if not xs:
         raise ShapeError("stack: needs at least one array")
     if len({x.shape for x in xs}) > 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in xs]} are not equal")
+    axis = axis_index(axis, xs[0].ndim + 1)
     return concatenate([expand_dims(x, axis) for x in xs], axis)
 
 

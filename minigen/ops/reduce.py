@@ -73,7 +73,8 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Array:
     """The mean square distance from the mean, with count - ddof for the count; NaN for 0 / 0."""
-    d, ddof = _deviation(x, axis), float(ddof)
+    axis = axes_of(axis, x.ndim)
+    d = _deviation(x, axis)
     return np.sum(d * d, axis, keepdims=keepdims) * _inverse(count_of(x, axis) - ddof, 1)
 
 
@@ -88,7 +89,7 @@ def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False)
 )
 def std(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Array:
     """The square root of `var`, with gradient 0 where it is 0."""
-    return np.sqrt(var(x, axis, ddof, keepdims))
+    return np.sqrt(var(x, axes_of(axis, x.ndim), ddof, keepdims))
 
 
 def _deviation(x, axis):

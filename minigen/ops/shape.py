@@ -145,7 +145,7 @@ def roll(x: Array, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] 
     if axis is not None:
         axes = axis_tuple(axis, x.ndim)
         if isinstance(shift, tuple) and len(shift) != len(axes):
-            raise ShapeError(f"roll: {len(shift)} shifts for {len(axes)} axes")
+            raise ShapeError(f"roll: shift {shift} does not fit axis {axis} of shape {x.shape}")
     return np.roll(x, shift, axis)
 
 

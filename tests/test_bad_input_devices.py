@@ -1,0 +1,224 @@
+"""Devices that are not there, imports that touch none, and kernels after fork and in threads."""
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen import backend
+from minigen.errors import BackendUnavailable, DeviceError
+from minigen.explain import explained
+
+no_gpu = pytest.mark.skipif(mg.cuda_is_available(), reason="this machine has a GPU")
+
+
+# ------------------------------------------------------------------------- no GPU, no cupy
+
+CUDA = {
+    "zeros": lambda: mg.zeros(2, device="cuda"),
+    "tensor": lambda: mg.tensor([1.0], device="cuda:1"),
+    "to": lambda: mg.ones(2).to("cuda"),
+    "Module.to": lambda: mg.nn.Linear(2, 2).to("cuda:0"),
+    "Linear": lambda: mg.nn.Linear(2, 2, device="cuda"),
+    "Generator": lambda: mg.Generator(0).normal(2, device="cuda"),
+    "to_device": lambda: mg.to_device(np.ones(2), "cuda"),
+}
+
+
+@no_gpu
+@pytest.mark.parametrize("make", CUDA.values(), ids=CUDA)
+def test_cuda_where_there_is_none_is_backend_unavailable_with_reason_and_remedy(make):
+    with pytest.raises(BackendUnavailable, match=r"cuda.*device='cpu'") as caught:
+        make()
+    assert "cupy" in str(caught.value)
+
+
+def fake_cupy(available, count=1):
+    """What `import cupy` gives on a machine with a driver or without."""
+    runtime = type("runtime", (), {"getDeviceCount": staticmethod(lambda: count)})
+    cuda = type("cuda", (), {"is_available": staticmethod(lambda: available), "runtime": runtime})
+    return type("cupy", (), {"cuda": cuda})
+
+
+def test_cupy_without_a_driver_is_backend_unavailable_with_that_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(False))
+    with pytest.raises(BackendUnavailable, match=r"driver.*device='cpu'"):
+        mg.zeros(2, device="cuda")
+    assert not mg.cuda_is_available()
+    assert mg.devices() == ["cpu"]
+    assert mg.zeros(2, device="auto").device == "cpu"
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError, AttributeError, RuntimeError])
+def test_a_cupy_that_cannot_be_imported_is_backend_unavailable_with_its_error(monkeypatch, error):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "cupy":
+                raise error("libcuda.so.1 is too old")
+
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(BackendUnavailable, match=r"libcuda.so.1 is too old"):
+        mg.zeros(2, device="cuda")
+    assert not mg.cuda_is_available()
+
+
+def test_a_device_number_that_does_not_exist_is_named_beside_those_that_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy(True, 2))
+    assert mg.devices() == ["cpu", "cuda:0", "cuda:1"]
+    assert backend.resolve_device("auto") == "cuda:0"
+    with pytest.raises(BackendUnavailable, match=r"'cuda:2'.*'cuda:0', 'cuda:1'"):
+        mg.zeros(2, device="cuda:2")
+
+
+@no_gpu
+def test_auto_takes_the_cpu_where_there_is_no_gpu():
+    assert mg.zeros(2, device="auto").device == "cpu"
+    assert mg.ones(2).to("auto").device == "cpu"
+    assert mg.devices() == ["cpu"]
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "cuda:-1", "cpu:0", 0, ""])
+def test_a_device_of_no_known_name_is_a_value_error_with_the_names(name):
+    with pytest.raises(ValueError, match=r"'cpu', 'cuda', 'cuda:N' or 'auto'") as caught:
+        mg.zeros(2, device=name)
+    assert repr(name) in str(caught.value)
+
+
+def test_a_failed_move_leaves_the_module_as_it_was():
+    layer = mg.nn.Linear(2, 2)
+    arrays = [p.data for p in layer.parameters()]
+    with pytest.raises(ValueError, match="tpu"):
+        layer.to("tpu:0")
+    assert all(p.data is x for p, x in zip(layer.parameters(), arrays))
+
+
+# ---------------------------------------------------------------------- two devices at once
+
+
+class Elsewhere:
+    """As much of an array on another device as the explanation of an error looks at."""
+
+    dtype, shape, ndim, device = np.dtype("float32"), (2,), 1, "cuda:0"
+
+
+def test_arguments_on_two_devices_are_a_device_error_that_names_op_both_and_the_remedy():
+    args = [np.ones(2, np.float32), Elsewhere()]
+    error = explained(TypeError("unsupported"), "multiply", args)
+    assert isinstance(error, DeviceError)
+    for part in ("multiply", "'cpu'", "'cuda:0'", ".to"):
+        assert part in str(error)
+
+
+def test_arguments_on_one_device_are_no_device_error():
+    error = explained(TypeError("other"), "multiply", [Elsewhere(), Elsewhere()])
+    assert not isinstance(error, DeviceError)
+
+
+# ------------------------------------------------------------------------ what is imported
+
+
+def in_a_new_process(code):
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_import_minigen_imports_no_heavy_or_optional_package():
+    heavy = ("cupy", "numba", "llvmlite", "matplotlib", "hypothesis", "torch", "scipy", "pytest")
+    done = in_a_new_process(
+        f"import sys, minigen; print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@no_gpu
+def test_asking_for_auto_warns_of_nothing_and_works_in_a_fresh_process():
+    done = in_a_new_process("import minigen as mg; print(mg.ones(2, device='auto').device)")
+    assert done.stdout.strip().endswith("cpu"), done.stderr
+
+
+def test_without_numba_the_first_kernel_warns_once_and_the_result_is_the_same():
+    code = """
+import sys, warnings
+sys.modules["numba"] = None
+import numpy as np, minigen as mg
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    values = [float(mg.erf(np.array(0.5))), float(mg.sum(mg.layer_norm(np.eye(3), 3)[0] ** 2))]
+print(len(said), said[0].category.__name__, "Numba" in str(said[0].message), *values)
+"""
+    done = in_a_new_process(code)
+    count, kind, named, erf, norm = done.stdout.split() or pytest.fail(done.stderr)
+    assert (count, kind, named) == ("1", "RuntimeWarning", "True")
+    assert abs(float(erf) - float(mg.erf(np.array(0.5)))) < 1e-15
+    assert abs(float(norm) - float(mg.sum(mg.layer_norm(np.eye(3), 3)[0] ** 2))) < 1e-12
+
+
+# ---------------------------------------------------------------------- fork, and threads
+
+
+def kernels(seed):
+    """A pass through every kernel of a dense model, as bytes."""
+    rng = np.random.default_rng(seed)
+    x = mg.Tensor(rng.normal(size=(64, 32))).requires_grad_()
+    w = mg.Tensor(rng.normal(size=(16, 32))).requires_grad_()
+    h = mg.layer_norm(mg.gelu(mg.linear(x, w)), 16, np.ones(16), np.ones(16))
+    h = mg.softmax(h) + mg.embedding(np.arange(64) % 16, mg.matmul(w, mg.transpose(w)))
+    loss = mg.cross_entropy(mg.log_softmax(h), rng.integers(0, 16, 64))
+    loss.backward()
+    noise = mg.Generator(seed).normal((5,))
+    mg.optim.Adam([w], 0.1).step()
+    return [a.tobytes() for a in (loss.data, x.grad.data, w.grad.data, w.data, noise)]
+
+
+def test_threads_after_a_kernel_ran_give_the_serial_results():
+    seeds = [0, 1, 2, 3] * 4
+    serial = [kernels(seed) for seed in seeds]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(kernels, seeds)) == serial
+
+
+def test_threads_that_share_a_parameter_each_get_their_own_gradient():
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    start, found = threading.Barrier(4), {}
+
+    def run(i):
+        start.wait()
+        for _ in range(50):
+            found[i] = mg.grad((w * w * float(i)).sum(), w).data
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(found[i], [2 * i, 4 * i]) for i in range(4))
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+def test_a_child_forked_after_a_kernel_ran_gives_the_same_results():
+    expected = kernels(7)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(kernels(7)))
+    with warnings.catch_warnings():
+        # Python warns of a fork while threads run; those of this process hold no lock of ours
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        assert receiver.recv() == expected
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+        child.join()
+        child.close()
+        receiver.close()
+        sender.close()
