@@ -41,7 +41,7 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
         if type(error).__module__.startswith("numpy"):
             return DTypeError(f"{name}: {error}")
     parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
-    arrays = [x for x in parts if hasattr(x, "shape")]
+    arrays = [x for x in parts if isinstance(getattr(x, "shape", None), tuple)]
     shapes = " and ".join(str(tuple(x.shape)) for x in arrays)
     if isinstance(error, ShapeError) or type(error).__name__ == "AxisError":
         return ShapeError(f"{name}: {error}; shapes {shapes}")

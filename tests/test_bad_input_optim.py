@@ -52,7 +52,9 @@ def test_other_settings_out_of_range_are_named_with_their_values(make, settings,
 
 @every_optimizer
 @pytest.mark.parametrize(
-    "empty", [[], (), iter(()), [{"params": []}], [{"params": ()}, {"params": []}]], ids=repr
+    "empty",
+    [[], (), iter(()), [{"params": []}], [{"params": ()}, {"params": []}]],
+    ids=["list", "tuple", "iterator", "group", "groups"],
 )
 def test_an_empty_parameter_list_is_a_value_error_that_names_the_optimizer(make, empty):
     with pytest.raises(ValueError, match=f"{make.__name__}.*empty"):

@@ -43,8 +43,8 @@ LAYERS = [
 OPS = [
     "shape",
     "joining",
-    "indexing",
     "elementwise",
+    "indexing",
     "activations",
     "reduce",
     "counting",

@@ -70,8 +70,8 @@ def test_an_augmented_assignment_rebinds_and_leaves_tensor_and_array_alone(o):
     assert y is not x
     assert np.array_equal(x.data, X)
     array = X.copy()
-    z = o(array, x)
-    assert type(z) is mg.Tensor
+    with pytest.raises(TypeError):  # NumPy would have to write the sum into the array
+        o(array, x)
     assert np.array_equal(array, X)
 
 

@@ -152,9 +152,11 @@ def layer_norm(x, weight, bias, eps):
 
     Returns y (M, N) and the mean and the reciprocal standard deviation, (M, 1) each.
     """
-    mean = x.mean(axis=1, keepdims=True)
+    n = max(x.shape[1], 1)
+    mean = x.sum(axis=1, keepdims=True) / n
     centred = x - mean
-    rstd = 1 / array_module(x).sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
+    variance = (centred * centred).sum(axis=1, keepdims=True) / n
+    rstd = 1 / array_module(x).sqrt(variance + eps)
     y = centred * rstd
     if weight is not None:
         y = y * weight
@@ -166,8 +168,9 @@ def layer_norm_vjp(g, x, weight, mean, rstd):
     hat = (x - mean) * rstd
     gw, gb = (g * hat).sum(axis=0), g.sum(axis=0)
     gh = g if weight is None else g * weight
-    along = (gh * hat).mean(axis=1, keepdims=True)
-    return (gh - gh.mean(axis=1, keepdims=True) - hat * along) * rstd, gw, gb
+    n = max(x.shape[1], 1)
+    level, along = (part.sum(axis=1, keepdims=True) / n for part in (gh, gh * hat))
+    return (gh - level - hat * along) * rstd, gw, gb
 
 
 # ------------------------------------------------------------------------------- losses

@@ -1,8 +1,8 @@
 """Every operation, with its derivative beside it; handy as `import minigen.ops as F`.
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
-order of reading: shape, joining, indexing,
-elementwise, activations, reduce, counting, linalg, normalization, losses.
+order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
+linalg, normalization, losses.
 """
 
 from minigen.ops.activations import (

@@ -5,6 +5,7 @@ import numpy as np
 from minigen import kernels
 from minigen.backend import Array, Shape, array_module
 from minigen.errors import DTypeError, ShapeError
+from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, raw, reshape
 from minigen.primitives import composite, primitive
 
@@ -87,7 +88,7 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
         raise ShapeError(
             f"scatter_add: updates of shape {updates.shape} do not fit x[index] of shape {shape}"
         ) from None
-    return x + scatter(updates, index, x.shape)
+    return add(x, scatter(updates, index, x.shape))
 
 
 @composite
