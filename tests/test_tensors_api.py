@@ -44,11 +44,6 @@ def test_every_name_of_the_api_page_exists(where, names):
     assert [name for name in names.split() if not hasattr(where, name)] == []
 
 
-def test_settings_of_threads_and_precision_exist():
-    for name in ("set_num_threads", "get_num_threads", "set_matmul_precision"):
-        assert hasattr(mg, name), name
-
-
 def test_every_op_of_ops_is_there_as_a_name_of_minigen_too():
     assert [name for name in F.__all__ if getattr(mg, name, None) is not getattr(F, name)] == []
     assert set(OPS.split()) <= set(F.__all__)
