@@ -1,0 +1,33 @@
+"""The README's examples do what it says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_examples_run_and_print_the_numbers_beside_them():
+    first, own_op = re.findall(r"```python\n(.*?)```", README, re.S)
+    result = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    loss, slope, curvature = re.findall(r"tensor\(([-\d.e]+)", result.stdout)
+    assert float(loss) < 1e-4
+    assert slope[:6] in first and curvature in first
+    result = subprocess.run([sys.executable, "-c", own_op], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    wrong = own_op.replace("1 + y * y", "1 - y * y")
+    assert subprocess.run([sys.executable, "-c", wrong], capture_output=True).returncode != 0
+
+
+def test_every_picture_is_there():
+    for path in re.findall(r"\]\((examples/[^)]+)\)", README):
+        assert (Path(__file__).parent.parent / path).stat().st_size < 200_000
+
+
+def test_the_gate_runs_the_readmes_test_command():
+    gate = (Path(__file__).parent.parent / ".ci/run").read_text()
+    for command in ("ruff check .", "ruff format --check .", "python -m pytest"):
+        assert command in README
+        assert command in gate
