@@ -121,7 +121,7 @@ def backprop(
 ) -> dict[Vertex, Any]:
     """The cotangents of inputs (None: of every leaf), each an array of its own.
 
-    roots pairs vertices with their cotangents. Iterative, in time linear in the number of vertices.
+    roots pairs vertices with their cotangents. The walk is iterative, each vertex visited once.
     With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
     does not look beyond the vertices in stop.
     """
@@ -147,11 +147,14 @@ def backprop(
             vertex = order.pop()
             if type(vertex) is Node and type(vertex.y) is tuple:
                 g = tuple(sums.pop((vertex, i), None) for i in range(len(vertex.y)))
+                if all(part is None for part in g):
+                    continue
             else:
                 g = sums.pop(vertex, None)
                 if g is None:
                     continue
-            if type(vertex) is Leaf if inputs is None else vertex in inputs:
+            asked_for = type(vertex) is Leaf if inputs is None else vertex in inputs
+            if asked_for:
                 found[vertex] = g if owned and vertex in owned else _own(g)
             if type(vertex) is Leaf or vertex in stop:
                 continue

@@ -222,6 +222,7 @@ _STAND_IN = Primitive(_same, (lambda g, y, x: g,))
 def _stand_in(x, wanted, cls):
     """Another handle for an argument: on the graph if it is, on a leaf of its own if raw."""
     if isinstance(x, Traced):
-        depth, spec = x.node.depth + 1, Spec(x.data)
-        return cls(x.data, Node(_STAND_IN, (x.node,), (spec,), None, None, {}, depth, 0))
+        parent, spec = x.node, Spec(x.data)
+        depth, stamp = parent.depth + 1, parent.version
+        return cls(x.data, Node(_STAND_IN, (parent,), (spec,), None, None, {}, depth, stamp))
     return cls(x, Leaf()) if wanted else x
