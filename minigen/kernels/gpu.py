@@ -1,4 +1,4 @@
-"""The kernels for speed on a GPU; twins of those in `reference.py`, which runs on CuPy as it is."""
+"""The kernels for speed on a GPU; twins of those in `reference/`, which runs on CuPy as it is."""
 
 from minigen.backend import cupy
 

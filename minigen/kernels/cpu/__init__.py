@@ -1,0 +1,10 @@
+"""The kernels for speed on a CPU, compiled by Numba; twins of those in `reference/`.
+
+They release the interpreter lock and run on the calling thread. A kernel and its helpers stay
+in one file: Numba's disk cache notices a change in the file of a function only.
+"""
+
+from minigen.kernels.cpu.bits import philox
+from minigen.kernels.cpu.functions import erf
+from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows
+from minigen.kernels.cpu.updates import adam

@@ -1,0 +1,38 @@
+"""Random bits: the Philox generator."""
+
+import numpy as np
+
+from minigen.backend import array_module
+
+# Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox 4x32 with 10 rounds.
+PHILOX_ROUNDS = 10
+PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+PHILOX_WEYL = 0x9E3779B9, 0xBB67AE85
+LOW32 = 0xFFFFFFFF
+
+
+def philox(out, seed, start):
+    """Fill out (uint32, 1-d) with the words start, start + 1, ... of the stream of a 64-bit seed.
+
+    Word w is word w % 4 of the block whose 128-bit counter is w // 4 and whose key is seed.
+    """
+    xp = array_module(out)
+    first, last = start // 4, (start + out.size + 3) // 4
+    block = xp.arange(last - first, dtype=np.uint64) + np.uint64(first)
+    low, shift = np.uint64(LOW32), np.uint64(32)
+    c0, c1 = block & low, block >> shift
+    c2, c3 = xp.zeros_like(block), xp.zeros_like(block)
+    k0, k1 = seed & LOW32, seed >> 32
+    m0, m1 = map(np.uint64, PHILOX_MULTIPLIERS)
+    for _ in range(PHILOX_ROUNDS):
+        p0, p1 = m0 * c0, m1 * c2
+        c0, c1, c2, c3 = (
+            (p1 >> shift) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> shift) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
+        k0, k1 = (k0 + PHILOX_WEYL[0]) & LOW32, (k1 + PHILOX_WEYL[1]) & LOW32
+    words = xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).ravel()
+    out[...] = words[start % 4 : start % 4 + out.size]
+    return out
