@@ -1,7 +1,7 @@
 """Optimizers, by growing complexity, with PyTorch's formulas, names and defaults.
 
-An optimizer is one of the two writers of the engine: it changes parameters in place, and steps
-the version of their leaves so that a graph recorded before is not walked back any more.
+An optimizer changes parameters in place, and steps the version of their leaves so that a graph
+recorded before is not walked back any more. Left out: dampening, centered, amsgrad, maximize.
 """
 
 import math
@@ -67,7 +67,7 @@ class Optimizer:
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
 
     def step(self) -> None:
-        """Change every parameter that has a gradient."""
+        """Change every parameter that has a gradient; frozen ones stay."""
         states = iter(self.state)
         for group in self.param_groups:
             for p, state in zip(group["params"], states):
@@ -105,13 +105,13 @@ class Optimizer:
             raise CheckpointError(f"the state has groups of {theirs} parameters, expected {mine}")
         loaded = []
         for i, (p, entries) in enumerate(zip(self.params, state["state"])):
-            loaded.append({key: _placed(value, p, key, i) for key, value in entries.items()})
+            loaded.append({key: _state_entry(value, p, key, i) for key, value in entries.items()})
         self.state = loaded
         for group, other in zip(self.param_groups, state["param_groups"]):
             group.update({key: value for key, value in other.items() if key != "params"})
 
 
-def _placed(value: Any, p: Tensor, key: str, i: int) -> Any:
+def _state_entry(value: Any, p: Tensor, key: str, i: int) -> Any:
     """A copy of an entry of an optimizer's state, beside the parameter that it is for."""
     if isinstance(value, int | float):
         return value

@@ -260,6 +260,17 @@ def test_a_rule_that_reads_what_was_not_saved_fails(registry):
         dishonest(leaf(3)).sum().backward()
 
 
+def test_an_argument_without_a_rule_gets_no_gradient_though_it_is_tracked(registry):
+    @mg.primitive(lambda g, y, x, scale: g * scale, None, saves=("scale", ""))
+    def scaled(x, scale):
+        return x * scale
+
+    x, scale = leaf(3), leaf(3, seed=1)
+    scaled(x, scale).sum().backward()
+    assert np.array_equal(x.grad.data, scale.data)
+    assert scale.grad is None
+
+
 def test_a_rule_of_the_wrong_shape_is_named(registry):
     @mg.primitive(lambda g, y, x: g.sum())
     def shrinking(x):

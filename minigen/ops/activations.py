@@ -7,8 +7,7 @@ import numpy as np
 from minigen.backend import Array, device_of
 from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
-from minigen.ops.shape import raw
-from minigen.primitives import composite
+from minigen.primitives import composite, raw
 from minigen.random import Generator, default_generator
 
 SMOOTH = (0.1, 3.0)  # on one side of a kink
