@@ -58,7 +58,7 @@ def test_a_nested_state_comes_back(path):
 
 def test_two_arrays_of_one_name_are_refused(path):
     one, two = np.zeros(1), np.ones(1)
-    with pytest.raises(ValueError, match="'a.b'"):
+    with pytest.raises(ValueError, match=r"'a\.b'"):
         checkpoint.save_state(path, {"a.b": one, "a": {"b": two}})
 
 
