@@ -52,6 +52,7 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: parameter {i} is computed, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
+        self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
         self.state: list[dict[str, Any]] = [{} for _ in self.params]
 
     def check(self, group: dict[str, Any]) -> None:
@@ -66,14 +67,18 @@ class Optimizer:
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient; frozen ones stay."""
-        states = iter(self.state)
-        for group in self.param_groups:
-            for p, state in zip(group["params"], states):
-                if p.node is not None and p.node.grad is not None:
-                    self.update(p.data, p.node.grad.data, state, group)
-                    p.node.version += 1
+    def step(self, gradients: Iterable[Tensor | None] | None = None) -> None:
+        """Change every parameter that has a gradient; frozen ones stay.
+
+        gradients: one for each of self.params, as mg.grad gives them; by default their `.grad`.
+        """
+        if gradients is None:
+            gradients = [p.grad for p in self.params]
+        work = zip(self.params, gradients, self.state, self.group_of_each, strict=True)
+        for p, g, state, group in work:
+            if p.node is not None and g is not None:
+                self.update(p.data, g.data, state, group)
+                p.node.version += 1
 
     def update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Write the new value of one parameter into p, given its gradient g."""
