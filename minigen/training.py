@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from minigen import checkpoint, data
 from minigen.backend import cuda_is_available, resolve_device
-from minigen.errors import CheckpointError
+from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
 from minigen.nn import Module
 from minigen.optim import Optimizer
 from minigen.random import Generator
@@ -39,11 +39,26 @@ def argument_parser(doc: str, *, out: str, epochs: int, data: str = "glyphs"):
     parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=int, default=epochs, help=f"default {epochs}")
+    parser.add_argument("--epochs", type=_count, default=epochs, help=f"default {epochs}")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="save and stop then")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def run_example(main: Callable[[], None]) -> None:
+    """Call main; what the user can mend ends it with one sentence instead of a traceback."""
+    try:
+        main()
+    except (BackendUnavailable, CheckpointError, DatasetError, FloatingPointError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from None
 
 
 def image_data(name: str, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -72,8 +87,6 @@ class Run:
         loader: data.DataLoader,
         rng: Generator,
     ):
-        if args.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, got {args.epochs}")
         self.model, self.optimizer, self.loader, self.rng = model, optimizer, loader, rng
         self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
         self.config = {
