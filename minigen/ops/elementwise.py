@@ -188,7 +188,7 @@ def erf(x: Array) -> Array:
     dtype="asis",
 )
 def _where(condition, a, b):
-    return np.where(condition, *promoted([a, b]))
+    return kernels.select(condition, *promoted([a, b]))
 
 
 @composite
