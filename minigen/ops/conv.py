@@ -204,7 +204,8 @@ def _conv(name, dims, x, weight, bias, stride, padding, dilation, groups):
         (N, C, L), (F, D, k) = x.shape, weight.shape
         x, weight = reshape(x, (N, C, 1, L)), reshape(weight, (F, D, 1, k))
     x = padded(x, padding)
-    check_room(name, x.shape[2:], weight.shape[2:], dilation)
+    cut = slice(4 - dims, None)
+    check_room(name, x.shape[cut], weight.shape[cut], dilation[2 - dims :])
     y = _convolve(x, weight, stride=stride, dilation=dilation, groups=groups)
     y = _biased(name, y, bias)
     return y if dims == 2 else reshape(y, (N, F, y.shape[3]))

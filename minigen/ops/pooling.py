@@ -141,8 +141,8 @@ def _settings(name, dims, x, kernel_size, stride, padding):
             f"{name}: padding={padding[2 - dims :]} must be at most half of "
             f"kernel_size={size[2 - dims :]}, or a window would hold nothing else"
         )
-    sides = x.shape[2:] if dims == 2 else (1, *x.shape[2:])
-    check_room(name, [n + 2 * p for n, p in zip(sides, padding)], size)
+    sides = [n + 2 * p for n, p in zip(x.shape[2:], padding[2 - dims :])]
+    check_room(name, sides, size[2 - dims :])
     return size, stride, padding
 
 
