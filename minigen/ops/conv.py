@@ -21,7 +21,7 @@ from minigen.ops.shape import reshape
 from minigen.ops.windows import Sides, check_room, padded, pair, window_counts
 from minigen.primitives import composite, primitive
 
-BLOCK, BLOCK_ON_GPU = 2**19, 2**27  # values of columns made at a time
+BLOCK, BLOCK_ON_GPU = 2**20, 2**27  # values of columns made at a time
 
 
 # ------------------------------------------------------------------------------ the three

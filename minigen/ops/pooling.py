@@ -11,7 +11,7 @@ from minigen.backend import Array, floating
 from minigen.errors import ShapeError
 from minigen.ops.joining import stack
 from minigen.ops.reduce import mean
-from minigen.ops.shape import broadcast_to, raw, reshape
+from minigen.ops.shape import raw, reshape
 from minigen.ops.windows import Sides, check_room, padded, pair
 from minigen.primitives import composite, primitive
 
@@ -123,9 +123,8 @@ def interpolate(x: Array, scale_factor: Sides) -> Array:
             f"interpolate: scale_factor must be a whole number or two, got {scale_factor!r}; "
             "for other factors index x with the places of the nearest values"
         ) from None
-    N, C, H, W = x.shape
-    x = broadcast_to(reshape(x, (N, C, H, 1, W, 1)), (N, C, H, down, W, across))
-    return reshape(x, (N, C, H * down, W * across))
+    size, sides = (down, across), (down * x.shape[2], across * x.shape[3])
+    return _spread_windows(x, size=size, stride=size, shape=sides)  # windows side by side
 
 
 # ------------------------------------------------------------------------- what is refused

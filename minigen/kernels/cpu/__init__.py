@@ -12,7 +12,6 @@ from minigen.kernels.cpu.updates import adam
 from minigen.kernels.cpu.windows import (
     add_in_rows,
     col2im,
-    im2col,
     max_places,
     take_in_rows,
 )
