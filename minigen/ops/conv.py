@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, array_module, floating, is_cupy
+from minigen.backend import Array, array_module, checked, floating, is_cupy
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.joining import crop, pad
@@ -42,8 +42,8 @@ def _convolve(x, w, *, stride, dilation, groups):
         (N, groups, F // groups, math.prod(sides)), np.result_type(x.dtype, w.dtype)
     )
     for part in _blocks(x, F, w.shape[2:], sides, groups):
-        cols = _columns(x[part], w.shape[2:], stride, dilation, groups)
-        np.matmul(matrix, cols, out=y[part])  # (G, F/G, K) @ (n, G, K, OH*OW)
+        # (G, F/G, K) @ (n, G, K, OH*OW)
+        np.matmul(matrix, _columns(x[part], w.shape[2:], stride, dilation, groups), out=y[part])
     return y.reshape(N, F, *sides)
 
 
@@ -61,9 +61,10 @@ def _convolve_transpose(gy, w, *, size, stride, dilation, groups):
     gy = gy.reshape(N, groups, F // groups, math.prod(sides))
     gx = array_module(gy).empty((N, C, *size), np.result_type(gy.dtype, w.dtype))
     for part in _blocks(gx, F, w.shape[2:], sides, groups):
-        cols = np.matmul(matrix, gy[part])  # (G, K, F/G) @ (n, G, F/G, OH*OW)
-        cols = cols.reshape(len(cols), C, *w.shape[2:], *sides)
+        shape = (len(gx[part]), C, *w.shape[2:], *sides)
+        cols = np.matmul(matrix, gy[part]).reshape(shape)  # (G, K, F/G) @ (n, G, F/G, OH*OW)
         gx[part] = kernels.col2im(cols, tuple(size), stride, dilation)
+        del cols  # before the next block is made
     return gx
 
 
@@ -82,8 +83,10 @@ def _convolve_weight(gy, x, *, size, stride, dilation, groups):
     )
     gy = gy.reshape(N, groups, F // groups, math.prod(sides))
     for part in _blocks(x, F, size, sides, groups):
-        cols = _columns(x[part], size, stride, dilation, groups).swapaxes(2, 3)
-        gw += np.matmul(gy[part], cols).sum(0)  # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
+        # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
+        cols_t = _columns(x[part], size, stride, dilation, groups).swapaxes(2, 3)
+        gw += np.matmul(gy[part], cols_t).sum(0)
+        del cols_t  # before the next block is made
     return gw.reshape(F, C, *size)
 
 
@@ -226,6 +229,7 @@ def _check(name, dims, groups, x, weight):
         if array.ndim != 2 + dims:
             layout = f"({lead}, {sides[argument == 'weight']})"
             raise ShapeError(f"{name}: {argument} must be {layout}, got shape {array.shape}")
+    checked((x, weight))
     if not isinstance(groups, int | np.integer) or groups < 1 or len(weight) % groups:
         raise ValueError(
             f"{name}: groups={groups!r} must be a whole number that divides axis 0 of "

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff import Traced
-from minigen.backend import Array, floating
+from minigen.backend import Array, checked, floating
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.reduce import mean, sum
@@ -130,6 +130,7 @@ def _check_channels(name, x, **params):
                 f"{name}: {argument} {p.shape} must have shape {x.shape[1:2]}, "
                 f"one value for each channel of x {x.shape}"
             )
+    checked((x, *params.values()))
 
 
 # ----------------------------------------------------------------------------------- batch

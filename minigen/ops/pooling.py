@@ -7,7 +7,7 @@ spreading of values over windows.
 import math
 
 from minigen import kernels
-from minigen.backend import Array, floating
+from minigen.backend import Array, checked, floating
 from minigen.errors import ShapeError
 from minigen.ops.joining import stack
 from minigen.ops.reduce import mean
@@ -149,3 +149,4 @@ def _check_images(name, dims, x):
     if x.ndim != 2 + dims:
         layout = "(N, C, H, W)" if dims == 2 else "(N, C, L)"
         raise ShapeError(f"{name}: x must be {layout}, got shape {x.shape}")
+    checked((x,))
