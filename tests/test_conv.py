@@ -97,6 +97,20 @@ def test_conv1d_is_conv2d_one_row_high():
     assert_close(mg.conv1d(x, w, b, 2, 1, 2, 2), y[:, :, 0])
 
 
+def test_a_1x1_convolution_is_a_dense_layer_at_each_place_and_makes_no_columns(monkeypatch):
+    from minigen import kernels
+
+    monkeypatch.setattr(kernels, "im2col", None)
+    monkeypatch.setattr(kernels, "col2im", None)
+    x, w = (mg.tensor(rng.standard_normal(s), requires_grad=True) for s in ((2, 3, 4, 5), (6, 3)))
+    one = mg.conv2d(x, w.reshape((6, 3, 1, 1)))
+    other = mg.linear(x.transpose((0, 2, 3, 1)), w).transpose((0, 3, 1, 2))
+    g = rng.standard_normal(one.shape)
+    assert_close(one, other.data)
+    for got, want in zip(mg.grad(one, [x, w], g), mg.grad(other, [x, w], g)):
+        assert_close(got, want.data)
+
+
 def test_convolution_has_derivatives_of_every_order():
     """The fourth derivative of (x * w)^4 along x and w, each product's rule being the others."""
     x, w = rng.standard_normal((1, 2, 4, 3)), rng.standard_normal((2, 2, 2, 2))

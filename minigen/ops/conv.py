@@ -61,9 +61,11 @@ def _convolve_transpose(gy, w, *, size, stride, dilation, groups):
     gy = gy.reshape(N, groups, F // groups, math.prod(sides))
     gx = array_module(gy).empty((N, C, *size), np.result_type(gy.dtype, w.dtype))
     for part in _blocks(gx, F, w.shape[2:], sides, groups):
-        shape = (len(gx[part]), C, *w.shape[2:], *sides)
-        cols = np.matmul(matrix, gy[part]).reshape(shape)  # (G, K, F/G) @ (n, G, F/G, OH*OW)
-        gx[part] = kernels.col2im(cols, tuple(size), stride, dilation)
+        cols = np.matmul(matrix, gy[part])  # (G, K, F/G) @ (n, G, F/G, OH*OW)
+        if not _pointwise(w.shape[2:], stride):
+            cols = cols.reshape(len(cols), C, *w.shape[2:], *sides)
+            cols = kernels.col2im(cols, tuple(size), stride, dilation)
+        gx[part] = cols.reshape(len(cols), C, *size)
         del cols  # before the next block is made
     return gx
 
@@ -93,10 +95,15 @@ def _convolve_weight(gy, x, *, size, stride, dilation, groups):
 def _columns(x, size, stride, dilation, groups):
     """The values under each window of x: (N, groups, C / groups * kh * kw, OH * OW)."""
     N, C = x.shape[:2]
-    if not size == stride == (1, 1):  # else the images are their own columns
+    if not _pointwise(size, stride):
         x = kernels.im2col(x, size, stride, dilation)
     depth = C // groups * math.prod(size)
     return x.reshape(N, groups, depth, math.prod(x.shape[-2:]))
+
+
+def _pointwise(size, stride):
+    """Whether windows are single places, all of them: images are then their own columns."""
+    return tuple(size) == tuple(stride) == (1, 1)
 
 
 def _blocks(x, F, size, sides, groups):
