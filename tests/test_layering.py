@@ -50,6 +50,9 @@ OPS = [
     "counting",
     "linalg",
     "normalization",
+    "windows",
+    "conv",
+    "pooling",
     "losses",
 ]
 ONLY = {  # what these may import of the package, whatever the order

@@ -16,6 +16,7 @@ from minigen.testing.properties import check_call
 
 SEEDS = range(20)
 CROSS_ENTROPY, LAYER_NORM = (REGISTRY[name].backward for name in ("_cross_entropy", "_layer_norm"))
+CONVOLVE, (TAKE,) = (REGISTRY[name].rules for name in ("_convolve", "_take_in_rows"))
 ADD, CONCATENATE = REGISTRY["add"].rules[0], REGISTRY["_concatenate"].rules[0]
 
 
@@ -85,6 +86,24 @@ RULES = {
     "an order for its inverse": (
         *("transpose", "transpose", 0),
         lambda g, y, x, axes: ops.transpose(g, axes),
+    ),
+    "filters turned around": (
+        *("_convolve", "conv2d", 0),
+        lambda g, y, x, w, **how: CONVOLVE[0](g, y, x, ops.flip(w, (2, 3)), **how),
+    ),
+    "images shifted under the windows": (
+        *("_convolve", "conv2d", 1),
+        lambda g, y, x, w, **how: CONVOLVE[1](g, y, ops.roll(x, 1, 3), w, **how),
+    ),
+    "a window's mean given to its first place": (
+        *("_sum_windows", "avg_pool2d", 0),
+        lambda g, y, x, size, stride: REGISTRY["_spread_windows"].function(
+            g, (1, 1), stride, x.shape[2:]
+        ),
+    ),
+    "the place beside the maximum": (
+        *("_take_in_rows", "max_pool2d", 0),
+        lambda g, y, x, index: ops.roll(TAKE(g, y, x, index), 1, 1),
     ),
     "off by one": (
         *("_concatenate", "concatenate", 0),

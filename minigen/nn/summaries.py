@@ -40,6 +40,9 @@ def _flops(name, args, results, static) -> int:
     size = sum(y.size for y in results)
     if name in ("matmul", "linear"):
         return 2 * size * args[0].shape[-1]
+    if name.startswith("convolve"):  # images, or gradients of the result, and filters
+        filters = math.prod(args[1].shape[1:])
+        return 2 * filters * (size if name == "convolve" else args[0].size)
     if name == "einsum":
         sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
         return 2 * math.prod(sides.values())
