@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, losses.
+linalg, normalization, recurrent, losses.
 """
 
 from minigen.ops.activations import (
@@ -58,6 +58,7 @@ from minigen.ops.losses import (
     smooth_l1_loss,
 )
 from minigen.ops.normalization import layer_norm, log_softmax, softmax
+from minigen.ops.recurrent import gru, lstm, rnn
 from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from minigen.ops.shape import (
     astype,
@@ -108,6 +109,7 @@ __all__ = [
     "gaussian_kl",
     "gelu",
     "getitem",
+    "gru",
     "huber_loss",
     "isfinite",
     "kl_div",
@@ -120,6 +122,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
     "maximum",
@@ -140,6 +143,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "rnn",
     "roll",
     "round",
     "scatter_add",
