@@ -26,4 +26,5 @@ from minigen.nn.losses import (
 )
 from minigen.nn.module import Module, Parameter
 from minigen.nn.norm import LayerNorm
+from minigen.nn.recurrent import GRU, LSTM, RNN
 from minigen.nn.summaries import summary
