@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FIGURES = {"vae": ["samples", "reconstructions", "traversal", "curves"]}
+FIGURES = {
+    "vae": ["samples", "reconstructions", "traversal", "curves"],
+    "rnn": ["predictions", "curves"],
+}
 
 
 def run(name, out, *flags):
@@ -18,7 +21,8 @@ def run(name, out, *flags):
 
 
 @pytest.mark.parametrize(
-    ("name", "flags"), [("vae", []), ("vae", ["--conditional", "--beta", "2", "--latent", "2"])]
+    ("name", "flags"),
+    [("vae", []), ("vae", ["--conditional", "--beta", "2", "--latent", "2"]), ("rnn", [])],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     small = ["--epochs", "1", "--hidden", "32", "--device", "cpu", *flags]

@@ -53,6 +53,7 @@ OPS = [
     "windows",
     "conv",
     "pooling",
+    "recurrent",
     "losses",
 ]
 ONLY = {  # what these may import of the package, whatever the order

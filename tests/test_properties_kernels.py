@@ -147,6 +147,28 @@ def draw_batch_norm_vjp(c):
     return [c.array(x.shape), x, weight, mean, rstd]
 
 
+def draw_lstm_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 4 * n)), c.array((b, 4 * n)), *(c.array((b, n)) for _ in range(4))]
+
+
+def draw_lstm_step_vjp(c):
+    b, n = rows_and_columns(c)
+    state = [c.array((b, n)) for _ in range(4)]
+    return [*state[:2], c.array((b, 4 * n), -1.0, 1.0), *state[2:], c.array((b, 4 * n))]
+
+
+def draw_gru_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 3 * n)), c.array((b, 3 * n)), *(c.array((b, n)) for _ in range(3))]
+
+
+def draw_gru_step_vjp(c):
+    b, n = rows_and_columns(c)
+    wide = [c.array((b, 3 * n), -1.0, 1.0) for _ in range(3)]
+    return [c.array((b, n)), wide[0], c.array((b, n)), c.array((b, n)), *wide[1:]]
+
+
 DRAWS = {
     "im2col": draw_windows,
     "col2im": draw_col2im,
@@ -170,8 +192,20 @@ DRAWS = {
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
     "adam": draw_adam,
+    "lstm_step": draw_lstm_step,
+    "lstm_step_vjp": draw_lstm_step_vjp,
+    "gru_step": draw_gru_step,
+    "gru_step_vjp": draw_gru_step_vjp,
 }
-WRITTEN = {"philox": (0,), "scatter_rows": (0,), "adam": (0, 1, 2)}  # arguments written to
+WRITTEN = {  # arguments written to
+    "philox": (0,),
+    "scatter_rows": (0,),
+    "adam": (0, 1, 2),
+    "lstm_step": (0, 3, 4, 5),
+    "lstm_step_vjp": (1, 5),
+    "gru_step": (0, 3, 4),
+    "gru_step_vjp": (0, 4, 5),
+}
 KERNELS = [name for name in vars(kernels) if callable(getattr(reference, name, None))]
 KERNELS = [name for name in KERNELS if name != "array_module"]
 TWINS = [name for name in KERNELS if name in DRAWS and hasattr(cpu, name)]

@@ -46,6 +46,9 @@ def _flops(name, args, results, static) -> int:
     if name == "einsum":
         sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
         return 2 * math.prod(sides.values())
+    if name in ("lstm", "gru", "rnn"):  # of the products; x, the states, then the two weights
+        weights = args[3:5] if name == "lstm" else args[2:4]
+        return 2 * math.prod(args[0].shape[:2]) * sum(w.size for w in weights)
     free = ("reshape", "transpose", "broadcast_to", "getitem", "astype", "split", "flip")
     return 0 if name in free else size
 

@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, windows, conv, pooling, losses.
+linalg, normalization, windows, conv, pooling, recurrent, losses.
 """
 
 from minigen.ops.activations import (
@@ -66,6 +66,7 @@ from minigen.ops.pooling import (
     max_pool1d,
     max_pool2d,
 )
+from minigen.ops.recurrent import gru, lstm, rnn
 from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from minigen.ops.shape import (
     astype,
@@ -123,6 +124,7 @@ __all__ = [
     "gelu",
     "getitem",
     "group_norm",
+    "gru",
     "huber_loss",
     "interpolate",
     "isfinite",
@@ -136,6 +138,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
     "max_pool1d",
@@ -158,6 +161,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "rnn",
     "roll",
     "round",
     "scatter_add",

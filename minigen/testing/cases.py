@@ -10,15 +10,24 @@ from minigen.testing.cases_linalg import LINALG
 from minigen.testing.cases_losses import LOSSES
 from minigen.testing.cases_neural import NEURAL
 from minigen.testing.cases_pooling import POOLING
+from minigen.testing.cases_recurrent import RECURRENT
 from minigen.testing.cases_reduce import RAW, REDUCE
 from minigen.testing.cases_shape import SHAPE
 from minigen.testing.choices import Choices
 
-CASES: dict[str, Case] = (
-    ELEMENTWISE | SHAPE | INDEXING | REDUCE | RAW | LINALG | NEURAL | LOSSES | CONV | POOLING
-)
-
-
+CASES: dict[str, Case] = {
+    **ELEMENTWISE,
+    **SHAPE,
+    **INDEXING,
+    **REDUCE,
+    **RAW,
+    **LINALG,
+    **NEURAL,
+    **CONV,
+    **POOLING,
+    **RECURRENT,
+    **LOSSES,
+}
 DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]
 
 

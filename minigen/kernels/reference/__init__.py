@@ -7,6 +7,12 @@ twin in `cpu/` and `gpu.py`, where there is one.
 from minigen.kernels.reference.bits import philox
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.reference.functions import erf, select
+from minigen.kernels.reference.recurrent import (
+    gru_step,
+    gru_step_vjp,
+    lstm_step,
+    lstm_step_vjp,
+)
 from minigen.kernels.reference.rows import (
     cross_entropy,
     cross_entropy_vjp,
