@@ -50,6 +50,7 @@ OPS = [
     "counting",
     "linalg",
     "normalization",
+    "attention",
     "losses",
 ]
 ONLY = {  # what these may import of the package, whatever the order

@@ -11,6 +11,7 @@ from minigen import kernels
 from minigen.kernels import reference
 from minigen.testing import assert_close
 from minigen.testing.case import as_arrays
+from minigen.testing.cases_attention import draw_core
 from minigen.testing.cases_neural import softmax, spread_rows
 from minigen.testing.closeness import FORWARD, GRADIENT
 from minigen.testing.memory import LAYOUTS, in_layout
@@ -89,6 +90,17 @@ def draw_adam(c):
     return [p, m, v, g, 0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay]
 
 
+def draw_attention(c):
+    (q, k, v, mask, kept), static = draw_core(c)
+    return [q, k, v, mask, kept, *static.values()]
+
+
+def draw_attention_vjp(c):
+    q, k, v, mask, kept, *static = draw_attention(c)
+    y, p = reference.attention(q, k, v, mask, kept, *static)
+    return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
+
+
 DRAWS = {
     "philox": draw_philox,
     "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
@@ -102,6 +114,8 @@ DRAWS = {
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
     "adam": draw_adam,
+    "attention": draw_attention,
+    "attention_vjp": draw_attention_vjp,
 }
 WRITTEN = {"philox": (0,), "scatter_rows": (0,), "adam": (0, 1, 2)}  # arguments written to
 KERNELS = [name for name in vars(kernels) if callable(getattr(reference, name, None))]

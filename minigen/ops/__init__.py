@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, losses.
+linalg, normalization, attention, losses.
 """
 
 from minigen.ops.activations import (
@@ -16,6 +16,7 @@ from minigen.ops.activations import (
     silu,
     softplus,
 )
+from minigen.ops.attention import scaled_dot_product_attention
 from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
 from minigen.ops.elementwise import (
     abs,
@@ -142,6 +143,7 @@ __all__ = [
     "reshape",
     "roll",
     "round",
+    "scaled_dot_product_attention",
     "scatter_add",
     "sigmoid",
     "sign",

@@ -3,6 +3,7 @@
 from minigen import ops
 from minigen.primitives import REGISTRY, Fused
 from minigen.testing.case import Call, Case
+from minigen.testing.cases_attention import ATTENTION
 from minigen.testing.cases_elementwise import ELEMENTWISE
 from minigen.testing.cases_indexing import INDEXING
 from minigen.testing.cases_linalg import LINALG
@@ -12,7 +13,9 @@ from minigen.testing.cases_reduce import RAW, REDUCE
 from minigen.testing.cases_shape import SHAPE
 from minigen.testing.choices import Choices
 
-CASES: dict[str, Case] = ELEMENTWISE | SHAPE | INDEXING | REDUCE | RAW | LINALG | NEURAL | LOSSES
+CASES: dict[str, Case] = (
+    ELEMENTWISE | SHAPE | INDEXING | REDUCE | RAW | LINALG | NEURAL | ATTENTION | LOSSES
+)
 
 
 DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]
