@@ -2,6 +2,7 @@
 
 from minigen.nn import init
 from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from minigen.nn.attention import MultiheadAttention
 from minigen.nn.containers import (
     Flatten,
     Identity,
@@ -27,3 +28,8 @@ from minigen.nn.losses import (
 from minigen.nn.module import Module, Parameter
 from minigen.nn.norm import LayerNorm
 from minigen.nn.summaries import summary
+from minigen.nn.transformer import (
+    SinusoidalPositionalEncoding,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)
