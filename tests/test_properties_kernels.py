@@ -97,7 +97,7 @@ def draw_attention(c):
 
 def draw_attention_vjp(c):
     q, k, v, mask, kept, *static = draw_attention(c)
-    y, p = reference.attention(q, k, v, mask, kept, *static)
+    y, p = reference.dot_attention(q, k, v, mask, kept, *static)
     return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
 
 
@@ -114,8 +114,8 @@ DRAWS = {
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
     "adam": draw_adam,
-    "attention": draw_attention,
-    "attention_vjp": draw_attention_vjp,
+    "dot_attention": draw_attention,
+    "dot_attention_vjp": draw_attention_vjp,
 }
 WRITTEN = {"philox": (0,), "scatter_rows": (0,), "adam": (0, 1, 2)}  # arguments written to
 KERNELS = [name for name in vars(kernels) if callable(getattr(reference, name, None))]
