@@ -24,23 +24,6 @@ trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # 
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 is_grad_enabled = _grad_enabled.get
 
-
-class grad_mode(ContextDecorator):
-    """Whether ops record a graph, for the length of a with block or of a decorated function."""
-
-    def __init__(self, enabled: bool):
-        self.enabled, self.tokens = enabled, []
-
-    def __enter__(self):
-        self.tokens.append(_grad_enabled.set(self.enabled))
-
-    def __exit__(self, *_):
-        _grad_enabled.reset(self.tokens.pop())
-
-    def _recreate_cm(self):  # each call of a decorated function, on any thread, has its own tokens
-        return grad_mode(self.enabled)
-
-
 # ------------------------------------------------------------------------------ the graph
 
 
@@ -55,7 +38,7 @@ class Traced:
 
 
 class Leaf:
-    """A vertex that no op made. `version` counts what an optimizer wrote to its array."""
+    """A vertex that no op made. `version` counts the changes of its array since it was made."""
 
     __slots__ = ("grad", "version")
     op, parents, depth = None, (), 0
@@ -68,7 +51,7 @@ class Node:
     """One call of an op: the vertices of its arguments, and the values that its rules need.
 
     It holds no handle, so a graph has no cycle and is freed with its last handle. The values
-    are dropped (args is None) when a walk has passed.
+    are dropped (args is None) when a walk has passed. `site` is set by an observer alone.
     """
 
     __slots__ = ("args", "depth", "op", "parents", "residuals", "site", "stamp", "static", "y")
@@ -82,7 +65,11 @@ class Node:
 
 
 class Output:
-    """One output of an op with several; its one parent is the node of the call."""
+    """One output of an op with several; its one parent is the node of the call.
+
+    The walk collects under (node, index): `_handles` makes further Outputs of a node, and what
+    flows into them must meet.
+    """
 
     __slots__ = ("depth", "index", "parents")
     version = 0
@@ -107,6 +94,25 @@ class Spec:
         self.shape, self.dtype = x.shape, x.dtype
 
 
+# ------------------------------------------------------------------- whether to record one
+
+
+class grad_mode(ContextDecorator):
+    """Whether ops record a graph, for the length of a with block or of a decorated function."""
+
+    def __init__(self, enabled: bool):
+        self.enabled, self.tokens = enabled, []
+
+    def __enter__(self):
+        self.tokens.append(_grad_enabled.set(self.enabled))
+
+    def __exit__(self, *_):
+        _grad_enabled.reset(self.tokens.pop())
+
+    def _recreate_cm(self):  # each call of a decorated function, on any thread, has its own tokens
+        return grad_mode(self.enabled)
+
+
 # --------------------------------------------------------------------------- the walk back
 
 
@@ -125,18 +131,7 @@ def backprop(
     With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
     does not look beyond the vertices in stop.
     """
-    order = _parents_first([vertex for vertex, _ in roots], stop)
-    useful = None  # None: every vertex leads to a leaf
-    if inputs is not None:
-        useful = set()
-        for vertex in order:
-            if vertex in inputs or not useful.isdisjoint(vertex.parents):
-                useful.add(vertex)
-        order = [vertex for vertex in order if vertex in useful]
-    for vertex in order:
-        if type(vertex) is Node and vertex not in stop:
-            _check(vertex)
-
+    order, useful = _plan([vertex for vertex, _ in roots], inputs, stop)
     observer, found = trace_observer.get(), {}
     sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
     owned = None if create_graph else set()  # the keys of sums that the walk allocated itself
@@ -165,6 +160,8 @@ def backprop(
                 wanted = [p is not None for p in vertex.parents]
             else:
                 wanted = [p in useful for p in vertex.parents]
+                if not any(wanted):  # an input, and nothing is asked for beyond it
+                    continue
             args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
@@ -172,11 +169,8 @@ def backprop(
             for asked, parent, x, part in zip(wanted, vertex.parents, vertex.args, parts):
                 if asked and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
-                        part = _fitted(part, x, vertex, create_graph and cls)
-                    if parent in sums:
-                        _add(sums, parent, part, owned)
-                    else:
-                        sums[parent] = part
+                        part = _checked_part(part, x, vertex, create_graph and cls)
+                    _add(sums, parent, part, owned)
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None
     return found
@@ -199,6 +193,24 @@ def _own(g):
     return type(g)(g.data.copy(), g.node) if isinstance(g, Traced) else g.copy()
 
 
+def _plan(roots, inputs, stop):
+    """The vertices to visit, parents first, and those that lead to inputs (None: all do).
+
+    Raises GradError, before anything is computed, if one cannot be passed any more.
+    """
+    order, useful = _parents_first(roots, stop), None
+    if inputs is not None:
+        useful = set()
+        for vertex in order:
+            if vertex in inputs or not useful.isdisjoint(vertex.parents):
+                useful.add(vertex)
+        order = [vertex for vertex in order if vertex in useful]
+    for vertex in order:
+        if type(vertex) is Node and vertex not in stop:
+            _check_usable(vertex)
+    return order, useful
+
+
 def _parents_first(roots, stop):
     """The vertices that lead to roots, each after its parents, which are less deep."""
     reached, stack = {}, list(roots)
@@ -211,7 +223,7 @@ def _parents_first(roots, stop):
     return sorted(reached, key=reached.get)
 
 
-def _check(node):
+def _check_usable(node):
     if node.args is None:
         raise GradError(
             f"the graph was freed by an earlier backward pass (at op {node.op.name!r}); "
@@ -223,8 +235,8 @@ def _check(node):
             stamp += parent.version
     if stamp != node.stamp:
         raise GradError(
-            f"a parameter used by op {node.op.name!r} has been written to since, by an optimizer "
-            "step: run backward before the step, or compute the output again"
+            f"a parameter used by op {node.op.name!r} has been changed since, by an optimizer "
+            "step, load_state_dict, .to or freezing: run backward before, or compute it again"
         )
 
 
@@ -238,7 +250,7 @@ def _handles(node, cls):
     return args, None if node.y is None else cls(node.y, node)
 
 
-def _fitted(g, x, node, cls):
+def _checked_part(g, x, node, cls):
     """The cotangent g of argument x: checked for its shape, in its dtype, a handle if cls."""
     if g.shape != x.shape:
         raise ShapeError(

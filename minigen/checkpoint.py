@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, as_array, to_numpy
+from minigen.backend import Array, as_array, is_cupy, to_numpy
 from minigen.errors import CheckpointError, DTypeError
 from minigen.tensors import Tensor
 
@@ -64,7 +64,9 @@ def load_state(path: str | os.PathLike) -> Any:
 
 
 def _taken_out(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor | np.ndarray) or is_cupy(value):
+        if name in arrays:
+            raise ValueError(f"two arrays of the state are called {name!r}")
         arrays[name] = value
         return {ARRAY: name}
     if isinstance(value, Mapping):

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from minigen.autodiff import backprop, grad_mode
 from minigen.errors import GradError
-from minigen.tensors import Tensor, seed
+from minigen.tensors import Tensor, silent, start_cotangent
 
 
 def grad(
@@ -41,8 +39,8 @@ def grad(
                 f"grad: input {i} does not require grad; make it with requires_grad=True"
             )
     pairs = zip(outputs, cotangents)
-    roots = [(y.node, seed(y, g, create_graph)) for y, g in pairs]
-    with np.errstate(all="ignore"):
+    roots = [(y.node, start_cotangent(y, g, create_graph)) for y, g in pairs]
+    with silent():
         found = backprop(
             roots,
             {x.node for x in wanted},

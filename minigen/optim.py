@@ -1,7 +1,7 @@
 """Optimizers, by growing complexity, with PyTorch's formulas, names and defaults.
 
-An optimizer is one of the two writers of the engine: it changes parameters in place, and steps
-the version of their leaves so that a graph recorded before is not walked back any more.
+An optimizer changes parameters in place, and steps the version of their leaves so that a graph
+recorded before is not walked back any more. Left out: dampening, centered, amsgrad, maximize.
 """
 
 import math
@@ -52,6 +52,7 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: parameter {i} is computed, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
+        self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
         self.state: list[dict[str, Any]] = [{} for _ in self.params]
 
     def check(self, group: dict[str, Any]) -> None:
@@ -66,14 +67,18 @@ class Optimizer:
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
 
-    def step(self) -> None:
-        """Change every parameter that has a gradient."""
-        states = iter(self.state)
-        for group in self.param_groups:
-            for p, state in zip(group["params"], states):
-                if p.node is not None and p.node.grad is not None:
-                    self.update(p.data, p.node.grad.data, state, group)
-                    p.node.version += 1
+    def step(self, gradients: Iterable[Tensor | None] | None = None) -> None:
+        """Change every parameter that has a gradient; frozen ones stay.
+
+        gradients: one for each of self.params, as mg.grad gives them; by default their `.grad`.
+        """
+        if gradients is None:
+            gradients = [p.grad for p in self.params]
+        work = zip(self.params, gradients, self.state, self.group_of_each, strict=True)
+        for p, g, state, group in work:
+            if p.node is not None and g is not None:
+                self.update(p.data, g.data, state, group)
+                p.node.version += 1
 
     def update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Write the new value of one parameter into p, given its gradient g."""
@@ -105,13 +110,13 @@ class Optimizer:
             raise CheckpointError(f"the state has groups of {theirs} parameters, expected {mine}")
         loaded = []
         for i, (p, entries) in enumerate(zip(self.params, state["state"])):
-            loaded.append({key: _placed(value, p, key, i) for key, value in entries.items()})
+            loaded.append({key: _state_entry(value, p, key, i) for key, value in entries.items()})
         self.state = loaded
         for group, other in zip(self.param_groups, state["param_groups"]):
             group.update({key: value for key, value in other.items() if key != "params"})
 
 
-def _placed(value: Any, p: Tensor, key: str, i: int) -> Any:
+def _state_entry(value: Any, p: Tensor, key: str, i: int) -> Any:
     """A copy of an entry of an optimizer's state, beside the parameter that it is for."""
     if isinstance(value, int | float):
         return value

@@ -56,6 +56,8 @@ class Primitive(Op):
         saves = [saves] * len(names) if isinstance(saves, str) else saves
         if not len(rules) == len(names) == len(saves):
             raise TypeError(f"{self.name} needs one rule, and one of `saves`, for each of {names}")
+        # needs[i]: what rule i reads, as bits: 1 for y, 2 << k for argument k. A call keeps the
+        # union over the arguments that are tracked: x * 2 with x tracked keeps the 2, not x.
         bits = {"y": 1} | {name: 2 << i for i, name in enumerate(names)}
         self.needs = [sum(bits[name] for name in names.split()) for names in saves]
 
@@ -66,7 +68,7 @@ class Primitive(Op):
             pairs = enumerate(wanted)
             return [rule(g, y, i, *args, **node.static) if w else None for i, w in pairs]
         pairs = zip(wanted, self.rules)
-        return [rule(g, y, *args, **node.static) if w else None for w, rule in pairs]
+        return [rule(g, y, *args, **node.static) if w and rule else None for w, rule in pairs]
 
 
 class Fused(Op):
@@ -77,14 +79,15 @@ class Fused(Op):
     def __init__(self, forward, definition, backward, prepare=None):
         super().__init__(forward)
         self.definition, self.backward, self.prepare = definition, backward, prepare or checked
-        self.needs = [~1] * len(self.signature.arrays)  # the definition may read any of them
+        self.needs = [~1] * len(self.signature.arrays)  # all but y: the definition may read any
 
     def pull(self, g, node, wanted, args, y, cls, create_graph):
         """The same as Primitive.pull, in one go."""
         if self.backward and not create_graph:
             return self.backward(g, node.residuals, wanted, *args, **node.static)
-        # Stand-ins end the walk at the arguments, for one tensor may be two of them, or one
-        # argument be computed from another.
+        # Trace the definition on stand-ins and walk that small graph alone. A stand-in is an
+        # identity node over its argument: so a tensor that is two arguments gets two cotangents,
+        # and the walk does not run on into the graph that the arguments came from.
         with grad_mode(True):
             inner = [_stand_in(x, w, cls) for x, w in zip(args, wanted)]
             result = self.definition(*inner, **node.static)
@@ -162,7 +165,7 @@ def recorded(op: Primitive | Fused) -> Callable:
         for x in args:
             if isinstance(x, Traced):
                 cls = type(x)
-                raw, parents, saved, depth, stamp, tracked = _unwrapped(args, needs)
+                raw, parents, needed, depth, stamp, tracked = _unwrapped(args, needs)
                 observer = trace_observer.get()
                 if observer is not None:
                     run = observer.watched(op)
@@ -182,11 +185,11 @@ def recorded(op: Primitive | Fused) -> Callable:
         if not tracked or not is_grad_enabled():
             return tuple(map(cls, y)) if several else cls(y)
 
-        kept_y = y if saved & 1 else (None,) * len(y) if several else None
+        kept_y = y if needed & 1 else (None,) * len(y) if several else None
         kept = []
         for x in raw:
-            saved >>= 1
-            kept.append(x if saved & 1 or type(x) in NOT_ARRAYS else Spec(x))
+            needed >>= 1
+            kept.append(x if needed & 1 or type(x) in NOT_ARRAYS else Spec(x))
         node = Node(op, parents, kept, kept_y, residuals, static, depth, stamp)
         if observer is not None:
             node.site = observer.site()
@@ -196,27 +199,33 @@ def recorded(op: Primitive | Fused) -> Callable:
     return function
 
 
+def raw(x):
+    """The array of a tensor; anything else as it is."""
+    return x.data if isinstance(x, Traced) else x
+
+
 def _unwrapped(args, needs):
     """The raw arguments, and what a node will remember of where they came from."""
-    raw, parents, saved, depth, stamp, tracked = [], [], 0, 0, 0, False
+    arrays, parents, needed, depth, stamp, tracked = [], [], 0, 0, 0, False
     for x, need in zip(args, needs):
         vertex = None
         if isinstance(x, Traced):
             vertex, x = x.node, x.data
             if vertex is not None:
-                tracked, saved, stamp = True, saved | need, stamp + vertex.version
+                tracked, needed, stamp = True, needed | need, stamp + vertex.version
                 if vertex.depth >= depth:
                     depth = vertex.depth + 1
-        raw.append(x)
+        arrays.append(x)
         parents.append(vertex)
-    return raw, parents, saved, depth, stamp, tracked
+    return arrays, parents, needed, depth, stamp, tracked
 
 
-def _same(x):
+def _identity(x):
     return x
 
 
-_STAND_IN = Primitive(_same, (lambda g, y, x: g,))
+# Never called: its rule alone is used, where higher derivatives flow on to the argument itself.
+_STAND_IN = Primitive(_identity, (lambda g, y, x: g,))
 
 
 def _stand_in(x, wanted, cls):

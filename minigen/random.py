@@ -51,7 +51,7 @@ class Generator:
         device: str | None = None,
     ) -> Array:
         """Uniform in [low, high): 24 random bits in float32, 53 in float64."""
-        dtype = _floating(dtype, "uniform")
+        dtype, low, high = _float_dtype(dtype, "uniform"), float(low), float(high)
         u = self._unit(_shape(shape), dtype, device)
         if low == 0.0 and high == 1.0:
             return u
@@ -72,7 +72,8 @@ class Generator:
         """Normal with that mean and standard deviation (std >= 0)."""
         if not std >= 0:
             raise ValueError(f"normal needs std >= 0, got {std}")
-        dtype, shape = _floating(dtype, "normal"), _shape(shape)
+        dtype, shape = _float_dtype(dtype, "normal"), _shape(shape)
+        mean, std = float(mean), float(std)
         u = self._unit((*shape, 2), dtype, device)
         radius = np.sqrt(-2 * np.log(1 - u[..., 0]))  # 1 - u is in (0, 1]
         return _array(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])))
@@ -204,7 +205,7 @@ def _shape(shape: int | Shape) -> Shape:
     return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
 
 
-def _floating(dtype: Any, name: str) -> np.dtype:
+def _float_dtype(dtype: Any, name: str) -> np.dtype:
     found = check_dtype(dtype)
     if found.kind != "f":
         raise DTypeError(f"{name}: dtype {found} is not float32 or float64")

@@ -1,4 +1,8 @@
-"""Learning-rate schedules: plain functions step -> factor of the base rate."""
+"""Learning-rate schedules: plain functions step -> factor of the base rate.
+
+for group in optimizer.param_groups:
+    group["lr"] = base * factor(step)
+"""
 
 import math
 from collections.abc import Callable

@@ -59,8 +59,8 @@ class Signature:
 
 
 def _plain_floats(static):
-    """Settings with Python's floats for numpy.float64, which would make float32 float64."""
+    """Settings with Python's floats for NumPy's, which would make float32 float64."""
     for name, value in static.items():
-        if isinstance(value, float) and type(value) is not float:
+        if type(value) is not float and type(value).__name__ in ("float64", "float32"):
             static = {**static, name: float(value)}
     return static

@@ -15,6 +15,11 @@ from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
 from minigen.explain import explained
 
 
+def silent() -> np.errstate:
+    """A context for a walk back: an infinite slope is an answer there, not worth a warning."""
+    return np.errstate(all="ignore")
+
+
 def _reflected(op: Callable) -> Callable:
     return lambda self, other: op(other, self)
 
@@ -63,8 +68,11 @@ class Tensor(Traced):
             raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")
         if wanted and self.dtype.kind != "f":
             raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
-        if wanted != self.requires_grad:
-            self.node = Leaf() if wanted else None
+        if wanted and self.node is None:
+            self.node = Leaf()
+        elif not wanted and self.node is not None:
+            self.node.version += 1  # graphs that wait for this leaf's gradient must not lose it
+            self.node = None
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Set requires_grad and return the tensor."""
@@ -174,8 +182,8 @@ class Tensor(Traced):
         The graph is freed unless retain_graph or create_graph, which makes the gradients part of
         a graph themselves.
         """
-        roots = [(self.node, seed(self, cotangent, create_graph))]
-        with np.errstate(all="ignore"):  # an infinite slope is an answer here
+        roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
+        with silent():
             found = backprop(
                 roots, None, Tensor, retain_graph=retain_graph, create_graph=create_graph
             )
@@ -235,7 +243,7 @@ class Tensor(Traced):
     maximum, minimum, matmul = ops.maximum, ops.minimum, ops.matmul
 
 
-def seed(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
+def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
     """The cotangent that a walk from y starts with: checked, raw or a tensor."""
     if y.node is None:
         raise GradError(

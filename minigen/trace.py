@@ -50,6 +50,12 @@ class Observer:
             self.modules.pop()
 
 
+def outputs_of(op: Op, result: Any) -> tuple:
+    """The output arrays, one or several, in what the forward of op returned."""
+    y = result[0] if op.has_residuals else result
+    return y if type(y) is tuple else (y,)
+
+
 @contextmanager
 def observed(observer: Observer) -> Iterator[Observer]:
     """Let observer watch what runs inside the with block."""
@@ -67,8 +73,7 @@ class _NonFinite(Observer):
     def watched(self, op):
         def run(*args, **static):
             result = op.forward(*args, **static)
-            y = result[0] if op.has_residuals else result
-            for part in y if type(y) is tuple else (y,):
+            for part in outputs_of(op, result):
                 self._check(part, f"op {op.name!r}", self.site(), args)
             return result
 
@@ -124,8 +129,7 @@ class Profile(Observer):
             row = self.ops.setdefault(op.name, [0, 0.0, 0])
             row[0] += 1
             row[1] += time.perf_counter() - start
-            y = result[0] if op.has_residuals else result
-            row[2] += sum(part.nbytes for part in (y if type(y) is tuple else (y,)))
+            row[2] += sum(part.nbytes for part in outputs_of(op, result))
             return result
 
         return run

@@ -1,4 +1,4 @@
-"""What the examples share: their flags, their data, and a run that can stop and go on.
+"""What the examples share: their flags, their data, and a run that can stop and go on. Use:
 
 with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
     for epoch in run.epochs():
@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from minigen import checkpoint, data
 from minigen.backend import cuda_is_available, resolve_device
-from minigen.errors import CheckpointError
+from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
 from minigen.nn import Module
 from minigen.optim import Optimizer
 from minigen.random import Generator
@@ -39,11 +39,26 @@ def argument_parser(doc: str, *, out: str, epochs: int, data: str = "glyphs"):
     parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=int, default=epochs, help=f"default {epochs}")
+    parser.add_argument("--epochs", type=_count, default=epochs, help=f"default {epochs}")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="save and stop then")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def run_example(main: Callable[[], None]) -> None:
+    """Call main; what the user can mend ends it with one sentence instead of a traceback."""
+    try:
+        main()
+    except (BackendUnavailable, CheckpointError, DatasetError, FloatingPointError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from None
 
 
 def image_data(name: str, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -72,8 +87,6 @@ class Run:
         loader: data.DataLoader,
         rng: Generator,
     ):
-        if args.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, got {args.epochs}")
         self.model, self.optimizer, self.loader, self.rng = model, optimizer, loader, rng
         self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
         self.config = {
@@ -91,10 +104,10 @@ class Run:
         if args.resume:
             self._restore()
         else:
-            self.metrics.write_text("")
+            self.metrics_path.write_text("")
 
-    metrics = property(lambda self: self.out / "metrics.jsonl")
-    checkpoint = property(lambda self: self.out / "checkpoint.safetensors")
+    metrics_path = property(lambda self: self.out / "metrics.jsonl")
+    checkpoint_path = property(lambda self: self.out / "checkpoint.safetensors")
 
     # ------------------------------------------------------------------------- the loop
 
@@ -131,8 +144,8 @@ class Run:
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{name} is {value} at step {self.step + 1}; the last good state is in "
-                    f"{self.checkpoint}. A lower learning rate may help; to find the op, run the "
-                    "step inside mg.detect_anomaly()"
+                    f"{self.checkpoint_path}. A lower learning rate may help; to find the op, "
+                    "run the step inside mg.detect_anomaly()"
                 )
             self.sums[name] = self.sums.get(name, 0.0) + value
 
@@ -144,10 +157,10 @@ class Run:
         self.sums, self.count = {}, 0
         seconds = time.monotonic() - self.epoch_started
         line = {"epoch": self.epoch, "step": self.step, **row, "seconds": round(seconds, 3)}
-        with open(self.metrics, "a") as file:
+        with open(self.metrics_path, "a") as file:
             file.write(json.dumps(line) + "\n")
         self.history.append(line)
-        numbers = "  ".join(f"{name} {value:.2f}" for name, value in row.items())
+        numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
         self._say(f"epoch {self.epoch:>3}/{self.total}  {numbers}  {seconds:.1f} s")
         self.save()
         return line
@@ -178,7 +191,7 @@ class Run:
 
     def _stop(self) -> None:
         self.save()
-        self._say(f"stopped at step {self.step}; --resume goes on from {self.checkpoint}")
+        self._say(f"stopped at step {self.step}; --resume goes on from {self.checkpoint_path}")
         raise SystemExit(130 if self.interrupted else 0)
 
     def save(self) -> None:
@@ -194,10 +207,10 @@ class Run:
             "loader": self.loader.state,
             "rng": list(self.rng.state),
         }
-        checkpoint.save_state(self.checkpoint, state)
+        checkpoint.save_state(self.checkpoint_path, state)
 
     def _restore(self) -> None:
-        state = checkpoint.load_state(self.checkpoint)
+        state = checkpoint.load_state(self.checkpoint_path)
         theirs = state.get("config", {})
         mine = self.config
         changes = [
@@ -208,19 +221,19 @@ class Run:
         if changes:
             differences = "; ".join(changes)
             raise CheckpointError(
-                f"{self.checkpoint} is of a run with other settings: {differences}"
+                f"{self.checkpoint_path} is of a run with other settings: {differences}"
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.loader.state, self.rng.state = state["loader"], tuple(state["rng"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.sums, self.count = state["sums"], state["count"]
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        lines = self.metrics_path.read_text().splitlines() if self.metrics_path.exists() else []
         self.history = [row for row in map(json.loads, lines) if row["step"] <= self.step]
         kept = "".join(json.dumps(row) + "\n" for row in self.history)
-        temporary = self.metrics.with_suffix(".new")
+        temporary = self.metrics_path.with_suffix(".new")
         temporary.write_text(kept)
-        os.replace(temporary, self.metrics)
+        os.replace(temporary, self.metrics_path)
         self._say(f"going on from step {self.step}")
 
     def _say(self, line: str) -> None:

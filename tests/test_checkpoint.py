@@ -56,6 +56,12 @@ def test_a_nested_state_comes_back(path):
         checkpoint.save_state(path, {"f": lambda: 0})
 
 
+def test_two_arrays_of_one_name_are_refused(path):
+    one, two = np.zeros(1), np.ones(1)
+    with pytest.raises(ValueError, match=r"'a\.b'"):
+        checkpoint.save_state(path, {"a.b": one, "a": {"b": two}})
+
+
 def test_every_truncation_and_bit_flip_is_noticed(path):
     mg.save(path, {"w": mg.Tensor(np.arange(20.0))})
     whole = path.read_bytes()

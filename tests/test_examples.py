@@ -38,3 +38,19 @@ def test_an_example_explains_itself(name):
     for flag in ("--data", "--device", "--seed", "--epochs", "--out", "--resume", "--max-seconds"):
         assert flag in text
     assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--data", "no/such/folder"], "DatasetError: MNIST is not complete in no/such/folder"),
+        (["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
+        (["--resume"], "CheckpointError: "),
+        (["--epochs", "0"], "must be at least 1"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_sentence(flags, says, tmp_path):
+    result = run("vae", tmp_path, *flags)
+    assert result.returncode in (1, 2)
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr

@@ -78,6 +78,22 @@ def test_a_shared_parameter_is_given_once_and_saved_under_both_names():
     assert set(Tied().state_dict()) == {"a.weight", "b.weight"}
 
 
+def test_parameters_in_a_list_are_refused_because_they_would_not_be_found():
+    class Model(nn.Module):
+        def __init__(self):
+            self.weights = [nn.Parameter(np.ones(2))]
+
+    with pytest.raises(TypeError, match="weights"):
+        Model()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_an_embedding_takes_any_integers_for_its_index(dtype):
+    table = nn.Embedding(300, 2)
+    table(np.array([1, 100, 1], dtype)).sum().backward()
+    assert table.weight.grad.data[[1, 100, 299]].tolist() == [[2, 2], [1, 1], [0, 0]]
+
+
 def test_a_frozen_parameter_stays_one():
     model = nn.Linear(2, 2)
     model.requires_grad_(False)

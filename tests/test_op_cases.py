@@ -24,7 +24,7 @@ def test_every_public_op_has_a_case_and_every_case_an_op():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_seed_draws_the_same_call(name):
+def test_the_identity_seed_draws_the_same_call(name):
     assert repr(draw_call(name, Choices(3))) == repr(draw_call(name, Choices(3)))
 
 
@@ -82,7 +82,7 @@ def test_the_cases_reach_every_differentiable_op():
                 call(*map(mg.Tensor, call.arrays))
     primitives = {name for name, op in REGISTRY.items() if hasattr(op, "needs")}
     # _astype is tested below; a move between devices needs two
-    assert primitives - seen.names <= {"_same", "_astype", "_to_device"}
+    assert primitives - seen.names <= {"_identity", "_astype", "_to_device"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -65,6 +65,10 @@ EXTREMES = {
     "layer_norm of large values": (
         lambda x: mg.layer_norm(x, 2, eps=0.0)[0], [[1e9, 1e9 + 2]], -1.0, [[0.0, 0.0]]
     ),
+    "binary cross-entropy at 0 and 1": (
+        lambda x: mg.binary_cross_entropy(x, np.array([0.0, 1.0, 1.0]), reduction="sum"),
+        [[0.0, 1.0, 0.0]], 100.0, [[0.0, 0.0, -1e12]]
+    ),
     "kl_div with probability 0": (
         lambda x: mg.kl_div(x, np.array([0.0, 1.0]), reduction="sum"),
         [[-5.0, -1.0]], 1.0, [[0.0, -1.0]]

@@ -1,4 +1,4 @@
-"""Each kernel of `cpu.py` against its twin in `reference.py`, in every memory layout (14)."""
+"""Each kernel of `cpu/` against its twin in `reference/`, in every memory layout (14)."""
 
 import math
 
@@ -101,10 +101,17 @@ def draw_attention_vjp(c):
     return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
 
 
+def draw_select(c):
+    shape = c.pick(((), (0,), (5, 1), (64, 40), (3000,)))  # small ones and those worth a loop
+    sides = [c.array(shape), c.array(c.narrowed(shape)), 0.5, c.array(shape)]
+    return [c.mask(shape), c.pick(sides), c.pick(sides)]
+
+
 DRAWS = {
     "philox": draw_philox,
     "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
     "scatter_rows": draw_scatter_rows,
+    "select": draw_select,
     "softmax": draw_softmax,
     "softmax_vjp": draw_softmax_vjp,
     "log_softmax": draw_softmax,

@@ -265,3 +265,20 @@ def test_backward_works_inside_no_grad():
     with mg.no_grad():
         y.backward()
     assert np.array_equal(x.grad, 2 * x.data)
+
+
+def test_grad_of_an_interior_tensor_leaves_the_graph_behind_it_whole():
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    h = w * 3
+    assert np.allclose(mg.grad((h * h).sum(), h).data, [6, 12])
+    h.sum().backward()
+    assert np.array_equal(w.grad.data, [3, 3])
+
+
+def test_freezing_a_leaf_refuses_the_graphs_that_wait_for_its_gradient():
+    p = mg.tensor([1.0, 2.0], requires_grad=True)
+    loss = (p * p).sum()
+    p.requires_grad = False
+    p.requires_grad = True
+    with pytest.raises(GradError, match="freezing"):
+        loss.backward()

@@ -21,7 +21,7 @@ from minigen.creation import zeros
 from minigen.errors import ShapeError
 from minigen.models.sampling import sampled
 from minigen.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
-from minigen.ops.shape import raw
+from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

@@ -11,7 +11,7 @@ from minigen.nn import init
 from minigen.nn.linear import Linear
 from minigen.nn.module import Module, Parameter
 from minigen.ops.attention import attention_weights, check_mask
-from minigen.ops.shape import raw
+from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

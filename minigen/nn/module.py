@@ -11,15 +11,16 @@ from minigen.tensors import Tensor
 
 
 def Parameter(x: Tensor | Array) -> Tensor:
-    """A leaf tensor that requires grad, with the values of x; assign it to a module."""
+    """A leaf tensor that requires grad and shares the memory of x; assign it to a module."""
     return Tensor(as_array(x.data if isinstance(x, Tensor) else x)).requires_grad_()
 
 
 class Module:
     """A part of a model: subclasses assign parameters and modules and define `forward`.
 
-    Every leaf tensor that requires grad when it is assigned is a parameter, for good; modules are
-    found in lists, tuples and dicts too. Names are paths, "layers.0.weight".
+    Every leaf tensor that requires grad when it is assigned is a parameter, for good. Modules are
+    found in lists, tuples and dicts too; parameters are not, and raise TypeError there. Names are
+    paths, "layers.0.weight".
     """
 
     training = True
@@ -37,6 +38,11 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor) and type(value.node) is Leaf:
             self.__dict__.setdefault("_parameters", {})[name] = None
+        elif isinstance(value, list | tuple | dict) and _holds_parameter(value):
+            raise TypeError(
+                f"{type(self).__name__}.{name}: parameters in a {type(value).__name__} are not "
+                "found; assign each to a name, or put them into modules"
+            )
         object.__setattr__(self, name, value)
 
     def register_buffer(self, name: str, value: Tensor | Array) -> None:
@@ -170,12 +176,17 @@ class Module:
         return f"{type(self).__name__}({self.extra_repr()}{below}{chr(10) if below else ''})"
 
 
+def _holds_parameter(values: Any) -> bool:
+    parts = values.values() if isinstance(values, dict) else values
+    return any(isinstance(part, Tensor) and type(part.node) is Leaf for part in parts)
+
+
 def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
     if isinstance(value, Module):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, part in enumerate(value):
             yield from _modules_in(f"{name}.{i}", part)
-    elif isinstance(value, dict) and not name.startswith("_"):
+    elif isinstance(value, dict):
         for key, part in value.items():
             yield from _modules_in(f"{name}.{key}", part)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from minigen.nn.module import Module
-from minigen.trace import Observer, observed
+from minigen.trace import Observer, observed, outputs_of
 
 
 class _Work(Observer):
@@ -25,8 +25,7 @@ class _Work(Observer):
     def watched(self, op):
         def run(*args, **static):
             result = op.forward(*args, **static)
-            y = result[0] if op.has_residuals else result
-            parts = y if type(y) is tuple else (y,)
+            parts = outputs_of(op, result)
             for module in self.modules:
                 key = id(module)
                 self.flops[key] = self.flops.get(key, 0) + _flops(op.name, args, parts, static)

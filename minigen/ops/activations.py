@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
+from minigen import kernels
 from minigen.backend import Array, device_of
 from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
-from minigen.ops.shape import raw
-from minigen.primitives import composite
+from minigen.primitives import composite, raw
 from minigen.random import Generator, default_generator
 
 SMOOTH = (0.1, 3.0)  # on one side of a kink
@@ -18,7 +18,7 @@ SMOOTH = (0.1, 3.0)  # on one side of a kink
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return kernels.select(x >= 0, 1.0, e) / (1 + e)
 
 
 @elementwise(lambda g, y, x: g * sigmoid(-x), saves="x", domain=REALS)
@@ -38,7 +38,7 @@ def relu(x: Array) -> Array:
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x where positive, else negative_slope * x."""
-    return np.where(x > 0, x, x * negative_slope)
+    return kernels.select(x > 0, x, x * negative_slope)
 
 
 @elementwise(
@@ -48,7 +48,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
 )
 def elu(x: Array, *, alpha: float = 1.0) -> Array:
     """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return kernels.select(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 def _nonpositive(x):
@@ -110,7 +110,8 @@ def silu(x: Array) -> Array:
 def softplus(x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
     z = beta * x
-    return np.where(z > threshold, x, (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta)
+    bent = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
+    return kernels.select(z > threshold, x, bent)
 
 
 @composite

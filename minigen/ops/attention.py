@@ -10,8 +10,8 @@ from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
 from minigen.ops.linalg import matmul
 from minigen.ops.normalization import softmax
-from minigen.ops.shape import astype, raw, sum_to, swapaxes
-from minigen.primitives import composite, fused
+from minigen.ops.shape import astype, sum_to, swapaxes
+from minigen.primitives import composite, fused, raw
 from minigen.random import Generator, default_generator
 
 NAME = "scaled_dot_product_attention"

@@ -11,20 +11,20 @@ import numpy as np
 
 from minigen import kernels
 from minigen.backend import PYTHON_SCALARS, Array, floating, promoted
-from minigen.ops.shape import raw, sum_to, zeros_like
-from minigen.primitives import composite, primitive
+from minigen.ops.shape import sum_to, zeros_like
+from minigen.primitives import composite, primitive, raw
 
-REALS, POSITIVE, INNER = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
+REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
 
 
 def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], dtype="float"):
     """Declare a broadcasting op, with rules as for `primitive`.
 
     domain: the interval that tests draw from. dtype: "float" for functions into the reals, of
-    which integers make a float32; "any" for those that integers have too; "asis" to leave it.
+    which integers make a float32; "any" for those that integers have too; "asis" only checks it.
     """
 
-    def unbroadcast(i, rule):
+    def unbroadcast(i, rule):  # a rule may answer in the shape of y
         def summed(g, y, *args, **static):
             g = rule(g, y, *args, **static)
             return g if g.shape == args[i].shape else sum_to(g, args[i].shape)
@@ -144,7 +144,7 @@ def log(x: Array) -> Array:
     return np.log(x)
 
 
-@elementwise(lambda g, y, x: g / (1 + x), saves="x", domain=INNER)
+@elementwise(lambda g, y, x: g / (1 + x), saves="x", domain=ABOVE_MINUS_ONE)
 def log1p(x: Array) -> Array:
     """log(1 + x), accurate for small x."""
     return np.log1p(x)
@@ -188,7 +188,7 @@ def erf(x: Array) -> Array:
     dtype="asis",
 )
 def _where(condition, a, b):
-    return np.where(condition, *promoted([a, b]))
+    return kernels.select(condition, *promoted([a, b]))
 
 
 @composite
@@ -236,7 +236,7 @@ def clip(x: Array, *, min: float | None = None, max: float | None = None) -> Arr
     """x with its values held in [min, max]; the gradient is 1 at the bounds."""
     if x.dtype.kind != "f" and float in (type(min), type(max)):
         x = x.astype(np.float32)
-    return np.clip(x, *(float(m) if isinstance(m, np.floating) else m for m in (min, max)))
+    return np.clip(x, min, max)
 
 
 def _outside(x, min, max):

@@ -6,8 +6,8 @@ from minigen import kernels
 from minigen.backend import Array, Shape, array_module
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
-from minigen.ops.shape import axis_index, broadcast_to, raw, reshape
-from minigen.primitives import composite, primitive
+from minigen.ops.shape import axis_index, broadcast_to, reshape
+from minigen.primitives import composite, primitive, raw
 
 
 @primitive(lambda g, y, x, index: scatter(g, index, x.shape))
@@ -23,7 +23,8 @@ def scatter(updates: Array, *, index, shape: Shape) -> Array:
     if not any(map(_is_integers, parts)):
         out[index] = updates  # ints, slices and masks name no element twice
     elif len(parts) == 1 and out.size:
-        rows = np.where(parts[0] < 0, parts[0] + shape[0], parts[0]).reshape(-1)
+        rows = parts[0].reshape(-1).astype(np.int64, copy=False)
+        rows = np.where(rows < 0, rows + shape[0], rows)
         width = out.size // shape[0]
         kernels.scatter_rows(out.reshape(-1, width), rows, updates.reshape(-1, width))
     else:
@@ -37,10 +38,10 @@ def _is_integers(part) -> bool:
 
 def _plain(index):
     """An index in raw arrays, for one with tensors or sequences."""
-    return tuple(map(_part, index)) if type(index) is tuple else _part(index)
+    return tuple(map(_raw_part, index)) if type(index) is tuple else _raw_part(index)
 
 
-def _part(part):
+def _raw_part(part):
     if isinstance(part, list | tuple | range):
         part = np.asarray([raw(i) for i in part])
         return part.astype(np.int64) if part.size == 0 else part

@@ -6,8 +6,8 @@ import numpy as np
 
 from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, promoted
 from minigen.errors import ShapeError
-from minigen.ops.shape import axis_index, expand_dims, raw
-from minigen.primitives import composite, primitive
+from minigen.ops.shape import axis_index, expand_dims
+from minigen.primitives import composite, primitive, raw
 
 
 @primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))

@@ -10,8 +10,8 @@ from minigen.backend import Array, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
-from minigen.ops.shape import axis_tuple, broadcast_to, raw, reshape, sum_to, swapaxes, transpose
-from minigen.primitives import composite, primitive
+from minigen.ops.shape import axis_tuple, broadcast_to, reshape, sum_to, swapaxes, transpose
+from minigen.primitives import composite, primitive, raw
 
 
 @primitive(

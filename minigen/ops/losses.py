@@ -1,4 +1,7 @@
-"""Losses, as PyTorch's: reduction "mean", "sum" or "none"; shapes that differ raise."""
+"""Losses, as PyTorch's: reduction "mean", "sum" or "none"; shapes that differ raise.
+
+Left out: class weights of cross_entropy and nll_loss, and kl_div's "batchmean".
+"""
 
 import math
 
@@ -17,6 +20,7 @@ from minigen.ops.elementwise import (
     elementwise,
     exp,
     log,
+    maximum,
     multiply,
     negative,
     square,
@@ -26,8 +30,8 @@ from minigen.ops.elementwise import (
 from minigen.ops.indexing import check_range, take_along_axis
 from minigen.ops.normalization import log_softmax
 from minigen.ops.reduce import mean, sum
-from minigen.ops.shape import astype, moveaxis, raw, reshape
-from minigen.primitives import composite, fused
+from minigen.ops.shape import astype, moveaxis, reshape
+from minigen.primitives import composite, fused, raw
 
 
 def reduced(loss: Array, reduction: str) -> Array:
@@ -58,7 +62,7 @@ def _check_shapes(name, x, target):
     saves="a b",
     domain=REALS,
 )
-def _squared_error(a, b):
+def _mse_loss(a, b):
     return np.square(a - b)
 
 
@@ -66,7 +70,7 @@ def _squared_error(a, b):
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """(input - target)^2."""
     _check_shapes("mse_loss", input, target)
-    return reduced(_squared_error(input, target), reduction)
+    return reduced(_mse_loss(input, target), reduction)
 
 
 @composite
@@ -111,10 +115,10 @@ def _huber(d, delta):
 def _cross_entropy_definition(x, target, smoothing):
     log_p = log_softmax(x, 1)
     picked = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
-    loss = multiply(reshape(picked, target.shape), smoothing - 1)
+    loss = negative(multiply(reshape(picked, target.shape), 1 - smoothing))
     if smoothing:
         loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
-    return where(target < 0, 0.0, loss)
+    return where(target < 0, 0.0, loss)  # negative: ignored, see _rows
 
 
 def _cross_entropy_backward(g, lse, wanted, x, target, smoothing):
@@ -208,6 +212,23 @@ def _against_probabilities(logits, target, reduction, smoothing):
 # --------------------------------------------------------------------- binary and densities
 
 
+@elementwise(
+    # as PyTorch's: the slope at 0 and 1 is held finite, as the logarithms are
+    lambda g, y, p, t: g * ((p - t) / maximum(p * (1 - p), 1e-12)),
+    lambda g, y, p, t: g * (_bounded_log(1 - p) - _bounded_log(p)),
+    saves=("p t", "p"),
+    domain=(0.1, 0.9),
+)
+def _binary_cross_entropy(p, t):
+    with np.errstate(divide="ignore"):
+        yes, no = np.maximum(np.log(p), -100), np.maximum(np.log(1 - p), -100)
+    return -(t * yes + (1 - t) * no)
+
+
+def _bounded_log(p):
+    return clip(log(p), min=-100.0)
+
+
 @composite
 def binary_cross_entropy(
     input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
@@ -219,8 +240,7 @@ def binary_cross_entropy(
             "binary_cross_entropy: the input must lie in [0, 1]; "
             "for logits take binary_cross_entropy_with_logits"
         )
-    yes, no = clip(log(input), min=-100.0), clip(log(1 - input), min=-100.0)
-    loss = negative(add(multiply(target, yes), multiply(1 - target, no)))
+    loss = _binary_cross_entropy(input, target)
     return reduced(loss if weight is None else multiply(loss, weight), reduction)
 
 

@@ -8,17 +8,8 @@ from minigen.backend import Array, array_module, floating
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
 from minigen.ops.joining import concatenate
-from minigen.ops.shape import (
-    astype,
-    axis_index,
-    axis_tuple,
-    broadcast_to,
-    flip,
-    moveaxis,
-    raw,
-    reshape,
-)
-from minigen.primitives import composite, primitive
+from minigen.ops.shape import astype, axis_index, axis_tuple, broadcast_to, flip, moveaxis, reshape
+from minigen.primitives import composite, primitive, raw
 
 Axis = int | tuple[int, ...] | None
 
@@ -33,7 +24,7 @@ def count_of(x, axis: Axis) -> int:
     return math.prod(x.shape[i] for i in axes_of(axis, len(x.shape)))
 
 
-def kept(r, x, axis: Axis):
+def with_kept_axes(r, x, axis: Axis):
     """A result r of a reduction of x with its reduced axes back, as keepdims leaves them."""
     axes = axes_of(axis, len(x.shape))
     return reshape(r, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
@@ -41,7 +32,7 @@ def kept(r, x, axis: Axis):
 
 def spread(r, x, axis: Axis):
     """A result r of a reduction of x repeated to the shape of x."""
-    return broadcast_to(kept(r, x, axis) if r.ndim else r, x.shape)
+    return broadcast_to(with_kept_axes(r, x, axis) if r.ndim else r, x.shape)
 
 
 # ------------------------------------------------------------------------- sums and means
@@ -54,7 +45,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(
-    lambda g, y, x, axis, keepdims: spread(g * _inverse(count_of(x, axis), 1), x, axis),
+    lambda g, y, x, axis, keepdims: spread(g * _over(1, count_of(x, axis)), x, axis),
     prepare=floating,
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -66,7 +57,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @primitive(
     lambda g, y, x, axis, ddof, keepdims: (
-        spread(g, x, axis) * _deviation(x, axis) * _inverse(count_of(x, axis) - ddof, 2)
+        spread(g, x, axis) * _deviation(x, axis) * _over(2, count_of(x, axis) - ddof)
     ),
     saves="x",
     prepare=floating,
@@ -75,14 +66,14 @@ def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False)
     """The mean square distance from the mean, with count - ddof for the count; NaN for 0 / 0."""
     axis = axes_of(axis, x.ndim)
     d = _deviation(x, axis)
-    return np.sum(d * d, axis, keepdims=keepdims) * _inverse(count_of(x, axis) - ddof, 1)
+    return np.sum(d * d, axis, keepdims=keepdims) * _over(1, count_of(x, axis) - ddof)
 
 
 @primitive(
     lambda g, y, x, axis, ddof, keepdims: (
         spread(divide(g, _nonzero(y)), x, axis)
         * _deviation(x, axis)
-        * _inverse(count_of(x, axis) - ddof, 1)
+        * _over(1, count_of(x, axis) - ddof)
     ),
     saves="x y",
     prepare=floating,
@@ -96,7 +87,8 @@ def _deviation(x, axis):
     return x - mean(x, axis, keepdims=True)
 
 
-def _inverse(count, factor):
+def _over(factor, count):
+    """factor / count; NaN where there is no count."""
     return factor / count if count > 0 else math.nan
 
 
@@ -117,21 +109,21 @@ def cumsum(x: Array, *, axis: int) -> Array:
 def _tied(g, y, x, axis, keepdims):
     """g shared evenly by the elements that equal the extreme y; NaN where that is NaN."""
     here = x == raw(spread(raw(y), x, axis))
-    count = here.sum(axis, keepdims=True)
+    count = here.sum(axes_of(axis, x.ndim), keepdims=True)
     rest = where(count == 0, math.nan, 0.0).astype(g.dtype)
-    return where(here, spread(divide(kept(g, x, axis), count), x, axis), rest)
+    return where(here, spread(divide(with_kept_axes(g, x, axis), count), x, axis), rest)
 
 
 @primitive(_tied, saves="x y")
 def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest value over axis; NaN if there is one; ties share the gradient evenly."""
-    return np.max(_not_empty("max", x, axis), axis, keepdims=keepdims)
+    return np.max(_not_empty("max", x, axis), axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 @primitive(_tied, saves="x y")
 def min(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest value over axis; NaN if there is one; ties share the gradient evenly."""
-    return np.min(_not_empty("min", x, axis), axis, keepdims=keepdims)
+    return np.min(_not_empty("min", x, axis), axes_of(axis, x.ndim), keepdims=keepdims)
 
 
 def _not_empty(name, x, axis):
@@ -173,14 +165,14 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
         y = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
-    return y if keepdims else y.squeeze(axes_of(axis, x.ndim))
+    return y if keepdims else y.squeeze(axis)
 
 
 @composite
 def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
     """The vector norm (sum of |x|^ord)^(1 / ord) over axis; ord > 0, inf for the largest |x|.
 
-    Its gradient at the zero vector is 0.
+    Its gradient at the zero vector is 0 for ord >= 1.
     """
     ord = float(ord)
     if not ord > 0:
@@ -202,7 +194,7 @@ def _norm(x, *, ord, axis, keepdims):
     top = np.max(size, axis, keepdims=True, initial=0)  # scaled by it, no power overflows
     scale = np.where((top > 0) & np.isfinite(top), top, 1)
     y = np.sum((size / scale) ** ord, axis, keepdims=True) ** (1 / ord) * scale
-    return y if keepdims else y.squeeze(axes_of(axis, x.ndim))
+    return y if keepdims else y.squeeze(axis)
 
 
 def _norm_slope(x, y, ord):

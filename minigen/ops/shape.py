@@ -11,12 +11,7 @@ from minigen import backend
 from minigen.autodiff import Traced
 from minigen.backend import Array, Shape, check_dtype
 from minigen.errors import ShapeError
-from minigen.primitives import composite, primitive
-
-
-def raw(x):
-    """The array of a tensor; anything else as it is."""
-    return x.data if isinstance(x, Traced) else x
+from minigen.primitives import composite, primitive, raw
 
 
 def axis_index(axis: int, ndim: int) -> int:
@@ -48,6 +43,8 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     if x.shape == shape:
         return x
     lead = x.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:])):
+        raise ShapeError(f"sum_to: shape {shape} does not broadcast to {x.shape}")
     added = tuple(range(lead))
     stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
     if not stretched:
@@ -78,7 +75,7 @@ def reshape(x: Array, *, shape: int | Shape) -> Array:
         raise ShapeError(f"reshape: {x.shape} ({x.size} values) does not fit {shape}") from None
 
 
-@primitive(lambda g, y, x, axes: transpose(g, None if axes is None else inverse(axes, g.ndim)))
+@primitive(lambda g, y, x, axes: transpose(g, axes and inverse_order(axes, g.ndim)))
 def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> Array:
     """Axes in the order given, reversed by default."""
     try:
@@ -87,7 +84,7 @@ def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> Array:
         raise ShapeError(f"transpose: axes {axes} are no order of the axes of {x.shape}") from None
 
 
-def inverse(axes, ndim):
+def inverse_order(axes, ndim):
     """The order of axes that undoes the order `axes`."""
     return tuple(int(i) for i in np.argsort([axis % ndim for axis in axes]))
 
@@ -127,7 +124,7 @@ def squeeze(x: Array, axis: int | tuple[int, ...] | None = None) -> Array:
 @composite
 def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     """With axes of length 1 inserted; axis counts in the result."""
-    count = len(axis) if isinstance(axis, tuple) else 1
+    count = len(axis) if isinstance(axis, tuple | list) else 1
     axes = axis_tuple(axis, x.ndim + count)
     sides = iter(x.shape)
     return reshape(x, tuple(1 if i in axes else next(sides) for i in range(x.ndim + count)))
@@ -144,13 +141,13 @@ def roll(x: Array, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] 
     """Shifted along axis, what falls off one end coming in at the other; None: in C order."""
     if axis is not None:
         axes = axis_tuple(axis, x.ndim)
-        if isinstance(shift, tuple) and len(shift) != len(axes):
+        if isinstance(shift, tuple | list) and len(shift) != len(axes):
             raise ShapeError(f"roll: shift {shift} does not fit axis {axis} of shape {x.shape}")
     return np.roll(x, shift, axis)
 
 
 def _negated(shift):
-    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+    return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
 
 
 @primitive(lambda g, y, x, k: tril(g, k))

@@ -9,19 +9,19 @@ from minigen.kernels.reference import updates as reference
 
 
 @compiled(fastmath=CONTRACT)
-def _adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay):
+def _adam(p, m, v, g, step_size, rest1, beta2, rest2, root, eps, shrink, decay):
     for i in range(p.size):
         gi = g[i] + decay * p[i]
-        m[i] += (1 - beta1) * (gi - m[i])
-        v[i] = beta2 * v[i] + (1 - beta2) * gi * gi
+        m[i] += rest1 * (gi - m[i])
+        v[i] = beta2 * v[i] + rest2 * gi * gi
         p[i] = shrink * p[i] - step_size * m[i] / (math.sqrt(v[i]) / root + eps)
 
 
 def adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay):
     if not (p.flags.c_contiguous and m.flags.c_contiguous and v.flags.c_contiguous):
         return reference.adam(p, m, v, g, step_size, beta1, beta2, root, eps, shrink, decay)
-    cast = p.dtype.type  # constants in the dtype of p: the loop then vectorizes at full width
-    constants = (step_size, beta1, beta2, root, eps, shrink, decay)
+    cast = p.dtype.type  # a float64 among float32 would make the loop compute in double
+    constants = (step_size, 1 - beta1, beta2, 1 - beta2, root, eps, shrink, decay)
     flat = np.ascontiguousarray(g).reshape(-1)
     _adam(p.reshape(-1), m.reshape(-1), v.reshape(-1), flat, *map(cast, constants))
     return p

@@ -6,7 +6,7 @@ twin in `cpu/` and `gpu.py`, where there is one.
 
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
-from minigen.kernels.reference.functions import erf
+from minigen.kernels.reference.functions import erf, select
 from minigen.kernels.reference.rows import (
     cross_entropy,
     cross_entropy_vjp,

@@ -1,5 +1,7 @@
 """Special functions."""
 
+import numpy as np
+
 from minigen.backend import array_module
 
 # W. J. Cody 1969, "Rational Chebyshev approximations for the error function": erf for |x| below
@@ -60,3 +62,8 @@ def erf(x):
     far = xp.clip(size, 0.46875, 6.0)
     tail = xp.exp(-far * far) * _polynomial(_ERFC_P, far) / _polynomial(_ERFC_Q, far)
     return xp.where(size <= 0.46875, inner, 1 - tail) * xp.sign(x)
+
+
+def select(condition, a, b):
+    """a where condition is true, else b, broadcast and promoted like NumPy's where."""
+    return np.where(condition, a, b)

@@ -57,7 +57,11 @@ def layer_norm(x, weight, bias, eps):
 
 
 def layer_norm_vjp(g, x, weight, mean, rstd):
-    """Cotangents of x (M, N), weight (N,) and bias (N,) for a cotangent g (M, N) of y."""
+    """Cotangents of x (M, N), weight (N,) and bias (N,) for a cotangent g (M, N) of y.
+
+    That of x loses its mean (level) and its part along the normalised row: in these two
+    directions of x the result does not change.
+    """
     hat = (x - mean) * rstd
     gw, gb = (g * hat).sum(axis=0), g.sum(axis=0)
     gh = g if weight is None else g * weight
