@@ -54,6 +54,7 @@ OPS = [
     "conv",
     "pooling",
     "recurrent",
+    "attention",
     "losses",
 ]
 ONLY = {  # what these may import of the package, whatever the order

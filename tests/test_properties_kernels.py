@@ -11,6 +11,7 @@ from minigen import kernels
 from minigen.kernels import reference
 from minigen.testing import assert_close
 from minigen.testing.case import as_arrays
+from minigen.testing.cases_attention import draw_core
 from minigen.testing.cases_neural import softmax, spread_rows
 from minigen.testing.closeness import FORWARD, GRADIENT
 from minigen.testing.memory import LAYOUTS, in_layout
@@ -87,6 +88,17 @@ def draw_adam(c):
     v = c.array(p.shape, 0.1, 1.0)
     decay, shrink = c.pick(((0.0, 1.0), (0.1, 1.0), (0.0, 0.9)))
     return [p, m, v, g, 0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay]
+
+
+def draw_attention(c):
+    (q, k, v, mask, kept), static = draw_core(c)
+    return [q, k, v, mask, kept, *static.values()]
+
+
+def draw_attention_vjp(c):
+    q, k, v, mask, kept, *static = draw_attention(c)
+    y, p = reference.dot_attention(q, k, v, mask, kept, *static)
+    return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
 
 
 def draw_select(c):
@@ -196,6 +208,8 @@ DRAWS = {
     "lstm_step_vjp": draw_lstm_step_vjp,
     "gru_step": draw_gru_step,
     "gru_step_vjp": draw_gru_step_vjp,
+    "dot_attention": draw_attention,
+    "dot_attention_vjp": draw_attention_vjp,
 }
 WRITTEN = {  # arguments written to
     "philox": (0,),

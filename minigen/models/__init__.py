@@ -2,4 +2,5 @@
 
 from minigen.models.gan import Discriminator, Generator, non_saturating, wasserstein_gp
 from minigen.models.rnn import CharLSTM, LSTMClassifier
+from minigen.models.transformer import GPT
 from minigen.models.vae import VAE

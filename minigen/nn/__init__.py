@@ -2,6 +2,7 @@
 
 from minigen.nn import init
 from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from minigen.nn.attention import MultiheadAttention
 from minigen.nn.containers import (
     Flatten,
     Identity,
@@ -30,3 +31,8 @@ from minigen.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from minigen.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample
 from minigen.nn.recurrent import GRU, LSTM, RNN
 from minigen.nn.summaries import summary
+from minigen.nn.transformer import (
+    SinusoidalPositionalEncoding,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)

@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, windows, conv, pooling, recurrent, losses.
+linalg, normalization, windows, conv, pooling, recurrent, attention, losses.
 """
 
 from minigen.ops.activations import (
@@ -16,6 +16,7 @@ from minigen.ops.activations import (
     silu,
     softplus,
 )
+from minigen.ops.attention import scaled_dot_product_attention
 from minigen.ops.conv import conv1d, conv2d, conv_transpose2d
 from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
 from minigen.ops.elementwise import (
@@ -164,6 +165,7 @@ __all__ = [
     "rnn",
     "roll",
     "round",
+    "scaled_dot_product_attention",
     "scatter_add",
     "sigmoid",
     "sign",

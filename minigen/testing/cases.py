@@ -3,6 +3,7 @@
 from minigen import ops
 from minigen.primitives import REGISTRY, Fused
 from minigen.testing.case import Call, Case
+from minigen.testing.cases_attention import ATTENTION
 from minigen.testing.cases_conv import CONV
 from minigen.testing.cases_elementwise import ELEMENTWISE
 from minigen.testing.cases_indexing import INDEXING
@@ -26,6 +27,7 @@ CASES: dict[str, Case] = {
     **CONV,
     **POOLING,
     **RECURRENT,
+    **ATTENTION,
     **LOSSES,
 }
 DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]

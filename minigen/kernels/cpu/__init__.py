@@ -4,6 +4,7 @@ They release the interpreter lock and run on the calling thread. A kernel and it
 in one file: Numba's disk cache notices a change in the file of a function only.
 """
 
+from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.cpu.functions import erf, select

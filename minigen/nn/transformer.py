@@ -1,0 +1,158 @@
+"""The layers of the Transformer (Vaswani et al. 2017, "Attention Is All You Need")."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigen import creation, ops
+from minigen.backend import Array
+from minigen.errors import ShapeError
+from minigen.nn.attention import MultiheadAttention
+from minigen.nn.dropout import Dropout
+from minigen.nn.linear import Linear
+from minigen.nn.module import Module
+from minigen.nn.norm import LayerNorm
+from minigen.random import Generator
+from minigen.tensors import Tensor
+
+ACTIVATIONS: dict[str, Callable] = {"relu": ops.relu, "gelu": ops.gelu}
+Mask = Tensor | Array | None
+
+
+class _Layer(Module):
+    """What both layers share: self-attention, a net of two dense layers, and how parts are joined.
+
+    After the norm of the paper, x = norm(x + part(x)); with norm_first, x = x + part(norm(x)),
+    which trains without a warm-up (Xiong et al. 2020).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        rng: Generator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        if activation not in ACTIVATIONS:
+            name = type(self).__name__
+            raise ValueError(f"{name}: activation must be 'relu' or 'gelu', got {activation!r}")
+        self.activation, self.norm_first = activation, norm_first
+        kind = {"rng": rng, "dtype": dtype, "device": device}
+        attentions = ("self_attn", "multihead_attn")[: self.parts - 1]
+        for name in attentions:
+            part = MultiheadAttention(d_model, nhead, dropout, bias, batch_first, **kind)
+            setattr(self, name, part)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **kind)
+        self.dropout = Dropout(dropout, rng=rng)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **kind)
+        for i in range(1, self.parts + 1):
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype, device=device)
+            setattr(self, f"norm{i}", norm)
+        for i in range(1, self.parts + 1):
+            setattr(self, f"dropout{i}", Dropout(dropout, rng=rng))
+
+    def _joined(self, x: Tensor, part: Callable, norm: Module, dropout: Module) -> Tensor:
+        if self.norm_first:
+            return x + dropout(part(norm(x)))
+        return norm(x + dropout(part(x)))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(ACTIVATIONS[self.activation](self.linear1(x))))
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention, then two dense layers with an activation between, each with a residual.
+
+    x (T, B, d_model), or (B, T, d_model) with batch_first. Masks as MultiheadAttention's.
+    """
+
+    parts = 2
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Mask = None,
+        src_key_padding_mask: Mask = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        def attend(x):
+            masks = {"attn_mask": src_mask, "key_padding_mask": src_key_padding_mask}
+            return self.self_attn(x, x, x, **masks, is_causal=is_causal, need_weights=False)[0]
+
+        x = self._joined(src, attend, self.norm1, self.dropout1)
+        return self._joined(x, self._feed_forward, self.norm2, self.dropout2)
+
+
+class TransformerDecoderLayer(_Layer):
+    """As the encoder's, with attention to the memory that the encoder left before the dense layers.
+
+    tgt (T, B, d_model) and memory (S, B, d_model), or B first with batch_first.
+    """
+
+    parts = 3
+
+    def forward(
+        self,
+        tgt: Tensor,
+        memory: Tensor,
+        tgt_mask: Mask = None,
+        memory_mask: Mask = None,
+        tgt_key_padding_mask: Mask = None,
+        memory_key_padding_mask: Mask = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        def attend(x):
+            masks = {"attn_mask": tgt_mask, "key_padding_mask": tgt_key_padding_mask}
+            return self.self_attn(x, x, x, **masks, is_causal=tgt_is_causal, need_weights=False)[0]
+
+        def look(x):
+            masks = {"attn_mask": memory_mask, "key_padding_mask": memory_key_padding_mask}
+            how = {"is_causal": memory_is_causal, "need_weights": False}
+            return self.multihead_attn(x, memory, memory, **masks, **how)[0]
+
+        x = self._joined(tgt, attend, self.norm1, self.dropout1)
+        x = self._joined(x, look, self.norm2, self.dropout2)
+        return self._joined(x, self._feed_forward, self.norm3, self.dropout3)
+
+
+class SinusoidalPositionalEncoding(Module):
+    """x (B, T, d_model) plus the encoding of its positions (Vaswani et al. 2017); T <= max_len.
+
+    pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same.
+    """
+
+    def __init__(self, d_model: int, max_len: int = 5000, *, dtype: Any = np.float32, device=None):
+        if d_model < 1 or max_len < 1:
+            raise ValueError(
+                "SinusoidalPositionalEncoding: d_model and max_len must be at least 1, "
+                f"got {d_model} and {max_len}"
+            )
+        rate = np.exp(np.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
+        angle = np.arange(max_len)[:, None] * rate  # (max_len, ceil(d_model / 2))
+        table = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(max_len, -1)[:, :d_model]
+        self.register_buffer("pe", creation.tensor(table, dtype, device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        longest, features = self.pe.shape
+        if x.ndim < 2 or x.shape[-2] > longest or x.shape[-1] != features:
+            raise ShapeError(
+                f"SinusoidalPositionalEncoding: x {x.shape} must be (B, T, {features}) "
+                f"with T <= max_len = {longest}"
+            )
+        return x + self.pe[: x.shape[-2]]
+
+    def extra_repr(self) -> str:
+        longest, features = self.pe.shape
+        return f"{features}, {longest}"

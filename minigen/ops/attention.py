@@ -1,0 +1,113 @@
+"""Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need")."""
+
+import math
+
+import numpy as np
+
+from minigen import kernels
+from minigen.backend import Array, array_module, device_of, floating
+from minigen.errors import DTypeError, ShapeError
+from minigen.ops.elementwise import multiply, where
+from minigen.ops.linalg import matmul
+from minigen.ops.normalization import softmax
+from minigen.ops.shape import astype, sum_to, swapaxes
+from minigen.primitives import composite, fused, raw
+from minigen.random import Generator, default_generator
+
+NAME = "scaled_dot_product_attention"
+
+
+def attention_weights(q, k, mask, is_causal, scale):
+    """softmax(scale * q @ k^T) where mask is True and else 0: (..., T, S), its rows sum to 1.
+
+    The softmax of a row of nothing but -inf is NaN; that, too, is masked.
+    """
+    scores = matmul(q * scale, swapaxes(k, -1, -2))  # (..., T, D) @ (..., D, S)
+    if is_causal:
+        past = array_module(raw(q)).tri(*scores.shape[-2:], dtype=bool)
+        mask = past if mask is None else mask & past
+    if mask is None:
+        return softmax(scores, -1)
+    return where(mask, softmax(where(mask, scores, -np.inf), -1), 0.0)
+
+
+def _attention_definition(q, k, v, mask, kept, is_causal, scale, dropout_p):
+    weights = attention_weights(q, k, mask, is_causal, scale)
+    if kept is not None:
+        weights = multiply(weights, kept) * (1 / (1 - dropout_p) if dropout_p < 1 else 1.0)
+    return matmul(weights, v)  # (..., T, S) @ (..., S, E)
+
+
+def _attention_backward(g, p, wanted, q, k, v, mask, kept, is_causal, scale, dropout_p):
+    gs = kernels.dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p)
+    return *(sum_to(part, x.shape) for part, x in zip(gs, (q, k, v))), None, None
+
+
+@fused(_attention_definition, _attention_backward)
+def _attention(q, k, v, mask, kept, *, is_causal, scale, dropout_p):
+    return kernels.dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p)
+
+
+@composite
+def scaled_dot_product_attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+    scale: float | None = None,
+    rng: Generator | None = None,
+) -> Array:
+    """softmax(scale * q @ k^T) @ v (..., T, E): q (..., T, D), k (..., S, D), v (..., S, E).
+
+    mask, boolean, broadcasts to (..., T, S): True takes part; is_causal lets query t see keys
+    0..t. A row wholly masked gives 0. Dropout on the weights; scale is 1 / sqrt(D) by default.
+    """
+    dropout_p = float(dropout_p)
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"{NAME}: dropout_p must be in [0, 1], got {dropout_p}")
+    q, k, v = _in_one_dtype(q, k, v)
+    shape = _scores_shape(q, k, v)
+    if mask is not None:
+        mask = raw(mask)
+        check_mask(NAME, "mask", mask, shape)
+    kept = None
+    if dropout_p:
+        rng, device = rng or default_generator(), device_of(raw(q))
+        kept = rng.bernoulli(1 - dropout_p, shape, device=device)
+    scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    return _attention(
+        q, k, v, mask, kept, is_causal=bool(is_causal), scale=scale, dropout_p=dropout_p
+    )
+
+
+def _in_one_dtype(*xs):
+    dtype = np.result_type(*(x.dtype for x in floating(list(map(raw, xs)))))
+    return [astype(x, dtype) for x in xs]
+
+
+def _scores_shape(q, k, v):
+    """(..., T, S): the shape of the scores; ShapeError if q, k and v do not fit."""
+    shapes = f"{NAME}: q {q.shape}, k {k.shape} and v {v.shape} do not fit: "
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise ShapeError(shapes + "each needs 2 dims or more, (..., length, features)")
+    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ShapeError(
+            shapes + "axis -1 of q and k, and axis -2 of k and v, must have one length"
+        )
+    try:
+        lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    except ValueError:
+        raise ShapeError(shapes + "the leading axes do not broadcast") from None
+    return *lead, q.shape[-2], k.shape[-2]
+
+
+def check_mask(op: str, name: str, mask: Array, shape: tuple[int, ...]) -> None:
+    """DTypeError unless mask is boolean, ShapeError unless it broadcasts to shape."""
+    if getattr(mask, "dtype", None) != np.bool_:
+        kind = getattr(mask, "dtype", type(mask).__name__)
+        raise DTypeError(f"{op}: {name} must be a boolean array, got {kind}; compare, as in x > 0")
+    lead = len(shape) - mask.ndim
+    if lead < 0 or any(n not in (1, full) for n, full in zip(mask.shape, shape[lead:])):
+        raise ShapeError(f"{op}: {name} {mask.shape} does not broadcast to {shape}")
