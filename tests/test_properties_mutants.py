@@ -17,6 +17,7 @@ from minigen.testing.properties import check_call
 SEEDS = range(20)
 CROSS_ENTROPY, LAYER_NORM = (REGISTRY[name].backward for name in ("_cross_entropy", "_layer_norm"))
 CONVOLVE, (TAKE,) = (REGISTRY[name].rules for name in ("_convolve", "_take_in_rows"))
+LSTM, GRU = (REGISTRY[name].backward for name in ("lstm", "gru"))
 ADD, CONCATENATE = REGISTRY["add"].rules[0], REGISTRY["_concatenate"].rules[0]
 
 
@@ -43,6 +44,15 @@ def without_mean(g, statistics, wanted, x, weight, bias, eps):
 def scaled(g, *rest, **static):
     gx, *others = CROSS_ENTROPY(g, *rest, **static)
     return [1.001 * gx, *others]
+
+
+def cut_in_time(g, saved, wanted, x, h0, c0, weight_ih, weight_hh, *biases):
+    return LSTM(g, saved, wanted, x, h0, c0, weight_ih, 0 * weight_hh, *biases)
+
+
+def of_the_state_after(g, saved, *rest):
+    gates, h, hidden_n = saved
+    return GRU(g, (gates, np.concatenate([h[1:], h[-1:]]), hidden_n), *rest)
 
 
 # What is wrong: the op whose rules are replaced, the public op to check, which rule, the rule.
@@ -113,6 +123,8 @@ RULES = {
 BACKWARDS = {
     "a fused backward without its means": ("_layer_norm", "layer_norm", without_mean),
     "a fused backward 0.1 % too large": ("_cross_entropy", "cross_entropy", scaled),
+    "a recurrence cut between steps": ("lstm", "lstm", cut_in_time),
+    "the state after a step for that before": ("gru", "gru", of_the_state_after),
 }
 
 
