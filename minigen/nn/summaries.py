@@ -40,6 +40,9 @@ def _flops(name, args, results, static) -> int:
     size = sum(y.size for y in results)
     if name in ("matmul", "linear"):
         return 2 * size * args[0].shape[-1]
+    if name == "attention":  # the scores and the means of v; (T, S) of each for (T, E) of results
+        q, k, v = args[:3]
+        return 2 * size // max(v.shape[-1], 1) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
     if name == "einsum":
         sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
         return 2 * math.prod(sides.values())
