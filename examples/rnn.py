@@ -12,7 +12,7 @@ import minigen as mg
 from minigen import plots
 from minigen.data import GLYPH_CLASSES, DataLoader
 from minigen.models import LSTMClassifier
-from minigen.training import Run, argument_parser, image_data
+from minigen.training import Run, argument_parser, image_data, run_example
 
 
 def pixels(images):
@@ -83,4 +83,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_example(main)

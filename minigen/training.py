@@ -29,13 +29,19 @@ from minigen.optim import Optimizer
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
+IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
 
-def argument_parser(doc: str, *, out: str, epochs: int, data: str = "glyphs"):
-    """A parser with the flags that every example has; add the example's own to it."""
+
+def argument_parser(
+    doc: str, *, out: str, epochs: int, data: str = "glyphs", kinds: str = IMAGE_DATA
+):
+    """A parser with the flags that every example has; add the example's own to it.
+
+    kinds says what --data takes.
+    """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
     parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")

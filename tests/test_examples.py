@@ -11,6 +11,12 @@ ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
+    "gpt": ["curves"],
+}
+TINY = {
+    "vae": ["--hidden", "32"],
+    "rnn": ["--hidden", "32"],
+    "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
 }
 
 
@@ -22,10 +28,17 @@ def run(name, out, *flags):
 
 @pytest.mark.parametrize(
     ("name", "flags"),
-    [("vae", []), ("vae", ["--conditional", "--beta", "2", "--latent", "2"]), ("rnn", [])],
+    [
+        ("vae", []),
+        ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
+        ("rnn", []),
+        ("gpt", []),
+    ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
-    small = ["--epochs", "1", "--hidden", "32", "--device", "cpu", *flags]
+    (tmp_path / "TEXT").write_text("To be, or not to be.\n" * 100)
+    tiny = [str(tmp_path / flag) if flag == "TEXT" else flag for flag in TINY[name]]
+    small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout

@@ -150,6 +150,15 @@ def test_the_sinusoidal_encoding_is_the_papers():
         encoding(mg.ones((1, 21, 7)))
 
 
+def test_summary_counts_the_work_of_attention():
+    class Attend(nn.Module):
+        def forward(self, q, k, v):
+            return mg.scaled_dot_product_attention(q, k, v)
+
+    text = nn.summary(Attend(), normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 7))
+    assert text.splitlines()[1].split()[-2] == f"{2 * 2 * 3 * 5 * (4 + 7):,}"
+
+
 X, MEMORY = (2, 4, 8), (2, 5, 8)
 
 

@@ -2,5 +2,6 @@
 
 from minigen.models.gan import Discriminator, Generator, non_saturating, wasserstein_gp
 from minigen.models.rnn import CharLSTM, LSTMClassifier
+from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
 from minigen.models.transformer import GPT
 from minigen.models.vae import VAE

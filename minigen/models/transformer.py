@@ -37,6 +37,13 @@ def _dense(inputs: int, outputs: int, std: float, kind: dict) -> Linear:
     return layer
 
 
+def _table(count: int, width: int, kind: dict) -> Embedding:
+    """An embedding with smaller initial vectors than its own."""
+    table = Embedding(count, width, **kind)
+    table.weight = Parameter(init.normal((count, width), STD, **kind))
+    return table
+
+
 class Block(Module):
     """x + attention(norm(x)), then x + dense(norm(x)); x (B, T, width), causal."""
 
@@ -53,7 +60,7 @@ class Block(Module):
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         x = x + self.drop(self.attended(self._attention(self.norm1(x), cache)))
-        return x + self.drop(self.down(ops.gelu(self.up(self.norm2(x)))))
+        return x + self.drop(self.down(ops.gelu(self.up(self.norm2(x)), "tanh")))  # as GPT-2
 
     def _attention(self, x, cache):
         B, T, W = x.shape
@@ -94,12 +101,7 @@ class GPT(Module):
             )
         self.vocab, self.context = vocab, context
         kind = {"rng": rng, "dtype": dtype, "device": device}
-        self.token, self.position = (
-            Embedding(vocab, width, **kind),
-            Embedding(context, width, **kind),
-        )
-        for table in (self.token, self.position):
-            table.weight = Parameter(init.normal(table.weight.shape, STD, **kind))
+        self.token, self.position = _table(vocab, width, kind), _table(context, width, kind)
         self.drop = Dropout(dropout, rng=rng)
         # 2 * layers parts add to the residual stream: its variance shall not grow with depth
         residual_std = STD / math.sqrt(2 * layers)

@@ -43,6 +43,9 @@ def _flops(name, args, results, static) -> int:
     if name.startswith("convolve"):  # images, or gradients of the result, and filters
         filters = math.prod(args[1].shape[1:])
         return 2 * filters * (size if name == "convolve" else args[0].size)
+    if name == "attention":  # the scores and the means of v; (T, S) of each for (T, E) of results
+        q, k, v = args[:3]
+        return 2 * size // max(v.shape[-1], 1) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
     if name == "einsum":
         sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
         return 2 * math.prod(sides.values())

@@ -79,11 +79,7 @@ def _normal_density(x):
     return exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
 
 
-@elementwise(
-    lambda g, y, x: g * (0.5 * (1 + _inner(x)) + 0.5 * x * (1 - square(_inner(x))) * _slope(x)),
-    saves="x",
-    domain=REALS,
-)
+@elementwise(lambda g, y, x: g * _gelu_tanh_slope(x), saves="x", domain=REALS)
 def _gelu_tanh(x):
     return 0.5 * x * (1 + _inner(x))
 
@@ -92,8 +88,9 @@ def _inner(x):
     return tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
 
 
-def _slope(x):
-    return math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
+def _gelu_tanh_slope(x):
+    t, slope = _inner(x), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
+    return 0.5 * (1 + t + x * (1 - square(t)) * slope)
 
 
 @elementwise(lambda g, y, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), saves="x", domain=REALS)
