@@ -45,3 +45,36 @@ def curves(
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.savefig(path)
+
+
+def captioned_images(
+    path: str | os.PathLike,
+    images: Any,
+    captions: Sequence[str],
+    columns: int,
+    marked: Sequence[bool] = (),
+) -> None:
+    """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(0.8 * columns, rows), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for i, axes in enumerate(grid):
+        axes.set_axis_off()
+        if i < len(images):
+            axes.imshow(images[i], cmap="gray", vmin=0, vmax=1)
+            color = "red" if i < len(marked) and marked[i] else "black"
+            axes.text(
+                0.5,
+                -0.05,
+                captions[i],
+                color=color,
+                transform=axes.transAxes,
+                ha="center",
+                va="top",
+                fontsize=8,
+            )
+    figure.savefig(path)

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FIGURES = {"vae": ["samples", "reconstructions", "traversal", "curves"], "gpt": ["curves"]}
+FIGURES = {
+    "vae": ["samples", "reconstructions", "traversal", "curves"],
+    "rnn": ["predictions", "curves"],
+    "gpt": ["curves"],
+}
 TINY = {
     "vae": ["--hidden", "32"],
+    "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
 }
 
@@ -23,7 +28,12 @@ def run(name, out, *flags):
 
 @pytest.mark.parametrize(
     ("name", "flags"),
-    [("vae", []), ("vae", ["--conditional", "--beta", "2", "--latent", "2"]), ("gpt", [])],
+    [
+        ("vae", []),
+        ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
+        ("rnn", []),
+        ("gpt", []),
+    ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     (tmp_path / "TEXT").write_text("To be, or not to be.\n" * 100)

@@ -50,6 +50,10 @@ OPS = [
     "counting",
     "linalg",
     "normalization",
+    "windows",
+    "conv",
+    "pooling",
+    "recurrent",
     "attention",
     "losses",
 ]

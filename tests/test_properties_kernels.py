@@ -107,7 +107,90 @@ def draw_select(c):
     return [c.mask(shape), c.pick(sides), c.pick(sides)]
 
 
+def draw_windows(c):
+    """Channels of images, and size, stride and dilation of windows that find room in them."""
+    size, stride, dilation = ((c.integer(1, 3), c.integer(1, 3)) for _ in range(3))
+    sides = [d * (k - 1) + 1 + c.integer(0, 3) for k, d in zip(size, dilation)]
+    return [c.array((c.integer(0, 2), c.integer(1, 2), *sides)), size, stride, dilation]
+
+
+def draw_col2im(c):
+    x, *how = draw_windows(c)
+    return [c.array(reference.im2col(x, *how).shape), x.shape[2:], *how[1:]]
+
+
+def draw_sum_windows(c):
+    x, size, stride, _ = draw_windows(c)
+    return [x, size, stride]
+
+
+def draw_spread_windows(c):
+    x, size, stride = draw_sum_windows(c)
+    return [c.array(reference.sum_windows(x, size, stride).shape), size, stride, x.shape[2:]]
+
+
+def draw_max_places(c):
+    x, size, stride, _ = draw_windows(c)
+    x = np.where(c.rng.random(x.shape) < 0.1, np.nan, np.round(x))  # ties, NaN
+    return [x, size, stride, tuple(c.integer(0, k // 2) for k in size)]
+
+
+def draw_take_in_rows(c):
+    n, size = c.pick((0, 2)), c.integer(1, 5)
+    index = c.whole((n, c.integer(0, 6)), 0, size).astype(np.int32)
+    return [c.array((n, size)), index]
+
+
+def draw_add_in_rows(c):
+    x, index = draw_take_in_rows(c)
+    return [c.array(index.shape), index, x.shape[1]]
+
+
+def draw_batch_norm(c):
+    n, k, s = c.integer(2, 3), c.integer(0, 3), c.integer(1, 9)
+    params = [c.pick((None, c.array((k,)))) for _ in range(2)]
+    rows = spread_rows(c, k, n * s).reshape(k, n, s)
+    return [rows.swapaxes(0, 1).copy(), *params, 1e-5]
+
+
+def draw_batch_norm_vjp(c):
+    x, weight, bias, eps = draw_batch_norm(c)
+    _, mean, _, rstd = reference.batch_norm(x, weight, bias, eps)
+    return [c.array(x.shape), x, weight, mean, rstd]
+
+
+def draw_lstm_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 4 * n)), c.array((b, 4 * n)), *(c.array((b, n)) for _ in range(4))]
+
+
+def draw_lstm_step_vjp(c):
+    b, n = rows_and_columns(c)
+    state = [c.array((b, n)) for _ in range(4)]
+    return [*state[:2], c.array((b, 4 * n), -1.0, 1.0), *state[2:], c.array((b, 4 * n))]
+
+
+def draw_gru_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 3 * n)), c.array((b, 3 * n)), *(c.array((b, n)) for _ in range(3))]
+
+
+def draw_gru_step_vjp(c):
+    b, n = rows_and_columns(c)
+    wide = [c.array((b, 3 * n), -1.0, 1.0) for _ in range(3)]
+    return [c.array((b, n)), wide[0], c.array((b, n)), c.array((b, n)), *wide[1:]]
+
+
 DRAWS = {
+    "im2col": draw_windows,
+    "col2im": draw_col2im,
+    "sum_windows": draw_sum_windows,
+    "spread_windows": draw_spread_windows,
+    "max_places": draw_max_places,
+    "take_in_rows": draw_take_in_rows,
+    "add_in_rows": draw_add_in_rows,
+    "batch_norm": draw_batch_norm,
+    "batch_norm_vjp": draw_batch_norm_vjp,
     "philox": draw_philox,
     "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
     "scatter_rows": draw_scatter_rows,
@@ -121,10 +204,22 @@ DRAWS = {
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
     "adam": draw_adam,
+    "lstm_step": draw_lstm_step,
+    "lstm_step_vjp": draw_lstm_step_vjp,
+    "gru_step": draw_gru_step,
+    "gru_step_vjp": draw_gru_step_vjp,
     "dot_attention": draw_attention,
     "dot_attention_vjp": draw_attention_vjp,
 }
-WRITTEN = {"philox": (0,), "scatter_rows": (0,), "adam": (0, 1, 2)}  # arguments written to
+WRITTEN = {  # arguments written to
+    "philox": (0,),
+    "scatter_rows": (0,),
+    "adam": (0, 1, 2),
+    "lstm_step": (0, 3, 4, 5),
+    "lstm_step_vjp": (1, 5),
+    "gru_step": (0, 3, 4),
+    "gru_step_vjp": (0, 4, 5),
+}
 KERNELS = [name for name in vars(kernels) if callable(getattr(reference, name, None))]
 KERNELS = [name for name in KERNELS if name != "array_module"]
 TWINS = [name for name in KERNELS if name in DRAWS and hasattr(cpu, name)]

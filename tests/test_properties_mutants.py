@@ -16,6 +16,8 @@ from minigen.testing.properties import check_call
 
 SEEDS = range(20)
 CROSS_ENTROPY, LAYER_NORM = (REGISTRY[name].backward for name in ("_cross_entropy", "_layer_norm"))
+CONVOLVE, (TAKE,) = (REGISTRY[name].rules for name in ("_convolve", "_take_in_rows"))
+LSTM, GRU = (REGISTRY[name].backward for name in ("lstm", "gru"))
 ADD, CONCATENATE = REGISTRY["add"].rules[0], REGISTRY["_concatenate"].rules[0]
 
 
@@ -42,6 +44,15 @@ def without_mean(g, statistics, wanted, x, weight, bias, eps):
 def scaled(g, *rest, **static):
     gx, *others = CROSS_ENTROPY(g, *rest, **static)
     return [1.001 * gx, *others]
+
+
+def cut_in_time(g, saved, wanted, x, h0, c0, weight_ih, weight_hh, *biases):
+    return LSTM(g, saved, wanted, x, h0, c0, weight_ih, 0 * weight_hh, *biases)
+
+
+def of_the_state_after(g, saved, *rest):
+    gates, h, hidden_n = saved
+    return GRU(g, (gates, np.concatenate([h[1:], h[-1:]]), hidden_n), *rest)
 
 
 # What is wrong: the op whose rules are replaced, the public op to check, which rule, the rule.
@@ -86,6 +97,24 @@ RULES = {
         *("transpose", "transpose", 0),
         lambda g, y, x, axes: ops.transpose(g, axes),
     ),
+    "filters turned around": (
+        *("_convolve", "conv2d", 0),
+        lambda g, y, x, w, **how: CONVOLVE[0](g, y, x, ops.flip(w, (2, 3)), **how),
+    ),
+    "images shifted under the windows": (
+        *("_convolve", "conv2d", 1),
+        lambda g, y, x, w, **how: CONVOLVE[1](g, y, ops.roll(x, 1, 3), w, **how),
+    ),
+    "a window's mean given to its first place": (
+        *("_sum_windows", "avg_pool2d", 0),
+        lambda g, y, x, size, stride: REGISTRY["_spread_windows"].function(
+            g, (1, 1), stride, x.shape[2:]
+        ),
+    ),
+    "the place beside the maximum": (
+        *("_take_in_rows", "max_pool2d", 0),
+        lambda g, y, x, index: ops.roll(TAKE(g, y, x, index), 1, 1),
+    ),
     "off by one": (
         *("_concatenate", "concatenate", 0),
         lambda g, y, i, *xs, axis: ops.roll(CONCATENATE(g, y, i, *xs, axis=axis), 1, axis),
@@ -94,6 +123,8 @@ RULES = {
 BACKWARDS = {
     "a fused backward without its means": ("_layer_norm", "layer_norm", without_mean),
     "a fused backward 0.1 % too large": ("_cross_entropy", "cross_entropy", scaled),
+    "a recurrence cut between steps": ("lstm", "lstm", cut_in_time),
+    "the state after a step for that before": ("gru", "gru", of_the_state_after),
 }
 
 

@@ -11,6 +11,7 @@ from minigen.nn.containers import (
     Sequential,
     Unflatten,
 )
+from minigen.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from minigen.nn.dropout import Dropout
 from minigen.nn.embedding import Embedding
 from minigen.nn.linear import Linear
@@ -26,7 +27,9 @@ from minigen.nn.losses import (
     SmoothL1Loss,
 )
 from minigen.nn.module import Module, Parameter
-from minigen.nn.norm import LayerNorm
+from minigen.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from minigen.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample
+from minigen.nn.recurrent import GRU, LSTM, RNN
 from minigen.nn.summaries import summary
 from minigen.nn.transformer import (
     SinusoidalPositionalEncoding,

@@ -40,12 +40,18 @@ def _flops(name, args, results, static) -> int:
     size = sum(y.size for y in results)
     if name in ("matmul", "linear"):
         return 2 * size * args[0].shape[-1]
+    if name.startswith("convolve"):  # images, or gradients of the result, and filters
+        filters = math.prod(args[1].shape[1:])
+        return 2 * filters * (size if name == "convolve" else args[0].size)
     if name == "attention":  # the scores and the means of v; (T, S) of each for (T, E) of results
         q, k, v = args[:3]
         return 2 * size // max(v.shape[-1], 1) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
     if name == "einsum":
         sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
         return 2 * math.prod(sides.values())
+    if name in ("lstm", "gru", "rnn"):  # of the products; x, the states, then the two weights
+        weights = args[3:5] if name == "lstm" else args[2:4]
+        return 2 * math.prod(args[0].shape[:2]) * sum(w.size for w in weights)
     free = ("reshape", "transpose", "broadcast_to", "getitem", "astype", "split", "flip")
     return 0 if name in free else size
 

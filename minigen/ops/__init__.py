@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, attention, losses.
+linalg, normalization, windows, conv, pooling, recurrent, attention, losses.
 """
 
 from minigen.ops.activations import (
@@ -17,6 +17,7 @@ from minigen.ops.activations import (
     softplus,
 )
 from minigen.ops.attention import scaled_dot_product_attention
+from minigen.ops.conv import conv1d, conv2d, conv_transpose2d
 from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
 from minigen.ops.elementwise import (
     abs,
@@ -58,7 +59,15 @@ from minigen.ops.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from minigen.ops.normalization import layer_norm, log_softmax, softmax
+from minigen.ops.normalization import batch_norm, group_norm, layer_norm, log_softmax, softmax
+from minigen.ops.pooling import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    interpolate,
+    max_pool1d,
+    max_pool2d,
+)
+from minigen.ops.recurrent import gru, lstm, rnn
 from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from minigen.ops.shape import (
     astype,
@@ -80,17 +89,23 @@ from minigen.ops.shape import (
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool2d",
     "add",
     "all",
     "any",
     "argmax",
     "argmin",
     "astype",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
     "clip",
     "concatenate",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cos",
     "crop",
     "cross_entropy",
@@ -109,7 +124,10 @@ __all__ = [
     "gaussian_kl",
     "gelu",
     "getitem",
+    "group_norm",
+    "gru",
     "huber_loss",
+    "interpolate",
     "isfinite",
     "kl_div",
     "l1_loss",
@@ -121,8 +139,11 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",
@@ -141,6 +162,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "rnn",
     "roll",
     "round",
     "scaled_dot_product_attention",

@@ -1,12 +1,13 @@
-"""Softmax and its logarithm, and layer normalization."""
+"""Softmax and its logarithm; normalization by layer, by group of channels and by batch."""
 
 import math
 
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, floating
-from minigen.errors import ShapeError
+from minigen.autodiff import Traced
+from minigen.backend import Array, checked, floating
+from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, axis_index, reshape
@@ -76,9 +77,129 @@ def layer_norm(
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.shape != shape:
             raise ShapeError(f"layer_norm: {name} {p.shape} must have shape {shape}")
-    dtype = np.result_type(*(p.dtype for p in floating([x, weight, bias]) if p is not None))
-    x, weight, bias = (p if p is None else astype(p, dtype) for p in (x, weight, bias))
+    x, weight, bias = _of_one_dtype(x, weight, bias)
     size = math.prod(shape)
     rows = reshape(x, (math.prod(x.shape[: x.ndim - len(shape)]), size))
     weight, bias = (None if p is None else reshape(p, (size,)) for p in (weight, bias))
     return reshape(_layer_norm(rows, weight, bias, eps=eps), x.shape)
+
+
+def _of_one_dtype(*arrays):
+    """The arrays, of which some may be None, in the dtype that they promote to."""
+    dtype = np.result_type(*(p.dtype for p in floating(arrays) if p is not None))
+    return [p if p is None else astype(p, dtype) for p in arrays]
+
+
+# ---------------------------------------------------------------------- groups of channels
+
+
+@composite
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Array:
+    """Each of num_groups blocks of channels of x (N, C, ...) to mean 0 and variance 1.
+
+    Sample by sample (Wu and He 2018); then times weight (C,), plus bias (C,).
+    """
+    _check_channels("group_norm", x, weight=weight, bias=bias)
+    N, C = x.shape[:2]
+    if not isinstance(num_groups, int | np.integer) or num_groups < 1 or C % num_groups:
+        raise ValueError(f"group_norm: num_groups={num_groups!r} must divide the {C} channels of x")
+    x, weight, bias = _of_one_dtype(x, weight, bias)
+    rows = reshape(x, (N * num_groups, C // num_groups * math.prod(x.shape[2:])))
+    y = reshape(_layer_norm(rows, None, None, eps=eps), x.shape)
+    y = y if weight is None else multiply(y, _by_channel(weight, x))
+    return y if bias is None else add(y, _by_channel(bias, x))
+
+
+def _by_channel(p, x):
+    """p (C,) in a shape that broadcasts against x (N, C, ...)."""
+    return reshape(p, (x.shape[1], *(1 for _ in x.shape[2:])))
+
+
+def _check_channels(name, x, **params):
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: x must be (N, C, ...), got shape {x.shape}")
+    for argument, p in params.items():
+        if p is not None and p.shape != x.shape[1:2]:
+            raise ShapeError(
+                f"{name}: {argument} {p.shape} must have shape {x.shape[1:2]}, "
+                f"one value for each channel of x {x.shape}"
+            )
+    checked((x, *params.values()))
+
+
+# ----------------------------------------------------------------------------------- batch
+
+
+def _batch_norm_definition(x, weight, bias, running_mean, running_var, momentum, eps):
+    centred = subtract(x, mean(x, (0, 2), keepdims=True))
+    y = multiply(centred, reciprocal(sqrt(mean(square(centred), (0, 2), keepdims=True) + eps)))
+    y = y if weight is None else multiply(y, _by_channel(weight, x))
+    return y if bias is None else add(y, _by_channel(bias, x))
+
+
+def _batch_norm_backward(
+    g, statistics, wanted, x, weight, bias, running_mean, running_var, momentum, eps
+):
+    return *kernels.batch_norm_vjp(g, x, weight, *statistics), None, None
+
+
+@fused(_batch_norm_definition, _batch_norm_backward)
+def _batch_norm(x, weight, bias, running_mean, running_var, *, momentum, eps):
+    """x (N, C, S) by the statistics of the batch, of which the running ones take their share."""
+    y, mean, variance, rstd = kernels.batch_norm(x, weight, bias, eps)
+    count = len(x) * x.shape[2]
+    if running_mean is not None:
+        running_mean += momentum * (mean - running_mean)
+    if running_var is not None:  # without the bias of a variance about the batch's own mean
+        running_var += momentum * (variance * (count / (count - 1)) - running_var)
+    return y, (mean, rstd)
+
+
+@composite
+def batch_norm(
+    x: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Array:
+    """Each channel of x (N, C, ...) to mean 0 and variance 1 (Ioffe and Szegedy 2015).
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias, all (C,): with the running statistics, or in
+    training with those of the batch. Training writes into the running statistics that it is given:
+    r = (1 - momentum) * r + momentum * (that of the batch, the variance with N - 1).
+    """
+    running = {"running_mean": running_mean, "running_var": running_var}
+    _check_channels("batch_norm", x, **running, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: needs running_mean and running_var unless training=True")
+        m, v, w, b = (
+            None if p is None else _by_channel(p, x)
+            for p in (running_mean, running_var, weight, bias)
+        )
+        scale = reciprocal(sqrt(add(v, eps)))
+        y = multiply(subtract(x, m), scale if w is None else multiply(scale, w))
+        return y if b is None else add(y, b)
+    N, C, S = *x.shape[:2], math.prod(x.shape[2:])
+    if N * S == 1:
+        raise ValueError(
+            f"batch_norm: training needs more than one value for each channel, got x {x.shape}"
+        )
+    for name, r in running.items():
+        if isinstance(r, Traced) and r.node is not None:
+            raise GradError(f"batch_norm: training writes into {name}, so it cannot require grad")
+        if r is not None and r.dtype.kind != "f":
+            raise DTypeError(f"batch_norm: {name} must be of a float dtype, got {r.dtype}")
+    x3, weight, bias = _of_one_dtype(reshape(x, (N, C, S)), weight, bias)
+    y = _batch_norm(x3, weight, bias, running_mean, running_var, momentum=momentum, eps=eps)
+    return reshape(y, x.shape)

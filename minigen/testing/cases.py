@@ -4,20 +4,32 @@ from minigen import ops
 from minigen.primitives import REGISTRY, Fused
 from minigen.testing.case import Call, Case
 from minigen.testing.cases_attention import ATTENTION
+from minigen.testing.cases_conv import CONV
 from minigen.testing.cases_elementwise import ELEMENTWISE
 from minigen.testing.cases_indexing import INDEXING
 from minigen.testing.cases_linalg import LINALG
 from minigen.testing.cases_losses import LOSSES
 from minigen.testing.cases_neural import NEURAL
+from minigen.testing.cases_pooling import POOLING
+from minigen.testing.cases_recurrent import RECURRENT
 from minigen.testing.cases_reduce import RAW, REDUCE
 from minigen.testing.cases_shape import SHAPE
 from minigen.testing.choices import Choices
 
-CASES: dict[str, Case] = (
-    ELEMENTWISE | SHAPE | INDEXING | REDUCE | RAW | LINALG | NEURAL | ATTENTION | LOSSES
-)
-
-
+CASES: dict[str, Case] = {
+    **ELEMENTWISE,
+    **SHAPE,
+    **INDEXING,
+    **REDUCE,
+    **RAW,
+    **LINALG,
+    **NEURAL,
+    **CONV,
+    **POOLING,
+    **RECURRENT,
+    **ATTENTION,
+    **LOSSES,
+}
 DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]
 
 

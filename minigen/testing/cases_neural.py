@@ -74,6 +74,70 @@ def layer_norm_rows(x, weight, bias, eps):
     return layer_norm(x, x.shape[1:], weight, bias, eps)
 
 
+# ------------------------------------------------------------------------------- channels
+
+
+def _normalized(x, axes, eps):
+    count = np.float64(np.prod([x.shape[i] for i in axes]))
+    centred = x - x.sum(axes, keepdims=True) / count
+    return centred / np.sqrt((centred * centred).sum(axes, keepdims=True) / count + eps)
+
+
+def _affine(y, weight, bias):
+    rest = (1,) * (y.ndim - 2)
+    y = y if weight is None else y * weight.reshape(-1, *rest)
+    return y if bias is None else y + bias.reshape(-1, *rest)
+
+
+def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, **options):
+    eps, axes = options.get("eps", 1e-5), (0, *range(2, x.ndim))
+    if training:
+        return _affine(_normalized(x, axes, eps), weight, bias)
+    rest = (1,) * (x.ndim - 2)
+    y = x - running_mean.reshape(-1, *rest)
+    return _affine(y / np.sqrt(running_var.reshape(-1, *rest) + eps), weight, bias)
+
+
+def batch_norm_core(x, weight, bias, running_mean, running_var, momentum, eps):
+    return _affine(_normalized(x, (0, 2), eps), weight, bias)
+
+
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    grouped = x.reshape(len(x), num_groups, x.shape[1] // num_groups, *x.shape[2:])
+    axes = tuple(range(2, grouped.ndim))
+    return _affine(_normalized(grouped, axes, eps).reshape(x.shape), weight, bias)
+
+
+def _channels(c, N, C, rest):
+    """x (N, C, *rest) whose channels are spread, as training needs."""
+    rows = spread_rows(c, C, N * math.prod(rest))
+    return np.moveaxis(rows.reshape(C, N, *rest), 0, 1).copy()
+
+
+def _draw_batch_norm(c):
+    N, C, rest = c.integer(2, 3), c.integer(1, 3), c.shape(max_dims=2, max_side=3, min_side=1)
+    params = [c.pick((None, c.array((C,)))) for _ in range(2)]
+    if c.flag():
+        return (_channels(c, N, C, rest), None, None, *params), {"training": True, "eps": 1e-3}
+    x = c.array((c.integer(0, N), C, *rest))
+    return (x, c.array((C,)), c.array((C,), 0.5, 2.0), *params), c.pick(({}, {"eps": 1e-3}))
+
+
+def _draw_batch_norm_core(c):
+    C = c.integer(1, 3)
+    x = _channels(c, c.integer(2, 3), C, (c.integer(1, 4),))
+    params = [c.pick((None, c.array((C,)))) for _ in range(2)]
+    return (x, *params, None, None), {"momentum": 0.1, "eps": 1e-5}
+
+
+def _draw_group_norm(c):
+    groups, each, N = c.integer(1, 2), c.integer(1, 2), c.integer(0, 2)
+    rest = c.shape(max_dims=2, max_side=3, min_side=1)
+    rows = spread_rows(c, N * groups, each * math.prod(rest))
+    params = [c.pick((None, c.array((groups * each,)))) for _ in range(2)]
+    return (rows.reshape(N, groups * each, *rest), groups, *params), {"eps": 1e-3}
+
+
 NEURAL = {
     "softmax": Case(softmax, _draw_softmax, order=3),
     "log_softmax": Case(log_softmax, _draw_softmax),
@@ -81,4 +145,7 @@ NEURAL = {
     "log_softmax_vjp": Case(log_softmax_vjp, _draw_softmax_vjp(True)),
     "layer_norm": Case(layer_norm, _draw_layer_norm, order=3),
     "_layer_norm": Case(layer_norm_rows, _draw_layer_norm_rows),
+    "batch_norm": Case(batch_norm, _draw_batch_norm),
+    "_batch_norm": Case(batch_norm_core, _draw_batch_norm_core),
+    "group_norm": Case(group_norm, _draw_group_norm),
 }

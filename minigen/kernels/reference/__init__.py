@@ -6,7 +6,14 @@ twin in `cpu/` and `gpu.py`, where there is one.
 
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
+from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.reference.functions import erf, select
+from minigen.kernels.reference.recurrent import (
+    gru_step,
+    gru_step_vjp,
+    lstm_step,
+    lstm_step_vjp,
+)
 from minigen.kernels.reference.rows import (
     cross_entropy,
     cross_entropy_vjp,
@@ -19,3 +26,12 @@ from minigen.kernels.reference.rows import (
     softmax_vjp,
 )
 from minigen.kernels.reference.updates import adam
+from minigen.kernels.reference.windows import (
+    add_in_rows,
+    col2im,
+    im2col,
+    max_places,
+    spread_windows,
+    sum_windows,
+    take_in_rows,
+)

@@ -1,0 +1,90 @@
+"""Windows that slide over images. Columns are a copy of a view, which NumPy makes fastest."""
+
+import numpy as np
+
+from minigen.kernels.cpu.compiling import compiled
+
+
+@compiled
+def _col2im(cols, stride, dilation, x):
+    planes, kh, kw, oh, ow = cols.shape
+    for m in range(planes):
+        x[m] = 0
+        for i in range(kh):
+            for j in range(kw):
+                left = j * dilation[1]
+                for u in range(oh):
+                    row = x[m, u * stride[0] + i * dilation[0]]
+                    part = cols[m, i, j, u]
+                    if stride[1] == 1:
+                        for v in range(ow):
+                            row[left + v] += part[v]
+                    else:
+                        for v in range(ow):
+                            row[left + v * stride[1]] += part[v]
+
+
+def col2im(cols, shape, stride, dilation):
+    n, c, *sides = cols.shape
+    x = np.empty((n, c, *shape), cols.dtype)
+    planes = np.ascontiguousarray(cols).reshape(n * c, *sides)
+    _col2im(planes, stride, dilation, x.reshape(n * c, *shape))
+    return x
+
+
+@compiled
+def _max_places(x, size, stride, padding, places):
+    planes, h, w = x.shape
+    oh, ow = places.shape[1:]
+    for m in range(planes):
+        for u in range(oh):
+            top = u * stride[0] - padding[0]
+            first, last = max(top, 0), min(top + size[0], h)
+            for v in range(ow):
+                edge = v * stride[1] - padding[1]
+                left, right = max(edge, 0), min(edge + size[1], w)
+                place = first * w + left
+                best = x[m, first, left]
+                for i in range(first, last):
+                    for j in range(left, right):
+                        value = x[m, i, j]
+                        better = (value > best) | (value != value)  # selects, no branch
+                        best = value if better else best
+                        place = i * w + j if better else place
+                places[m, u, v] = place
+
+
+def max_places(x, size, stride, padding):
+    n, c, h, w = x.shape
+    lines = zip((h, w), size, stride, padding)
+    oh, ow = ((m + 2 * p - k) // s + 1 for m, k, s, p in lines)
+    places = np.empty((n, c, oh, ow), np.int32)
+    planes = np.ascontiguousarray(x).reshape(n * c, h, w)
+    _max_places(planes, size, stride, padding, places.reshape(n * c, oh, ow))
+    return places
+
+
+@compiled
+def _take_in_rows(x, index, y):
+    for m in range(index.shape[0]):
+        for p in range(index.shape[1]):
+            y[m, p] = x[m, index[m, p]]
+
+
+def take_in_rows(x, index):
+    y = np.empty(index.shape, x.dtype)
+    _take_in_rows(np.ascontiguousarray(x), np.ascontiguousarray(index), y)
+    return y
+
+
+@compiled
+def _add_in_rows(g, index, x):
+    for m in range(index.shape[0]):
+        for p in range(index.shape[1]):
+            x[m, index[m, p]] += g[m, p]
+
+
+def add_in_rows(g, index, size):
+    x = np.zeros((len(g), size), g.dtype)
+    _add_in_rows(np.ascontiguousarray(g), np.ascontiguousarray(index), x)
+    return x

@@ -1,0 +1,90 @@
+"""Cases of the recurrent layers: the textbook's loop over steps and sequences."""
+
+import numpy as np
+
+from minigen.testing.case import Case, where_real
+from minigen.testing.choices import Choices
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def _parts(gates, x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    """For one x (D,) and h (H,): what each contributes to the gates, (K, H) both."""
+    a, b = weight_ih @ x, weight_hh @ h
+    a = a if bias_ih is None else a + bias_ih
+    b = b if bias_hh is None else b + bias_hh
+    return a.reshape(gates, -1), b.reshape(gates, -1)
+
+
+def _run(gates, step, x, state, *params):
+    """step(parts..., state) over the steps of each sequence: all h, and the last state."""
+    dtype = np.result_type(x, *state, *(p for p in params if p is not None))
+    y = np.zeros((*x.shape[:2], state[0].shape[1]), dtype)
+    last = [np.array(s, dtype) for s in state]
+    for b in range(x.shape[1]):
+        now = [s[b] for s in state]
+        for t in range(x.shape[0]):
+            now = step(*_parts(gates, x[t, b], now[0], *params), *now)
+            y[t, b] = now[0]
+        for s, value in zip(last, now):
+            s[b] = value
+    return (y, *last)
+
+
+def lstm(x, h0, c0, weight_ih, weight_hh, bias_ih=None, bias_hh=None):
+    def step(a, b, h, c):
+        i, f, g, o = a + b
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
+
+    return _run(4, step, x, (h0, c0), weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def gru(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None):
+    def step(a, b, h):
+        r, z = sigmoid(a[:2] + b[:2])
+        return ((1 - z) * np.tanh(a[2] + r * b[2]) + z * h,)
+
+    return _run(3, step, x, (h0,), weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def rnn(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, nonlinearity="tanh"):
+    def step(a, b, h):
+        z = (a + b)[0]
+        return (np.tanh(z) if nonlinearity == "tanh" else where_real(np.real(z) > 0, z, 0),)
+
+    return _run(1, step, x, (h0,), weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def _draw(gates, states):
+    def draw(c: Choices):
+        steps, count = c.integer(1, 3), c.pick((0, 1, 2, 3))
+        size, units = c.pick((0, 1, 3)), c.integer(1, 3)
+        rows = gates * units
+        weights = [c.array((rows, n), -1.0, 1.0) for n in (size, units)]
+        biases = [c.pick((None, c.array((rows,), -1.0, 1.0))) for _ in range(2)]
+        first = [c.array((count, units), -1.0, 1.0) for _ in range(states)]
+        return (c.array((steps, count, size)), *first, *weights, *biases), {}
+
+    return draw
+
+
+def _draw_rnn(c):
+    """With relu the values before it are positive, or negative, and so keep off its kink."""
+    args, _ = _draw(1, 1)(c)
+    if c.flag():
+        return args, c.pick(({}, {"nonlinearity": "tanh"}))
+    x, h, weight_ih, weight_hh, *_ = args
+    level = c.array((len(weight_hh),), 0.2, 1.0) * c.pick((1.0, -1.0))
+    signs = np.sign(level)[:, None]
+    x, h, weight_hh = np.abs(x), np.abs(h), np.abs(weight_hh) * np.maximum(signs, -0.01)
+    return (x, h, signs * np.abs(weight_ih), weight_hh, level, None), {"nonlinearity": "relu"}
+
+
+RECURRENT = {
+    "lstm": Case(lstm, _draw(4, 2), several=True),
+    "gru": Case(gru, _draw(3, 1), several=True),
+    "rnn": Case(rnn, _draw_rnn, several=True),
+}

@@ -1,0 +1,41 @@
+"""Writes tests/fixtures/image_*.safetensors with PyTorch; run by hand, as make_fixtures.py."""
+
+from pathlib import Path
+
+import torch
+from image_layers import LAYERS, STEPS, conv_net
+from safetensors.torch import save_file
+
+FOLDER = Path(__file__).parent / "fixtures"
+
+
+def normal(*shape):
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def recorded(layer, shape):
+    """State before; inputs, outputs, cotangents and gradients of calls; state after; evaluation."""
+    for p in layer.parameters():
+        p.data = normal(*p.shape) / 2
+    result = {f"before.{k}": v.clone() for k, v in layer.state_dict().items()}
+    for step in range(STEPS + 1):
+        layer.train(step < STEPS).zero_grad()
+        x, y = normal(*shape).requires_grad_(), None
+        y = layer(x)
+        g = normal(*y.shape)
+        y.backward(g)
+        found = {"x": x, "y": y, "g": g, "gx": x.grad}
+        found |= {f"grad.{k}": p.grad for k, p in layer.named_parameters()}
+        result |= {f"{step}.{k}": v for k, v in found.items()}
+    result |= {f"after.{k}": v for k, v in layer.state_dict().items()}
+    return {k: v.detach().clone() for k, v in result.items()}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    layers = {}
+    for name, (kind, args, shape) in LAYERS.items():
+        found = recorded(getattr(torch.nn, kind)(*args).double(), shape)
+        layers |= {f"{name}.{k}": v for k, v in found.items()}
+    save_file(layers, FOLDER / "image_layers.safetensors")
+    save_file(recorded(conv_net(torch.nn).double(), (3, 1, 8, 8)), FOLDER / "image_net.safetensors")
