@@ -3,8 +3,8 @@
 A decoder-only Transformer (Radford et al. 2019): 4 layers of 4 heads, 128 wide, context 64, batch
 12, 2,000 steps of AdamW at 1e-3 with a warm-up and a cosine to 1e-4. --data is a text file, or
 "reference", the Python language reference that every Python carries. Expect a validation loss of
-about 1.90 nats a character on tinyshakespeare, in some five minutes on two cores; guessing by
-the frequency of the characters gives 3.3. An epoch is 250 steps. Under --out it leaves
+about 1.90 nats a character on tinyshakespeare, in about ten minutes on two busy cores; guessing
+by the frequency of the characters gives 3.3. An epoch is 250 steps. Under --out it leaves
 sample.txt, curves.png, metrics.jsonl and a checkpoint.
 """
 
