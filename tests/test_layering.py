@@ -36,6 +36,7 @@ LAYERS = [
     "schedule",
     "data",
     "models",
+    "metrics",
     "plots",
     "training",
     "testing",

@@ -1,5 +1,6 @@
 """The five models of the field: definitions, each with its paper and objective at the top."""
 
+from minigen.models.cnn import CNN
 from minigen.models.gan import Discriminator, Generator, non_saturating, wasserstein_gp
 from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
