@@ -38,6 +38,9 @@ class Generator:
             raise ValueError(f"seed and counter must be in [0, 2**64), got {seed} and {counter}")
         self._seed, self._counter = seed, counter
 
+    def __reduce__(self) -> tuple:  # for copy, deepcopy and other processes: without the lock
+        return _of_state, (self.state,)
+
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, counter={self._counter})"
 
@@ -183,6 +186,12 @@ class Generator:
             bits = self._bits64(shape, device)
             u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
         return _array(u)
+
+
+def _of_state(state: tuple[int, int]) -> Generator:
+    rng = Generator()
+    rng.state = state
+    return rng
 
 
 def _scale_down(bits: Array, n: int) -> Array:

@@ -5,6 +5,7 @@ import pytest
 
 import minigen as mg
 from minigen.ops import scaled_dot_product_attention as attention
+from minigen.testing import assert_close
 
 T, S, D, E = 6, 7, 4, 5
 CUT = 3  # the first position of the future
@@ -182,3 +183,20 @@ def test_bad_input_is_refused_by_name(shapes, how, error, words):
     assert str(caught.value).startswith("scaled_dot_product_attention: ")
     for word in words:
         assert word in str(caught.value)
+
+
+def test_batch_axes_in_fortran_order_give_the_same():
+    """NumPy lays a product out as its operands are; kernels that write rows need C order."""
+    rng = mg.Generator(5)
+    q, k, v = (
+        rng.normal(shape, dtype=np.float64) for shape in [(2, 3, 4, 5), (3, 6, 5), (3, 6, 2)]
+    )
+    g = rng.normal((2, 3, 4, 2), dtype=np.float64)
+    turned = [np.asfortranarray(q), np.asfortranarray(k), v[::-1].copy()[::-1]]
+
+    def found(arrays):
+        how = lambda: {"dropout_p": 0.5, "rng": mg.Generator(0)}
+        return [attention(*arrays, **how()), *gradients(*arrays, g, **how())]
+
+    for got, want in zip(found(turned), found([q, k, v])):
+        assert_close(got, want)

@@ -1,5 +1,8 @@
 """The generator: known answers, exact restarts, and distributions that are what they say."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,3 +134,22 @@ def test_no_global_numpy_generator_is_read_or_advanced():
     mg.manual_seed(3)
     assert np.array_equal(first, mg.default_generator().normal(4))
     np.random.set_state(("MT19937", before, 0))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_goes_on_from_the_same_state_by_itself(copied):
+    rng = mg.Generator(3)
+    rng.normal(5)
+    other = copied(rng)
+    assert other.state == rng.state
+    assert np.array_equal(other.normal(7), rng.normal(7))
+    rng.normal(1)
+    assert other.state != rng.state
+
+
+def test_a_module_that_holds_a_generator_can_be_copied():
+    layer = mg.nn.Dropout(0.5, rng=mg.Generator(1))
+    other = copy.deepcopy(layer)
+    assert np.array_equal(other(mg.ones(50)).data, layer(mg.ones(50)).data)

@@ -47,7 +47,8 @@ def _normalise(p):
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
-    p = np.matmul(q * scale, k.swapaxes(-1, -2))
+    # In C order, or else NumPy takes that of the operands, and the rows below are no views.
+    p = np.matmul(q * scale, k.swapaxes(-1, -2), order="C")
     if mask is not None:
         full = np.broadcast_shapes(p.shape, mask.shape)  # may be wider than q and k, as v
         p = p if full == p.shape else np.broadcast_to(p, full).copy()
@@ -79,6 +80,7 @@ def dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p):
     weights, gs = p, np.matmul(g, v.swapaxes(-1, -2))
     if kept is not None:
         weights, gs = dropped(p, kept, dropout_p), dropped(gs, kept, dropout_p)
+    gs = np.ascontiguousarray(gs)
     if gs.size:
         p = np.ascontiguousarray(np.broadcast_to(p, gs.shape)).reshape(-1, gs.shape[-1])
         _scores_vjp(gs.reshape(p.shape), p, p.dtype.type(scale))

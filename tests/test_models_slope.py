@@ -1,0 +1,130 @@
+"""Whole models against Taylor's theorem: |f(x + hd) - f(x) - h <g, d>| falls as h squared."""
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen import models
+
+STEPS = np.logspace(-4, -6, 5)  # long enough to see beyond rounding, too short to meet a kink
+SMALL = {"width": 8, "heads": 2, "layers": 2, "hidden": 16, "dropout": 0.0}
+
+
+def kind(seed=0):
+    return {"rng": mg.Generator(seed), "dtype": np.float64}
+
+
+def uniform(*shape, seed=1):
+    return mg.Tensor(mg.Generator(seed).uniform(shape, dtype=np.float64))
+
+
+def ids(*shape, high=7, seed=2):
+    return mg.Generator(seed).integers(0, high, shape)
+
+
+def vae():
+    model = models.VAE(3, 8, pixels=12, **kind())
+    x = uniform(5, 12)
+
+    def loss():
+        model.rng = mg.Generator(3)  # the same noise at every call
+        return model.loss(x)[0]
+
+    return model, loss
+
+
+def gan(part, objective):
+    def make():
+        generator = models.Generator(3, (8,), 12, **kind())
+        critic = models.Discriminator(12, (8,), **kind(1))
+        z = uniform(5, 3)
+        if part == "generator":
+            return generator, lambda: objective.generator(critic, generator(z))
+        more = (10.0, mg.Generator(0)) if objective is models.wasserstein_gp else ()
+
+        def loss():
+            if more:
+                more[1].state = mg.Generator(4).state
+            return objective.critic(critic, uniform(5, 12), generator(z), *more)
+
+        return critic, loss
+
+    return make
+
+
+def cnn():
+    model = models.CNN(4, side=8, widths=(2, 3), hidden=6, **kind())
+    return model, lambda: model.loss(uniform(3, 1, 8, 8), ids(3, high=4))
+
+
+def rnn():
+    model = models.LSTMClassifier(4, 6, 5, **kind())
+    return model, lambda: model.loss(uniform(3, 7, 4), ids(3, high=5))
+
+
+def char_lstm():
+    model = models.CharLSTM(7, 4, 6, **kind())
+    return model, lambda: model.loss(ids(3, 6))
+
+
+def gpt():
+    model = models.GPT(7, 6, 2, 2, 8, **kind())
+    return model, lambda: model.loss(ids(3, 6), ids(3, 6, seed=3))
+
+
+def seq2seq():
+    model = models.Seq2SeqTransformer(7, 7, **SMALL, **kind())
+    return model, lambda: model.loss(ids(3, 6), 1 + ids(3, 5, high=6, seed=3))
+
+
+def classifier():
+    model = models.TransformerClassifier(7, 4, **SMALL, **kind())
+    return model, lambda: model.loss(1 + ids(3, 6, high=6), ids(3, high=4))
+
+
+MAKERS = {
+    "VAE": vae,
+    "GAN generator": gan("generator", models.non_saturating),
+    "GAN discriminator": gan("critic", models.non_saturating),
+    "WGAN-GP generator": gan("generator", models.wasserstein_gp),
+    "WGAN-GP critic": gan("critic", models.wasserstein_gp),
+    "CNN": cnn,
+    "LSTMClassifier": rnn,
+    "CharLSTM": char_lstm,
+    "GPT": gpt,
+    "Seq2SeqTransformer": seq2seq,
+    "TransformerClassifier": classifier,
+}
+
+
+def slopes(make, wrong_by=0.0):
+    """The slope of the remainder in h, log-log, with the gradient wrong by that share."""
+    model, loss = make()
+    parameters = list(model.parameters())
+    rng = mg.Generator(9)
+    start = [p.data.copy() for p in parameters]
+    value = loss().item()
+    gradients = [g.data for g in mg.grad(loss(), parameters)]
+    scale = sum(g.size for g in gradients) / sum(float((g * g).sum()) for g in gradients)
+    # A random direction, and as much of the gradient's own: so f surely changes along it.
+    along = [rng.normal(g.shape, dtype=np.float64) + scale**0.5 * g for g in gradients]
+    expected = sum(float((g * d).sum()) for g, d in zip(gradients, along))
+    expected *= 1 + wrong_by
+
+    def remainder(h):
+        for p, x, d in zip(parameters, start, along):
+            p.data[...] = x + h * d
+        return abs(loss().item() - value - h * expected)
+
+    left = [remainder(h) for h in STEPS]
+    return np.polyfit(np.log(STEPS), np.log(left), 1)[0]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_remainder_of_a_first_order_step_falls_with_slope_two(name):
+    assert slopes(MAKERS[name]) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_gradient_wrong_by_a_thousandth_falls_with_slope_one(name):
+    assert slopes(MAKERS[name], wrong_by=1e-3) < 1.6
