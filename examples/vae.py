@@ -11,13 +11,15 @@ import numpy as np
 import minigen as mg
 from minigen import plots
 from minigen.data import DataLoader
-from minigen.models import VAE
+from minigen.models import VAE, ConvVAE
 from minigen.training import Run, argument_parser, image_data, run_example
 
+KINDS = {"dense": (VAE, 400), "conv": (ConvVAE, 256)}  # with their hidden units
 
-def pixels(images):
-    """uint8 (N, 28, 28) as a tensor in [0, 1], (N, 784)."""
-    return mg.tensor(images.reshape(len(images), -1)) / 255
+
+def pixels(images, model, device):
+    """uint8 (N, 28, 28) as a tensor in [0, 1]: (N, 784), or (N, 1, 28, 28) for convolutions."""
+    return mg.tensor(images.reshape(-1, *model.shape)).to(device) / 255
 
 
 @mg.no_grad()
@@ -25,7 +27,7 @@ def evaluate(model, images, labels, device):
     """The mean negative ELBO (beta 1) of a test set, one sample of z an image, in nats."""
     total = 0.0
     for x, y in DataLoader((images, labels), batch_size=500):
-        _, reconstruction, kl = model.loss(pixels(x).to(device), y)
+        _, reconstruction, kl = model.loss(pixels(x, model, device), y)
         total += (reconstruction.item() + kl.item()) * len(x)
     return total / len(images)
 
@@ -39,7 +41,7 @@ def draw(model, run, images, labels):
     given = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
     plots.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), given)), 10)
 
-    x, y = pixels(images[:30]).to(run.device), labels[:30]
+    x, y = pixels(images[:30], model, run.device), labels[:30]
     mean, _ = model.encode(x, y)
     again = as_images(model.decode(mean, y))
     pairs = [
@@ -65,8 +67,9 @@ def draw(model, run, images, labels):
 
 def main():
     parser = argument_parser(__doc__, out="runs/vae", epochs=30)
+    parser.add_argument("--arch", choices=KINDS, default="dense", help="layers; default dense")
     parser.add_argument("--latent", type=int, default=20, help="size of z; default 20")
-    parser.add_argument("--hidden", type=int, default=400, help="hidden units; default 400")
+    parser.add_argument("--hidden", type=int, help="dense units; default 400, with conv 256")
     parser.add_argument("--beta", type=float, default=1.0, help="weight of the KL; default 1")
     parser.add_argument("--conditional", action="store_true", help="model x given its class")
     args = parser.parse_args()
@@ -75,15 +78,17 @@ def main():
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
     classes = int(train_y.max()) + 1 if args.conditional else 0
-    model = VAE(args.latent, args.hidden, classes, beta=args.beta, rng=rng, device=device)
+    kind, hidden = KINDS[args.arch]
+    hidden = args.hidden or hidden
+    model = kind(args.latent, hidden, classes, beta=args.beta, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng)
-    print(mg.nn.summary(model, pixels(train_x[:128]).to(device), train_y[:128]))
+    print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
         for _ in run.epochs():
             for x, y in run.batches():
-                loss, reconstruction, kl = model.loss(pixels(x).to(device), y)
+                loss, reconstruction, kl = model.loss(pixels(x, model, device), y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -5,4 +5,4 @@ from minigen.models.gan import Discriminator, Generator, non_saturating, wassers
 from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
 from minigen.models.transformer import GPT
-from minigen.models.vae import VAE
+from minigen.models.vae import VAE, ConvVAE

@@ -8,15 +8,29 @@ log-variance of q(z | x). Both are trained to raise the evidence lower bound of 
 with z = mean + std * noise, so that the gradient passes through the sample. beta > 1 presses for
 independent latents (Higgins et al. 2017). With classes, x is modelled given its label, a one-hot
 vector beside x in the encoder and beside z in the decoder (Sohn et al. 2015).
+
+The convolutional one has the same bound: it is the dense one, between convolutions that halve the
+image twice and transposed convolutions that double it twice (strides in place of pooling, as in
+Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigen import creation, ops
 from minigen.backend import Array
-from minigen.nn import Linear, Module, ReLU, Sequential
+from minigen.nn import (
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    Linear,
+    Module,
+    ReLU,
+    Sequential,
+    Unflatten,
+)
 from minigen.random import Generator, default_generator
 from minigen.tensors import Tensor
 
@@ -37,6 +51,7 @@ class VAE(Module):
         device: str | None = None,
     ):
         self.latent, self.classes, self.beta, self.rng = latent, classes, beta, rng
+        self.shape: tuple[int, ...] = (pixels,)  # of one x
         kind = {"rng": rng, "dtype": dtype, "device": device}
         self.encoder = Sequential(Linear(pixels + classes, hidden, **kind), ReLU())
         self.mean = Linear(hidden, latent, **kind)
@@ -58,7 +73,7 @@ class VAE(Module):
         return mean + ops.exp(0.5 * logvar) * noise
 
     def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
-        """The logits of the pixels given z, (B, pixels)."""
+        """The logits of the pixels given z, of x's shape."""
         return self.decoder(self._beside(z, label))
 
     def forward(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,3 +95,52 @@ class VAE(Module):
         if label is None:
             raise ValueError(f"this VAE has {self.classes} classes: pass the labels (B,) too")
         return ops.concatenate([x, creation.one_hot(label, self.classes, x.dtype)], axis=1)
+
+
+class ConvVAE(VAE):
+    """Two 4x4 convolutions of stride 2, a dense VAE of what they see, and their mirror image.
+
+    x (B, channels, side, side) in [0, 1], side a multiple of 4; the label joins the dense part.
+    """
+
+    def __init__(
+        self,
+        latent: int = 20,
+        hidden: int = 256,
+        classes: int = 0,
+        *,
+        channels: int = 1,
+        side: int = 28,
+        widths: tuple[int, int] = (32, 64),
+        beta: float = 1.0,
+        rng: Generator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        if side % 4:
+            raise ValueError(f"ConvVAE: side must be a multiple of 4, got {side}")
+        kind = {"rng": rng, "dtype": dtype, "device": device}
+        first, second = widths
+        seen = (second, side // 4, side // 4)
+        super().__init__(latent, hidden, classes, pixels=math.prod(seen), beta=beta, **kind)
+        self.shape = (channels, side, side)
+        self.down = Sequential(
+            Conv2d(channels, first, 4, stride=2, padding=1, **kind),
+            ReLU(),
+            Conv2d(first, second, 4, stride=2, padding=1, **kind),
+            ReLU(),
+            Flatten(),
+        )
+        self.up = Sequential(
+            ReLU(),
+            Unflatten(1, seen),
+            ConvTranspose2d(second, first, 4, stride=2, padding=1, **kind),
+            ReLU(),
+            ConvTranspose2d(first, channels, 4, stride=2, padding=1, **kind),
+        )
+
+    def encode(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor]:
+        return super().encode(self.down(x), label)
+
+    def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
+        return self.up(super().decode(z, label))
