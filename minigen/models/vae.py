@@ -111,7 +111,7 @@ class ConvVAE(VAE):
         *,
         channels: int = 1,
         side: int = 28,
-        widths: tuple[int, int] = (32, 64),
+        widths: tuple[int, int] = (16, 32),
         beta: float = 1.0,
         rng: Generator | None = None,
         dtype: Any = np.float32,
