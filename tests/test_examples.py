@@ -49,6 +49,8 @@ def small_data(folder):
     [
         ("vae", []),
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
+        ("vae", ["--arch", "conv", "--data", "DIGITS"]),
+        ("vae", ["--arch", "conv", "--conditional", "--data", "DIGITS"]),
         ("rnn", []),
         ("gpt", []),
         ("cnn", []),
@@ -56,8 +58,8 @@ def small_data(folder):
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     small_data(tmp_path)
-    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY[name]]
-    small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
+    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
+    small = ["--epochs", "1", "--device", "cpu", *tiny]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout

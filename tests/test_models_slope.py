@@ -22,15 +22,18 @@ def ids(*shape, high=7, seed=2):
     return mg.Generator(seed).integers(0, high, shape)
 
 
-def vae():
-    model = models.VAE(3, 8, pixels=12, **kind())
-    x = uniform(5, 12)
+def vae(model_class, **settings):
+    def make():
+        model = model_class(3, 8, **settings, **kind())
+        x = uniform(5, *model.shape)
 
-    def loss():
-        model.rng = mg.Generator(3)  # the same noise at every call
-        return model.loss(x)[0]
+        def loss():
+            model.rng = mg.Generator(3)  # the same noise at every call
+            return model.loss(x)[0]
 
-    return model, loss
+        return model, loss
+
+    return make
 
 
 def gan(part, objective):
@@ -83,7 +86,8 @@ def classifier():
 
 
 MAKERS = {
-    "VAE": vae,
+    "VAE": vae(models.VAE, pixels=12),
+    "ConvVAE": vae(models.ConvVAE, side=8, widths=(2, 3)),
     "GAN generator": gan("generator", models.non_saturating),
     "GAN discriminator": gan("critic", models.non_saturating),
     "WGAN-GP generator": gan("generator", models.wasserstein_gp),

@@ -11,7 +11,6 @@ import pytest
 import minigen as mg
 from minigen.checkpoint import load_state
 from minigen.data import DataLoader
-from minigen.models import VAE
 from minigen.training import Run, argument_parser, image_data
 
 
@@ -107,39 +106,6 @@ def test_the_screen_and_the_metrics_tell_of_each_epoch(tmp_path, capsys):
     assert max(map(len, lines)) < 60
     losses = [row["loss"] for row in metrics(tmp_path)]
     assert losses[0] > losses[1] > losses[2]
-
-
-@pytest.mark.parametrize("classes", [0, 10])
-def test_the_vae_overfits_one_batch(classes):
-    rng = mg.Generator(0)
-    model = VAE(latent=8, hidden=32, classes=classes, pixels=36, rng=rng)
-    optimizer = mg.optim.Adam(model.parameters(), lr=3e-3)
-    x, label = mg.Tensor(rng.bernoulli(0.5, (8, 36), dtype=np.float32)), rng.integers(0, 10, 8)
-    losses = []
-    for _ in range(300):
-        loss, reconstruction, kl = model.loss(x, label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[0] > 23  # 36 log 2 = 25 nats are known of nothing
-    assert losses[-1] < 0.6 * losses[0]
-    assert loss.item() == pytest.approx(reconstruction.item() + kl.item(), rel=1e-6)
-    assert model.decode(mg.zeros((2, 8)), np.array([0, 1])).shape == (2, 36)
-
-
-def test_a_conditional_vae_asks_for_labels():
-    with pytest.raises(ValueError, match="labels"):
-        VAE(2, 4, classes=3, pixels=5).loss(mg.zeros((1, 5)))
-
-
-def test_the_kl_term_agrees_with_monte_carlo():
-    rng = mg.Generator(0)
-    mean, logvar = rng.normal((1, 3), dtype=np.float64), rng.normal((1, 3), dtype=np.float64)
-    z = mean + np.exp(logvar / 2) * rng.normal((200_000, 3), dtype=np.float64)
-    log_q = -0.5 * (((z - mean) ** 2) / np.exp(logvar) + logvar)
-    estimate = (log_q + 0.5 * z**2).sum(1).mean()
-    assert mg.gaussian_kl(mean, logvar)[0] == pytest.approx(estimate, abs=0.02)
 
 
 def test_two_hundred_steps_repeat_bit_for_bit(tmp_path):
