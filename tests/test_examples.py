@@ -5,18 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from minigen.data import glyphs
+from minigen.data.mnist_files import NAMES
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
     "gpt": ["curves"],
+    "cnn": ["predictions", "saliency", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
+    "cnn": ["--hidden", "16", "--data", "DIGITS"],
 }
 
 
@@ -26,6 +32,18 @@ def run(name, out, *flags):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
+def small_data(folder):
+    """A text, TEXT, and 500 + 60 digits as IDX files in the folder DIGITS."""
+    (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
+    (folder / "DIGITS").mkdir()
+    images, labels = glyphs(3_000)
+    images, labels = images[labels < 10], labels[labels < 10].astype(np.uint8)
+    parts = images[:500], labels[:500], images[500:560], labels[500:560]
+    for name, x in zip(NAMES, parts):
+        head = bytes([0, 0, 8, x.ndim]) + np.array(x.shape, ">u4").tobytes()
+        (folder / "DIGITS" / name).write_bytes(head + x.tobytes())
+
+
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
@@ -33,11 +51,12 @@ def run(name, out, *flags):
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
         ("rnn", []),
         ("gpt", []),
+        ("cnn", []),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
-    (tmp_path / "TEXT").write_text("To be, or not to be.\n" * 100)
-    tiny = [str(tmp_path / flag) if flag == "TEXT" else flag for flag in TINY[name]]
+    small_data(tmp_path)
+    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY[name]]
     small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
