@@ -9,9 +9,13 @@ A generator G turns noise z ~ N(0, 1) into samples, a discriminator D tells them
 
     min over G, max over D of  E_x [D(x)] - E_z [D(G(z))] - weight * E_u [(|dD/du| - 1)^2],
 
-u on lines between data and samples; its gradient goes through a gradient.
+u on lines between data and samples; its gradient goes through a gradient. `Generator` and
+`Discriminator` are dense, as in the first paper; `DCGenerator` and `DCDiscriminator` convolve
+(Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks").
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +25,21 @@ import numpy as np
 
 from minigen import ops
 from minigen.gradients import grad
-from minigen.nn import LeakyReLU, Linear, Module, ReLU, Sequential, Tanh
+from minigen.nn import (
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    Module,
+    Parameter,
+    ReLU,
+    Sequential,
+    Tanh,
+    Unflatten,
+    init,
+)
 from minigen.random import Generator as RandomGenerator
 from minigen.random import default_generator
 from minigen.tensors import Tensor
@@ -73,6 +91,99 @@ def _dense(sizes: tuple[int, ...], activation: Callable[[], Module], kind: dict)
     for fan_in, fan_out in pairwise(sizes):
         layers += [Linear(fan_in, fan_out, **kind), activation()]
     return Sequential(*layers[:-1])
+
+
+# ---------------------------------------------------------------------------- convolutional
+
+KERNEL = 4, 2, 1  # size, stride, padding: sides double or halve. The size is a multiple of the
+# stride, unlike the paper's 5, so that all pixels are made of equally many (Odena et al. 2016).
+
+
+def _small(layer: Module, kind: dict) -> Module:
+    """The layer with its weight from N(0, 0.02), as in the paper, and no bias."""
+    layer.weight = Parameter(init.normal(layer.weight.shape, 0.02, **kind))
+    layer.bias = None
+    return layer
+
+
+class DCGenerator(Module):
+    """(B, latent) to images (B, channels, side, side) in [-1, 1], side a multiple of 4.
+
+    A dense layer makes 2 * width maps of a quarter of the side; two transposed convolutions
+    double it, the last to the image. Batch norm and relu between, tanh at the end.
+    """
+
+    def __init__(
+        self,
+        latent: int = 100,
+        width: int = 32,
+        *,
+        channels: int = 1,
+        side: int = 28,
+        rng: RandomGenerator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        kind = {"rng": rng, "dtype": dtype, "device": device}
+        where = {"dtype": dtype, "device": device}
+        start = 2 * width, _quarter(side), _quarter(side)
+        self.latent = latent
+        self.layers = Sequential(
+            _small(Linear(latent, math.prod(start), **kind), kind),
+            Unflatten(1, start),
+            BatchNorm2d(2 * width, **where),
+            ReLU(),
+            _small(ConvTranspose2d(2 * width, width, *KERNEL, **kind), kind),
+            BatchNorm2d(width, **where),
+            ReLU(),
+            _small(ConvTranspose2d(width, channels, *KERNEL, **kind), kind),
+            Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class DCDiscriminator(Module):
+    """Images (B, channels, side, side) to the logit of being real, (B, 1).
+
+    Two convolutions halve the side, leaky relu (0.2) after each, batch norm in the second alone:
+    on the pixels it would hide what they are. The norm keeps no running statistics, for a
+    discriminator judges batches only; so a step of the generator leaves no trace in it.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        *,
+        channels: int = 1,
+        side: int = 28,
+        rng: RandomGenerator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        kind = {"rng": rng, "dtype": dtype, "device": device}
+        self.layers = Sequential(
+            _small(Conv2d(channels, width, *KERNEL, **kind), kind),
+            LeakyReLU(0.2),
+            _small(Conv2d(width, 2 * width, *KERNEL, **kind), kind),
+            BatchNorm2d(2 * width, track_running_stats=False, dtype=dtype, device=device),
+            LeakyReLU(0.2),
+            Flatten(),
+            _small(Linear(2 * width * _quarter(side) ** 2, 1, **kind), kind),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def _quarter(side: int) -> int:
+    if side < 4 or side % 4:
+        raise ValueError(f"side={side} must be a multiple of 4: it is halved twice")
+    return side // 4
+
+
+# ----------------------------------------------------------------------------------- losses
 
 
 @dataclass(frozen=True)
