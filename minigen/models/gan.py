@@ -194,9 +194,13 @@ class AdversarialLoss:
     generator: Callable[[Module, Tensor], Tensor]
 
 
-def _critic_non_saturating(discriminator: Module, real: Tensor, fake: Tensor) -> Tensor:
-    lost = ops.softplus(-discriminator(real)) + ops.softplus(discriminator(fake.detach()))
-    return lost.mean()
+def _critic_non_saturating(
+    discriminator: Module, real: Tensor, fake: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """The target of real is 1 - smoothing, that of fake 0 (one-sided, Salimans et al. 2016)."""
+    logit = discriminator(real)
+    lost_on_real = ops.softplus(-logit) + smoothing * logit  # cross-entropy with that target
+    return (lost_on_real + ops.softplus(discriminator(fake.detach()))).mean()
 
 
 def _generator_non_saturating(discriminator: Module, fake: Tensor) -> Tensor:
