@@ -28,7 +28,7 @@ NETWORKS = {
     "dc": (models.DCGenerator, models.DCDiscriminator),
 }
 SHAPES = {"dense": (784,), "dc": (1, 28, 28)}  # of an image
-BATCH, EPOCHS = {"dense": 128, "dc": 64}, {"dense": 100, "dc": 15}
+BATCH, EPOCHS = {"dense": 128, "dc": 64}, {"dense": 100, "dc": 20}
 RATE, BETAS, SMOOTHING = 5e-4, (0.5, 0.999), 0.1
 JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
 

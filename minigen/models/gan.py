@@ -95,8 +95,10 @@ def _dense(sizes: tuple[int, ...], activation: Callable[[], Module], kind: dict)
 
 # ---------------------------------------------------------------------------- convolutional
 
-KERNEL = 4, 2, 1  # size, stride, padding: sides double or halve. The size is a multiple of the
-# stride, unlike the paper's 5, so that all pixels are made of equally many (Odena et al. 2016).
+# Size, stride and padding of a window, by which sides double or halve. The size is a multiple of
+# the stride, so that the transpose adds equally many products to each pixel; the paper's 5 does
+# not, and leaves a chequered pattern (Odena et al. 2016).
+KERNEL = 4, 2, 1
 
 
 def _small(layer: Module, kind: dict) -> Module:
@@ -148,8 +150,8 @@ class DCDiscriminator(Module):
     """Images (B, channels, side, side) to the logit of being real, (B, 1).
 
     Two convolutions halve the side, leaky relu (0.2) after each, batch norm in the second alone:
-    on the pixels it would hide what they are. The norm keeps no running statistics, for a
-    discriminator judges batches only; so a step of the generator leaves no trace in it.
+    at the pixels the paper found it to make training unstable. The norm keeps no running
+    statistics, so judge batches of one kind, and a generator's step leaves no trace in it.
     """
 
     def __init__(
