@@ -69,8 +69,8 @@ def load_judge(path, data, classes, device):
     theirs = state.get("config", {}).get("data")
     if theirs != data:
         raise CheckpointError(
-            f"{path} was trained on {theirs}, not on {data}, and cannot judge; train another with "
-            f"`examples/cnn.py --data {data} --out DIR` and name it, --judge DIR/{JUDGE.name}"
+            f"{path} was trained on {theirs}, not on {data}: pass --judge none, or train one by "
+            f"`python examples/cnn.py --data {data} --out DIR` for --judge DIR/{JUDGE.name}"
         )
     judge = models.CNN(classes, device=device)
     judge.load_state_dict(state["model"])

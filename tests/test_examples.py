@@ -5,18 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import minigen as mg
+from minigen.checkpoint import save_state
+from minigen.data import glyphs
+from minigen.data.mnist_files import NAMES
+from minigen.models import CNN
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
     "gpt": ["curves"],
+    "gan": ["samples", "walks", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
+    "gan": ["--data", "DIGITS", "--judge", "NONE"],
 }
 
 
@@ -26,6 +35,18 @@ def run(name, out, *flags):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
+def small_data(folder):
+    """A text, TEXT, and 500 + 60 digits as IDX files in the folder DIGITS."""
+    (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
+    (folder / "DIGITS").mkdir()
+    images, labels = glyphs(3_000)
+    images, labels = images[labels < 10], labels[labels < 10].astype(np.uint8)
+    parts = images[:500], labels[:500], images[500:560], labels[500:560]
+    for name, x in zip(NAMES, parts):
+        head = bytes([0, 0, 8, x.ndim]) + np.array(x.shape, ">u4").tobytes()
+        (folder / "DIGITS" / name).write_bytes(head + x.tobytes())
+
+
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
@@ -33,11 +54,13 @@ def run(name, out, *flags):
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
         ("rnn", []),
         ("gpt", []),
+        ("gan", []),
+        ("gan", ["--arch", "dc"]),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
-    (tmp_path / "TEXT").write_text("To be, or not to be.\n" * 100)
-    tiny = [str(tmp_path / flag) if flag == "TEXT" else flag for flag in TINY[name]]
+    small_data(tmp_path)
+    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY[name]]
     small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
@@ -47,6 +70,25 @@ def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     again = run(name, tmp_path, *small, "--resume")
     assert again.returncode == 0, again.stderr
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
+    small_data(tmp_path)
+    tiny = ["--data", str(tmp_path / "DIGITS"), "--epochs", "1", "--device", "cpu"]
+    alone = run("gan", tmp_path / "gan", *tiny, "--judge", "none")
+    assert "no judge at none: train one by `python examples/cnn.py --data" in alone.stdout
+    weights = CNN(10, rng=mg.Generator(0)).state_dict()
+    for data, name in ((str(tmp_path / "DIGITS"), "same"), ("glyphs", "other")):
+        save_state(tmp_path / name, {"config": {"data": data}, "model": weights})
+    flags = [*tiny, "--resume", "--judge"]
+    judged = run("gan", tmp_path / "gan", *flags, str(tmp_path / "same"))
+    assert judged.returncode == 0, judged.stderr
+    assert "per cent of 2000 samples in each class" in judged.stdout
+    assert "Frechet distance to test images: " in judged.stdout
+    refused = run("gan", tmp_path / "gan", *flags, str(tmp_path / "other"))
+    assert refused.returncode == 1
+    assert f"CheckpointError: {tmp_path / 'other'} was trained on glyphs, not on" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("name", FIGURES)
