@@ -2,12 +2,14 @@
 
 --arch dense: Goodfellow et al. 2014, "Generative Adversarial Nets": 100-256-512-784 against
 784-512-256-1, batch 128. --arch dc: Radford et al. 2016, DCGAN, batch 64. Both with the
-non-saturating loss, Adam with betas 0.5 and 0.999, and two tricks: the discriminator's target for
-data is 0.9 (one-sided label smoothing, Salimans et al. 2016), and the learning rate is 5e-4 in
-place of the usual 2e-4, for short runs. Under --out it leaves samples.png (drawn anew after each
-epoch), walks.png, curves.png, metrics.jsonl and a checkpoint.
+non-saturating loss, Adam with betas 0.5 and 0.999, and two tricks: a target of 0.9 for real images
+(one-sided label smoothing, Salimans et al. 2016), and a rate of 5e-4, faster than the usual 2e-4.
 
---judge is a network that examples/cnn.py has trained on the same data.
+The judge is a network trained by examples/cnn.py on the same data. On 8,000 MNIST digits expect it
+to find at least 5 % of the samples in each class, at a Frechet distance of about 80 (dense, four
+minutes on two busy cores) and 90 (dc, nine minutes), where training images lie at 5. On glyphs the
+dense one draws all 36 classes. Under --out it leaves samples.png (drawn anew after each epoch),
+walks.png, curves.png (its accuracies are of one moment each), metrics.jsonl and a checkpoint.
 """
 
 import math
