@@ -52,8 +52,8 @@ def walks(z, steps=10):
     """From each z of the first half to one of the second; cos and sin keep the length of z."""
     start, end = z[: len(z) // 2], z[len(z) // 2 :]
     angles = np.linspace(0, math.pi / 2, steps).tolist()
-    steps = [start * math.cos(t) + end * math.sin(t) for t in angles]
-    return mg.stack(steps, axis=1).reshape(-1, z.shape[1])  # a row of the sheet is a walk
+    walk = [start * math.cos(t) + end * math.sin(t) for t in angles]
+    return mg.stack(walk, axis=1).reshape(-1, z.shape[1])  # a row of the sheet is a walk
 
 
 @mg.no_grad()
@@ -137,7 +137,7 @@ def main():
     if judge is None:
         print(
             f"no judge at {args.judge}: train one by `python examples/cnn.py --data {args.data}`, "
-            "then judge by the same command with --resume"
+            "then repeat this command with --resume"
         )
     else:
         samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
