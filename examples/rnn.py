@@ -6,11 +6,9 @@ class from the last state, Adam 1e-3, batch 64. Expect a test accuracy of about 
 --out it leaves predictions.png, curves.png, metrics.jsonl and a checkpoint.
 """
 
-import numpy as np
-
 import minigen as mg
-from minigen import plots
-from minigen.data import GLYPH_CLASSES, DataLoader
+from minigen.classification import draw, predict, score
+from minigen.data import DataLoader
 from minigen.models import LSTMClassifier
 from minigen.training import Run, argument_parser, image_data, run_example
 
@@ -18,39 +16,6 @@ from minigen.training import Run, argument_parser, image_data, run_example
 def pixels(images):
     """uint8 (N, 28, 28) as a tensor in [0, 1]; each row of an image is one step."""
     return mg.tensor(images) / 255
-
-
-@mg.no_grad()
-def logits(model, images, device):
-    """The model's logits for all images, (N, classes)."""
-    batches = [images[i : i + 500] for i in range(0, len(images), 500)]
-    return np.concatenate([model(pixels(x).to(device)).numpy() for x in batches])
-
-
-def evaluate(model, images, labels, device):
-    """Test loss in nats and accuracy in per cent."""
-    found = logits(model, images, device)
-    loss = mg.cross_entropy(found, labels)
-    return {"test_loss": float(loss), "accuracy": 100 * float((found.argmax(1) == labels).mean())}
-
-
-def draw(model, run, images, labels):
-    """Test images with the class read in each, the wrong ones in red, and the curves."""
-    found = logits(model, images[:50], run.device).argmax(1)
-    wrong = found != labels[:50]
-    name = GLYPH_CLASSES.__getitem__
-    captions = [
-        f"{name(p)}, is {name(y)}" if w else name(p) for p, y, w in zip(found, labels, wrong)
-    ]
-    plots.captioned_images(run.out / "predictions.png", images[:50] / 255, captions, 10, wrong)
-    plots.curves(
-        run.out / "curves.png",
-        [
-            {"train": run.series("loss"), "test": run.series("test_loss")},
-            {"train": run.series("train_accuracy"), "test": run.series("accuracy")},
-        ],
-        ylabels=["cross-entropy, nats", "accuracy, %"],
-    )
 
 
 def main():
@@ -66,19 +31,20 @@ def main():
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
+    read = lambda images: model(pixels(images).to(device))
 
     with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
         for _ in run.epochs():
             for x, y in run.batches():
-                scores = model(pixels(x).to(device))
-                loss = mg.cross_entropy(scores, y)
+                logits = read(x)
+                loss = mg.cross_entropy(logits, y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                right = (scores.numpy().argmax(1) == y).mean()
+                right = (logits.numpy().argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * right)
-            run.end_epoch(**evaluate(model, test_x, test_y, device))
-        draw(model, run, test_x, test_y)
+            run.end_epoch(**score(predict(read, test_x), test_y))
+        draw(run, predict(read, test_x), test_x, test_y)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 
 def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
-    """Write grey images (N, H, W), with values in [0, 1], as a sheet: columns wide, 2x size."""
+    """Write grey images (N, H, W), or of colour (N, H, W, 3), in [0, 1]: columns wide, 2x size."""
     from matplotlib.image import imsave
 
     images = np.asarray(images, np.float32)
-    count, height, width = images.shape
+    count, height, width, *channels = images.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), 0.35, np.float32)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, *channels)
+    sheet = np.full(shape, 0.35, np.float32)
     for i, image in enumerate(images):
         top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         sheet[top : top + height, left : left + width] = image

@@ -19,12 +19,14 @@ FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
     "gpt": ["curves"],
+    "cnn": ["predictions", "saliency", "curves"],
     "gan": ["samples", "walks", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
+    "cnn": ["--hidden", "16", "--data", "DIGITS"],
     "gan": ["--data", "DIGITS", "--judge", "NONE"],
 }
 
@@ -54,6 +56,7 @@ def small_data(folder):
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
         ("rnn", []),
         ("gpt", []),
+        ("cnn", []),
         ("gan", []),
         ("gan", ["--arch", "dc"]),
     ],

@@ -39,6 +39,7 @@ LAYERS = [
     "metrics",
     "plots",
     "training",
+    "classification",
     "testing",
 ]
 OPS = [
