@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,9 @@ class Run:
     """Progress, metrics.jsonl, checkpoints and exact resume of one training run, a context.
 
     The state of model, optimizer, loader and rng is saved after every epoch, at the first Ctrl-C
-    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit.
+    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit, if no
+    setting has changed but those named in free, which the training does not depend on. Several
+    networks come as a ModuleDict, their optimizers as a dict.
     """
 
     def __init__(
@@ -89,16 +91,20 @@ class Run:
         args: argparse.Namespace,
         *,
         model: Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Mapping[str, Optimizer],
         loader: data.DataLoader,
         rng: Generator,
+        free: Sequence[str] = (),
     ):
-        self.model, self.optimizer, self.loader, self.rng = model, optimizer, loader, rng
+        self.model, self.loader, self.rng = model, loader, rng
+        self.optimizers = {"optimizer": optimizer}
+        if isinstance(optimizer, Mapping):
+            self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
         self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
         self.config = {
             key: str(value)
             for key, value in sorted(vars(args).items())
-            if key not in ("out", "resume", "max_seconds", "epochs", "device")
+            if key not in ("out", "resume", "max_seconds", "epochs", "device", *free)
         }
         self.device = resolve_device(args.device)
         self.epoch, self.step, self.sums, self.count = 0, 0, {}, 0
@@ -209,7 +215,7 @@ class Run:
             "sums": self.sums,
             "count": self.count,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **{name: each.state_dict() for name, each in self.optimizers.items()},
             "loader": self.loader.state,
             "rng": list(self.rng.state),
         }
@@ -230,7 +236,8 @@ class Run:
                 f"{self.checkpoint_path} is of a run with other settings: {differences}"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, each in self.optimizers.items():
+            each.load_state_dict(state[name])
         self.loader.state, self.rng.state = state["loader"], tuple(state["rng"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.sums, self.count = state["sums"], state["count"]

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigen as mg
+from minigen.checkpoint import save_state
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
+from minigen.models import CNN
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
@@ -17,12 +20,14 @@ FIGURES = {
     "rnn": ["predictions", "curves"],
     "gpt": ["curves"],
     "cnn": ["predictions", "saliency", "curves"],
+    "gan": ["samples", "walks", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
     "cnn": ["--hidden", "16", "--data", "DIGITS"],
+    "gan": ["--data", "DIGITS", "--judge", "NONE"],
 }
 
 
@@ -52,6 +57,8 @@ def small_data(folder):
         ("rnn", []),
         ("gpt", []),
         ("cnn", []),
+        ("gan", []),
+        ("gan", ["--arch", "dc"]),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
@@ -66,6 +73,25 @@ def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     again = run(name, tmp_path, *small, "--resume")
     assert again.returncode == 0, again.stderr
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
+    small_data(tmp_path)
+    tiny = ["--data", str(tmp_path / "DIGITS"), "--epochs", "1", "--device", "cpu"]
+    alone = run("gan", tmp_path / "gan", *tiny, "--judge", "none")
+    assert "no judge at none: train one by `python examples/cnn.py --data" in alone.stdout
+    weights = CNN(10, rng=mg.Generator(0)).state_dict()
+    for data, name in ((str(tmp_path / "DIGITS"), "same"), ("glyphs", "other")):
+        save_state(tmp_path / name, {"config": {"data": data}, "model": weights})
+    flags = [*tiny, "--resume", "--judge"]
+    judged = run("gan", tmp_path / "gan", *flags, str(tmp_path / "same"))
+    assert judged.returncode == 0, judged.stderr
+    assert "per cent of 2000 samples in each class" in judged.stdout
+    assert "Frechet distance to test images: " in judged.stdout
+    refused = run("gan", tmp_path / "gan", *flags, str(tmp_path / "other"))
+    assert refused.returncode == 1
+    assert f"CheckpointError: {tmp_path / 'other'} was trained on glyphs, not on" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("name", FIGURES)
