@@ -12,11 +12,15 @@ FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
     "gpt": ["curves"],
+    "char_lstm": ["curves"],
+    "gan_modes": ["samples", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
+    "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
+    "gan_modes": ["--steps", "3", "--width", "8"],
 }
 
 
@@ -33,6 +37,8 @@ def run(name, out, *flags):
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
         ("rnn", []),
         ("gpt", []),
+        ("char_lstm", []),
+        ("gan_modes", []),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
@@ -58,16 +64,19 @@ def test_an_example_explains_itself(name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("name", "flags", "says"),
     [
-        (["--data", "no/such/folder"], "DatasetError: MNIST is not complete in no/such/folder"),
-        (["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
-        (["--resume"], "CheckpointError: "),
-        (["--epochs", "0"], "must be at least 1"),
+        ("vae", ["--data", "no/folder"], "DatasetError: MNIST is not complete in no/folder"),
+        ("vae", ["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
+        ("vae", ["--resume"], "CheckpointError: "),
+        ("vae", ["--epochs", "0"], "must be at least 1"),
+        ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
+        ("char_lstm", ["--steps", "0"], "must be at least 1"),
+        ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_sentence(flags, says, tmp_path):
-    result = run("vae", tmp_path, *flags)
+def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):
+    result = run(name, tmp_path, *flags)
     assert result.returncode in (1, 2)
     assert says in result.stderr
     assert "Traceback" not in result.stderr
