@@ -5,7 +5,7 @@ units on vectors of 64 numbers a character. Each step reads 32 windows of 64 cha
 places and from the zero state; the gradient ends with the window (truncated; Williams and Peng
 1990). 2,000 steps of Adam, 2e-3 on a cosine to 0, gradients clipped to norm 1. --data is a text
 file, or "reference", the Python language reference that every Python carries. Expect a validation
-loss of about 1.65 nats a character on tinyshakespeare, in about five minutes on two cores;
+loss of about 1.65 nats a character on tinyshakespeare, in four minutes of one core's time;
 guessing by the frequency of the characters gives 3.3. An epoch is 250 steps and ends with a few
 lines by the model. Under --out it leaves sample.txt, curves.png, metrics.jsonl and a checkpoint.
 """
