@@ -48,6 +48,27 @@ def curves(
     figure.savefig(path)
 
 
+def point_clouds(
+    path: str | os.PathLike, clouds: Mapping[str, Any], marks: Any, radius: float
+) -> None:
+    """Write points of the plane (N, 2), a panel for each title, with circles around marks."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle
+
+    figure = Figure(figsize=(4.2 * len(clouds), 4.5), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(1, len(clouds), squeeze=False, sharex=True, sharey=True)
+    for axes, (title, points) in zip(grid[0], clouds.items()):
+        axes.scatter(*np.asarray(points).T, s=1, alpha=0.4, linewidths=0)
+        for mark in marks:
+            axes.add_patch(Circle(mark, radius, fill=False, color="crimson", linewidth=0.6))
+        axes.set_title(title, fontsize=10)
+        axes.set_aspect("equal")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
 def captioned_images(
     path: str | os.PathLike,
     images: Any,

@@ -45,14 +45,15 @@ def argument_parser(
     parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=_count, default=epochs, help=f"default {epochs}")
+    parser.add_argument("--epochs", type=count, default=epochs, help=f"default {epochs}")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="save and stop then")
     return parser
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """The type of a flag that is a number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")

@@ -21,6 +21,8 @@ FIGURES = {
     "gpt": ["curves"],
     "cnn": ["predictions", "saliency", "curves"],
     "gan": ["samples", "walks", "curves"],
+    "char_lstm": ["curves"],
+    "gan_modes": ["samples", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
@@ -28,6 +30,8 @@ TINY = {
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
     "cnn": ["--hidden", "16", "--data", "DIGITS"],
     "gan": ["--data", "DIGITS", "--judge", "NONE"],
+    "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
+    "gan_modes": ["--steps", "3", "--width", "8"],
 }
 
 
@@ -59,6 +63,8 @@ def small_data(folder):
         ("cnn", []),
         ("gan", []),
         ("gan", ["--arch", "dc"]),
+        ("char_lstm", []),
+        ("gan_modes", []),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
@@ -103,16 +109,19 @@ def test_an_example_explains_itself(name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("name", "flags", "says"),
     [
-        (["--data", "no/such/folder"], "DatasetError: MNIST is not complete in no/such/folder"),
-        (["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
-        (["--resume"], "CheckpointError: "),
-        (["--epochs", "0"], "must be at least 1"),
+        ("vae", ["--data", "no/folder"], "DatasetError: MNIST is not complete in no/folder"),
+        ("vae", ["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
+        ("vae", ["--resume"], "CheckpointError: "),
+        ("vae", ["--epochs", "0"], "must be at least 1"),
+        ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
+        ("char_lstm", ["--steps", "0"], "must be at least 1"),
+        ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_sentence(flags, says, tmp_path):
-    result = run("vae", tmp_path, *flags)
+def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):
+    result = run(name, tmp_path, *flags)
     assert result.returncode in (1, 2)
     assert says in result.stderr
     assert "Traceback" not in result.stderr
