@@ -1,5 +1,6 @@
 """Data sets and batches: raw arrays, no autodiff."""
 
+from minigen.data.dates import dates
 from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
 from minigen.data.idx_files import read_idx
 from minigen.data.loading import DataLoader
@@ -10,6 +11,7 @@ __all__ = [
     "GLYPH_CLASSES",
     "DataLoader",
     "Vocabulary",
+    "dates",
     "fashion_mnist",
     "glyphs",
     "mnist",
