@@ -5,7 +5,7 @@ from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
 from minigen.data.idx_files import read_idx
 from minigen.data.loading import DataLoader
 from minigen.data.mnist_files import fashion_mnist, mnist
-from minigen.data.text_files import Vocabulary, text
+from minigen.data.text_files import Vocabulary, text, text_pairs
 
 __all__ = [
     "GLYPH_CLASSES",
@@ -17,4 +17,5 @@ __all__ = [
     "mnist",
     "read_idx",
     "text",
+    "text_pairs",
 ]
