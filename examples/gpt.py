@@ -5,7 +5,7 @@ A decoder-only Transformer (Radford et al. 2019): 4 layers of 4 heads, 128 wide,
 "reference", the Python language reference that every Python carries. Expect a validation loss of
 about 1.90 nats a character on tinyshakespeare, in about ten minutes on two busy cores; guessing
 by the frequency of the characters gives 3.3. An epoch is 250 steps. Under --out it leaves
-sample.txt, curves.png, metrics.jsonl and a checkpoint.
+sample.txt, attention.png, curves.png, metrics.jsonl and a checkpoint.
 """
 
 import numpy as np
@@ -18,6 +18,7 @@ from minigen.models import GPT
 from minigen.training import Run, argument_parser, run_example
 
 RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last, steps to rise
+PIECE = 24  # characters of the test text that attention.png is about
 KINDS = "reference (Python's language reference, no files needed) or a text file"
 
 
@@ -51,6 +52,20 @@ def write(model, vocabulary, length, seed, device):
     ids = mg.tensor(first[None], device=device)  # (1, 1)
     ids = model.generate(ids, length, temperature=0.8, rng=mg.Generator(seed))
     return vocabulary.decode(ids[0]).strip("\n")
+
+
+def draw(model, run, ids, vocabulary):
+    """What each head of the first and of the last layer looks at in some text, and the curves."""
+    ids = ids[: min(PIECE, model.context)]
+    maps = mg.nn.attention_maps(model, mg.tensor(ids[None], device=run.device))
+    ends = sorted({0, len(model.blocks) - 1})
+    heads = [weights for i in ends for weights in maps[f"blocks.{i}"][0]]  # (T, T) each
+    count = len(heads) // len(ends)
+    titles = [f"layer {i + 1}, head {j + 1}" for i in ends for j in range(count)]
+    texts = [vocabulary.decode(ids)] * len(heads)
+    plots.attention_maps(run.out / "attention.png", heads, texts, texts, titles, count)
+    losses = {"train": run.series("loss"), "test": run.series("test")}
+    plots.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
 
 
 def main():
@@ -94,9 +109,8 @@ def main():
             run.end_epoch(test=evaluate(model, test, device))
         sample = write(model, vocabulary, 500, args.seed, device)
         (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
-        losses = {"train": run.series("loss"), "test": run.series("test")}
-        plots.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
-    print(f"\n{sample}\n\nsample, figure, metrics and checkpoint: {run.out}")
+        draw(model, run, test, vocabulary)
+    print(f"\n{sample}\n\nsample, figures, metrics and checkpoint: {run.out}")
 
 
 if __name__ == "__main__":
