@@ -11,12 +11,14 @@ ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
-    "gpt": ["curves"],
+    "gpt": ["attention", "curves"],
+    "seq2seq": ["cross-attention", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
+    "seq2seq": ["--pairs", "300", "--layers", "1", "--width", "8"],
 }
 
 
@@ -33,12 +35,15 @@ def run(name, out, *flags):
         ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
         ("rnn", []),
         ("gpt", []),
+        ("seq2seq", []),
+        ("seq2seq", ["--data", "PAIRS"]),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     (tmp_path / "TEXT").write_text("To be, or not to be.\n" * 100)
-    tiny = [str(tmp_path / flag) if flag == "TEXT" else flag for flag in TINY[name]]
-    small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
+    (tmp_path / "PAIRS").write_text("".join(f"{i}\t{2 * i}\n" for i in range(200)))
+    given = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
+    small = ["--epochs", "1", "--device", "cpu", *given]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout
