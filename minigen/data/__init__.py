@@ -1,11 +1,11 @@
 """Data sets and batches: raw arrays, no autodiff."""
 
-from minigen.data.dates import dates
 from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
 from minigen.data.idx_files import read_idx
 from minigen.data.loading import DataLoader
 from minigen.data.mnist_files import fashion_mnist, mnist
 from minigen.data.text_files import Vocabulary, text, text_pairs
+from minigen.data.written_dates import dates
 
 __all__ = [
     "GLYPH_CLASSES",

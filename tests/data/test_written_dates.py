@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from minigen.data import dates
-from minigen.data.dates import FORMS
+from minigen.data.written_dates import FORMS
 
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
