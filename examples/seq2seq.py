@@ -115,8 +115,9 @@ def main():
     target = encoded(alphabets[1], [BEGIN + words + END for words in writes])
     (train_x, test_x), (train_y, test_y) = (np.split(ids, [-held]) for ids in (source, target))
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    sizes = {"width": args.width, "layers": args.layers, "hidden": 4 * args.width}
-    model = Seq2SeqTransformer(*map(len, alphabets), **sizes, dropout=0.0, rng=rng, device=device)
+    sizes = {"width": args.width, "layers": args.layers, "hidden": 4 * args.width, "dropout": 0.0}
+    sizes["max_len"] = max(source.shape[1], target.shape[1])
+    model = Seq2SeqTransformer(*map(len, alphabets), **sizes, rng=rng, device=device)
     groups = batches_by_length(train_x, 64)
     loader = DataLoader(np.arange(len(groups)), batch_size=1, shuffle=True, rng=rng)
     optimizer = mg.optim.AdamW(model.parameters(), lr=RATE)
