@@ -18,11 +18,12 @@ ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
-    "gpt": ["curves"],
     "cnn": ["predictions", "saliency", "curves"],
     "gan": ["samples", "walks", "curves"],
     "char_lstm": ["curves"],
     "gan_modes": ["samples", "curves"],
+    "gpt": ["attention", "curves"],
+    "seq2seq": ["cross-attention", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
@@ -32,6 +33,7 @@ TINY = {
     "gan": ["--data", "DIGITS", "--judge", "NONE"],
     "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
     "gan_modes": ["--steps", "3", "--width", "8"],
+    "seq2seq": ["--pairs", "300", "--layers", "1", "--width", "8"],
 }
 
 
@@ -42,8 +44,9 @@ def run(name, out, *flags):
 
 
 def small_data(folder):
-    """A text, TEXT, and 500 + 60 digits as IDX files in the folder DIGITS."""
+    """A text, TEXT, pairs of texts, PAIRS, and 500 + 60 digits as IDX files in DIGITS."""
     (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
+    (folder / "PAIRS").write_text("".join(f"{i}\t{2 * i}\n" for i in range(200)))
     (folder / "DIGITS").mkdir()
     images, labels = glyphs(3_000)
     images, labels = images[labels < 10], labels[labels < 10].astype(np.uint8)
@@ -65,12 +68,14 @@ def small_data(folder):
         ("gan", ["--arch", "dc"]),
         ("char_lstm", []),
         ("gan_modes", []),
+        ("seq2seq", []),
+        ("seq2seq", ["--data", "PAIRS"]),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     small_data(tmp_path)
-    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY[name]]
-    small = ["--epochs", "1", "--device", "cpu", *tiny, *flags]
+    given = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
+    small = ["--epochs", "1", "--device", "cpu", *given]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout
