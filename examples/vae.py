@@ -15,7 +15,7 @@ import minigen as mg
 from minigen import plots
 from minigen.data import DataLoader
 from minigen.models import VAE, ConvVAE
-from minigen.training import Run, argument_parser, image_data, run_example
+from minigen.training import Run, argument_parser, count, image_data, run_example
 
 KINDS = {"dense": VAE, "conv": ConvVAE}
 
@@ -71,8 +71,8 @@ def draw(model, run, images, labels):
 def main():
     parser = argument_parser(__doc__, out="runs/vae", epochs=30)
     parser.add_argument("--arch", choices=KINDS, default="dense", help="layers; default dense")
-    parser.add_argument("--latent", type=int, default=20, help="size of z; default 20")
-    parser.add_argument("--hidden", type=int, help="dense units; default 400, with conv 256")
+    parser.add_argument("--latent", type=count, default=20, help="size of z; default 20")
+    parser.add_argument("--hidden", type=count, help="dense units; default 400, with conv 256")
     parser.add_argument("--beta", type=float, default=1.0, help="weight of the KL; default 1")
     parser.add_argument("--conditional", action="store_true", help="model x given its class")
     args = parser.parse_args()

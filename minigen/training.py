@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,15 @@ def argument_parser(
     parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=_count, default=epochs, help=f"default {epochs}")
+    parser.add_argument("--epochs", type=count, default=epochs, help=f"default {epochs}")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="save and stop then")
     return parser
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """The type of a flag that is a number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
@@ -81,7 +82,9 @@ class Run:
     """Progress, metrics.jsonl, checkpoints and exact resume of one training run, a context.
 
     The state of model, optimizer, loader and rng is saved after every epoch, at the first Ctrl-C
-    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit.
+    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit, if no
+    setting has changed but those named in free, which the training does not depend on. Several
+    networks come as a ModuleDict, their optimizers as a dict.
     """
 
     def __init__(
@@ -89,16 +92,20 @@ class Run:
         args: argparse.Namespace,
         *,
         model: Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Mapping[str, Optimizer],
         loader: data.DataLoader,
         rng: Generator,
+        free: Sequence[str] = (),
     ):
-        self.model, self.optimizer, self.loader, self.rng = model, optimizer, loader, rng
+        self.model, self.loader, self.rng = model, loader, rng
+        self.optimizers = {"optimizer": optimizer}
+        if isinstance(optimizer, Mapping):
+            self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
         self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
         self.config = {
             key: str(value)
             for key, value in sorted(vars(args).items())
-            if key not in ("out", "resume", "max_seconds", "epochs", "device")
+            if key not in ("out", "resume", "max_seconds", "epochs", "device", *free)
         }
         self.device = resolve_device(args.device)
         self.epoch, self.step, self.sums, self.count = 0, 0, {}, 0
@@ -209,7 +216,7 @@ class Run:
             "sums": self.sums,
             "count": self.count,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **{name: each.state_dict() for name, each in self.optimizers.items()},
             "loader": self.loader.state,
             "rng": list(self.rng.state),
         }
@@ -230,7 +237,8 @@ class Run:
                 f"{self.checkpoint_path} is of a run with other settings: {differences}"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, each in self.optimizers.items():
+            each.load_state_dict(state[name])
         self.loader.state, self.rng.state = state["loader"], tuple(state["rng"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.sums, self.count = state["sums"], state["count"]

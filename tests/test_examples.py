@@ -8,21 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigen as mg
+from minigen.checkpoint import save_state
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
+from minigen.models import CNN
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
     "vae": ["samples", "reconstructions", "traversal", "curves"],
     "rnn": ["predictions", "curves"],
-    "gpt": ["curves"],
     "cnn": ["predictions", "saliency", "curves"],
+    "gan": ["samples", "walks", "curves"],
+    "char_lstm": ["curves"],
+    "gan_modes": ["samples", "curves"],
+    "gpt": ["attention", "curves"],
+    "seq2seq": ["cross-attention", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
     "rnn": ["--hidden", "32"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
     "cnn": ["--hidden", "16", "--data", "DIGITS"],
+    "gan": ["--data", "DIGITS", "--judge", "NONE"],
+    "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
+    "gan_modes": ["--steps", "3", "--width", "8"],
+    "seq2seq": ["--pairs", "300", "--layers", "1", "--width", "8"],
 }
 
 
@@ -33,8 +44,9 @@ def run(name, out, *flags):
 
 
 def small_data(folder):
-    """A text, TEXT, and 500 + 60 digits as IDX files in the folder DIGITS."""
+    """A text, TEXT, pairs of texts, PAIRS, and 500 + 60 digits as IDX files in DIGITS."""
     (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
+    (folder / "PAIRS").write_text("".join(f"{i}\t{2 * i}\n" for i in range(200)))
     (folder / "DIGITS").mkdir()
     images, labels = glyphs(3_000)
     images, labels = images[labels < 10], labels[labels < 10].astype(np.uint8)
@@ -54,12 +66,18 @@ def small_data(folder):
         ("rnn", []),
         ("gpt", []),
         ("cnn", []),
+        ("gan", []),
+        ("gan", ["--arch", "dc"]),
+        ("char_lstm", []),
+        ("gan_modes", []),
+        ("seq2seq", []),
+        ("seq2seq", ["--data", "PAIRS"]),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     small_data(tmp_path)
-    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
-    small = ["--epochs", "1", "--device", "cpu", *tiny]
+    given = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
+    small = ["--epochs", "1", "--device", "cpu", *given]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout
@@ -68,6 +86,25 @@ def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     again = run(name, tmp_path, *small, "--resume")
     assert again.returncode == 0, again.stderr
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
+    small_data(tmp_path)
+    tiny = ["--data", str(tmp_path / "DIGITS"), "--epochs", "1", "--device", "cpu"]
+    alone = run("gan", tmp_path / "gan", *tiny, "--judge", "none")
+    assert "no judge at none: train one by `python examples/cnn.py --data" in alone.stdout
+    weights = CNN(10, rng=mg.Generator(0)).state_dict()
+    for data, name in ((str(tmp_path / "DIGITS"), "same"), ("glyphs", "other")):
+        save_state(tmp_path / name, {"config": {"data": data}, "model": weights})
+    flags = [*tiny, "--resume", "--judge"]
+    judged = run("gan", tmp_path / "gan", *flags, str(tmp_path / "same"))
+    assert judged.returncode == 0, judged.stderr
+    assert "per cent of 2000 samples in each class" in judged.stdout
+    assert "Frechet distance to test images: " in judged.stdout
+    refused = run("gan", tmp_path / "gan", *flags, str(tmp_path / "other"))
+    assert refused.returncode == 1
+    assert f"CheckpointError: {tmp_path / 'other'} was trained on glyphs, not on" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -79,16 +116,19 @@ def test_an_example_explains_itself(name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("name", "flags", "says"),
     [
-        (["--data", "no/such/folder"], "DatasetError: MNIST is not complete in no/such/folder"),
-        (["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
-        (["--resume"], "CheckpointError: "),
-        (["--epochs", "0"], "must be at least 1"),
+        ("vae", ["--data", "no/folder"], "DatasetError: MNIST is not complete in no/folder"),
+        ("vae", ["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
+        ("vae", ["--resume"], "CheckpointError: "),
+        ("vae", ["--epochs", "0"], "must be at least 1"),
+        ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
+        ("char_lstm", ["--steps", "0"], "must be at least 1"),
+        ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_sentence(flags, says, tmp_path):
-    result = run("vae", tmp_path, *flags)
+def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):
+    result = run(name, tmp_path, *flags)
     assert result.returncode in (1, 2)
     assert says in result.stderr
     assert "Traceback" not in result.stderr

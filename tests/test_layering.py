@@ -37,6 +37,7 @@ LAYERS = [
     "data",
     "models",
     "metrics",
+    "texts",
     "plots",
     "training",
     "classification",

@@ -82,6 +82,16 @@ def test_no_target_token_sees_those_after_it():
     assert not np.array_equal(one[:, 3:], two[:, 3:])
 
 
+def test_no_gradient_of_a_target_token_reaches_those_after_it():
+    model = Seq2SeqTransformer(9, 9, **SMALL, dropout=0.0, rng=mg.Generator(0), dtype=np.float64)
+    target = np.array([[BEGIN, 5, 3, 8, 4, END]])  # each token once: row of the table, position
+    logits, table = model(reversals(1, 4)[0], target), model.decoder.token.weight
+    for t in range(6):
+        g = mg.Generator(t).normal(9, dtype=np.float64)
+        rows = mg.grad((logits[0, t] * g).sum(), table, retain_graph=True).data[target[0]]
+        assert (rows[t + 1 :] == 0.0).all() and (rows[: t + 1] != 0.0).any(axis=1).all()
+
+
 def test_a_classifier_learns_and_ignores_padding():
     ids = mg.Generator(1).integers(1, 9, (16, 6))
     ids[8:, 4:] = PAD

@@ -92,6 +92,25 @@ def test_no_token_sees_those_after_it():
     assert not np.array_equal(logits[:, 7:], gpt(other).data[:, 7:])
 
 
+def test_no_gradient_of_the_past_reaches_the_future():
+    gpt, ids = model(dtype=np.float64), tokens(2, CONTEXT)
+    logits, place = gpt(ids), gpt.position.weight  # row s is read at position s alone
+    for t in range(CONTEXT):
+        g = mg.Generator(t).normal((2, VOCAB), dtype=np.float64)
+        gp = mg.grad((logits[:, t] * g).sum(), place, retain_graph=True).data
+        assert (gp[t + 1 :] == 0.0).all() and (gp[: t + 1] != 0.0).all()
+
+
+def test_attention_maps_are_causal_and_sum_to_one():
+    gpt = model()
+    maps = mg.nn.attention_maps(gpt, tokens(3, CONTEXT))
+    assert list(maps) == ["blocks.0", "blocks.1"]
+    for weights in maps.values():
+        assert weights.shape == (3, 2, CONTEXT, CONTEXT)
+        assert np.abs(weights.sum(-1) - 1).max() < 1e-6
+        assert (np.triu(weights, 1) == 0).all() and (weights[..., 0, 0] == 1).all()
+
+
 def test_initial_weights_are_gpt2s():
     gpt = GPT(50, 16, 8, 4, 64, rng=mg.Generator(0))
     block = gpt.blocks[3]

@@ -101,6 +101,11 @@ def draw_attention_vjp(c):
     return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
 
 
+def draw_relu(c):
+    x = c.array(c.pick(((), (0,), (5, 1), (64, 40))))  # small ones and those worth a loop
+    return [np.where(c.rng.random(x.shape) < 0.1, np.nan, x)]
+
+
 def draw_select(c):
     shape = c.pick(((), (0,), (5, 1), (64, 40), (3000,)))  # small ones and those worth a loop
     sides = [c.array(shape), c.array(c.narrowed(shape)), 0.5, c.array(shape)]
@@ -194,6 +199,7 @@ DRAWS = {
     "philox": draw_philox,
     "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
     "scatter_rows": draw_scatter_rows,
+    "relu": draw_relu,
     "select": draw_select,
     "softmax": draw_softmax,
     "softmax_vjp": draw_softmax_vjp,

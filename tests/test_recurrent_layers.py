@@ -6,7 +6,7 @@ import pytest
 import minigen as mg
 from minigen import nn
 from minigen.errors import ShapeError
-from minigen.models import CharLSTM, LSTMClassifier
+from minigen.models import LSTMClassifier
 
 every_layer = pytest.mark.parametrize("cls", [nn.RNN, nn.LSTM, nn.GRU])
 
@@ -154,33 +154,3 @@ def test_the_classifier_overfits_one_batch():
         optimizer.step()
     assert loss.item() < 0.02
     assert (model(x).data.argmax(1) == label).all()
-
-
-def test_the_character_model_learns_a_cycle_and_generates_it():
-    model = CharLSTM(5, 8, 32, layers=2, rng=mg.Generator(0))
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-2)
-    ids = (np.arange(12) + np.arange(5)[:, None]) % 5
-    for _ in range(60):
-        loss = model.loss(ids)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    model.eval()
-    made = model.generate(np.array([2, 3]), 6, temperature=0)
-    assert made.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
-
-
-def test_generation_is_decided_by_its_generator_and_carries_the_state():
-    model = CharLSTM(7, 4, 6, rng=mg.Generator(0)).eval()
-    prompt = mg.tensor([1, 2, 3])
-    one, two, other = (model.generate(prompt, 20, 0.8, mg.Generator(s)) for s in (3, 3, 4))
-    assert one.dtype == np.int64 and one.shape == (23,)
-    assert np.array_equal(one, two) and not np.array_equal(one, other)
-    greedy = model.generate(prompt, 8, 0)
-    for n in range(3, 11):  # each is the likeliest after the whole text before it
-        assert greedy[n] == model(greedy[None, :n])[0].data[0, -1].argmax()
-    assert model.generate(prompt, 0).tolist() == [1, 2, 3]
-    with pytest.raises(ShapeError, match=r"^generate: the prompt"):
-        model.generate([], 3)
-    with pytest.raises(ValueError, match=r"^generate: length and temperature"):
-        model.generate(prompt, 3, -1.0)

@@ -46,6 +46,31 @@ def train(out, stop_at=None, signals=False, spoil=None, **changes):
     return {name: p.data.copy() for name, p in model.state_dict().items()}
 
 
+def train_two(out, stop_at=None, **changes):
+    """Two epochs of two networks, the second of which learns what the first says of noise."""
+    rng = mg.Generator(0)
+    kind = {"rng": rng, "dtype": np.float64}
+    model = mg.nn.ModuleDict({name: mg.nn.Linear(2, 1, **kind) for name in ("teacher", "pupil")})
+    optimizer = {name: mg.optim.Adam(model[name].parameters(), lr=0.05) for name in model}
+    loader = DataLoader(np.arange(20), batch_size=5, shuffle=True, rng=rng)
+    args = arguments(out, epochs=2, **changes)
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, free=["judge"]) as run:
+        for _ in run.epochs():
+            for _ in run.batches():
+                x = mg.Tensor(rng.normal((5, 2), dtype=np.float64))
+                said, heard = model["teacher"](x), model["pupil"](x)
+                for name, loss in (
+                    ("pupil", mg.mse_loss(heard, said.detach())),
+                    ("teacher", mg.mse_loss(said, x[:, :1])),
+                ):
+                    optimizer[name].step(mg.grad(loss, optimizer[name].params))
+                    run.record(**{name: loss})
+                run.max_seconds = 0 if run.step == stop_at else run.max_seconds
+            run.end_epoch()
+    return {name: p.data.copy() for name, p in model.state_dict().items()}
+
+
 def metrics(out):
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
@@ -74,6 +99,18 @@ def test_ctrl_c_ends_the_step_saves_and_exits_130(tmp_path, capsys):
     assert "Ctrl-C again" in capsys.readouterr().out
     assert same(straight, train(tmp_path / "b", resume=True))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 6])
+def test_two_networks_with_two_optimizers_go_on_bit_for_bit(tmp_path, stop_at):
+    straight = train_two(tmp_path / "a", judge="one")
+    with pytest.raises(SystemExit):
+        train_two(tmp_path / "b", stop_at=stop_at, judge="one")
+    state = load_state(tmp_path / "b/checkpoint.safetensors")
+    assert {"teacher_optimizer", "pupil_optimizer"} < state.keys()
+    assert "judge" not in state["config"]
+    assert same(straight, train_two(tmp_path / "b", resume=True, judge="another"))
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
 def test_metrics_after_the_checkpoint_are_cut_on_resume(tmp_path):

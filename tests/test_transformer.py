@@ -150,11 +150,45 @@ def test_the_sinusoidal_encoding_is_the_papers():
         encoding(mg.ones((1, 21, 7)))
 
 
-def test_summary_counts_the_work_of_attention():
-    class Attend(nn.Module):
-        def forward(self, q, k, v):
-            return mg.scaled_dot_product_attention(q, k, v)
+class Attend(nn.Module):
+    def forward(self, q, k, v, mask=None, is_causal=False):
+        return mg.scaled_dot_product_attention(q, k, v, mask, is_causal)
 
+
+@pytest.mark.parametrize("how", [(), (None, True), (np.tri(3, 5, 1, dtype=bool),)])
+def test_attention_maps_times_values_are_the_ops_output(how):
+    q, k, v = normal(2, 3, 4), normal(2, 5, 4, seed=2), normal(2, 5, 7, seed=3)
+    weights = nn.attention_maps(Attend(), q, k, v, *how)[""]
+    assert weights.shape == (2, 3, 5) and np.abs(weights.sum(-1) - 1).max() < 1e-14
+    assert np.array_equal(weights @ v.data, Attend()(q, k, v, *how).data)
+
+
+class Look(nn.Module):
+    def __init__(self, padding):
+        settings = {"batch_first": True, "dtype": np.float64, "rng": mg.Generator(0)}
+        self.layer = nn.TransformerDecoderLayer(8, 2, 16, 0.5, **settings)
+        self.padding = padding
+
+    def forward(self, x, memory):
+        return self.layer(x, memory, memory_key_padding_mask=self.padding)
+
+
+def test_attention_maps_are_those_of_the_layers_by_their_paths():
+    x, memory = normal(2, 3, 8), normal(2, 5, 8, seed=2)
+    model = Look(np.arange(5) >= np.array([[5], [3]]))
+    maps = nn.attention_maps(model, x, memory)
+    assert list(maps) == ["layer.self_attn", "layer.multihead_attn"]
+    assert maps["layer.self_attn"].shape == (2, 2, 3, 3)  # (B, H, T, S)
+    assert model.training and model.layer.dropout.training
+    layer = model.eval().layer
+    h = layer.norm1(x + layer.self_attn(x, x, x)[0])
+    how = {"key_padding_mask": model.padding, "average_attn_weights": False}
+    want = layer.multihead_attn(h, memory, memory, **how)[1].data
+    assert (want[1, :, :, 3:] == 0).all()
+    assert np.abs(maps["layer.multihead_attn"] - want).max() < 1e-14
+
+
+def test_summary_counts_the_work_of_attention():
     text = nn.summary(Attend(), normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 7))
     assert text.splitlines()[1].split()[-2] == f"{2 * 2 * 3 * 5 * (4 + 7):,}"
 

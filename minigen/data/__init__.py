@@ -4,15 +4,18 @@ from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
 from minigen.data.idx_files import read_idx
 from minigen.data.loading import DataLoader
 from minigen.data.mnist_files import fashion_mnist, mnist
-from minigen.data.text_files import Vocabulary, text
+from minigen.data.text_files import Vocabulary, text, text_pairs
+from minigen.data.written_dates import dates
 
 __all__ = [
     "GLYPH_CLASSES",
     "DataLoader",
     "Vocabulary",
+    "dates",
     "fashion_mnist",
     "glyphs",
     "mnist",
     "read_idx",
     "text",
+    "text_pairs",
 ]

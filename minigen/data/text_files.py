@@ -47,6 +47,22 @@ def _language_reference() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
+def text_pairs(path: str | os.PathLike) -> tuple[list[str], list[str]]:
+    """The first and the second texts of a UTF-8 file's lines, each two with a tab between.
+
+    Raises DatasetError as text does, and for a line of another kind.
+    """
+    lines = [line.split("\t") for line in text(path).splitlines()]
+    for i, line in enumerate(lines):
+        if len(line) != 2 or not all(line):
+            raise DatasetError(
+                f"{path}: expected two texts with a tab between, got {len(line)} on line {i + 1}: "
+                f"{line!r}"
+            )
+    first, second = zip(*lines)
+    return list(first), list(second)
+
+
 class Vocabulary:
     """The distinct characters of a text, sorted; the id of a character is its position there.
 

@@ -52,6 +52,7 @@ def _chosen(kernel: Callable) -> Callable:
 
 philox = _chosen(reference.philox)
 erf = _chosen(reference.erf)
+relu = _chosen(reference.relu)
 select = _chosen(reference.select)
 scatter_rows = _chosen(reference.scatter_rows)
 softmax = _chosen(reference.softmax)

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.backend import Array, as_array, to_numpy
+from minigen.autodiff import grad_mode
+from minigen.backend import Array, array_module
 from minigen.errors import ShapeError
-from minigen.gradients import no_grad
+from minigen.models.sampling import sampled
 from minigen.nn import LSTM, Embedding, Linear, Module
-from minigen.random import Generator, default_generator
+from minigen.primitives import raw
+from minigen.random import Generator
 from minigen.tensors import Tensor
 
 
@@ -70,45 +72,46 @@ class CharLSTM(Module):
         self.lstm = LSTM(embed, hidden, layers, batch_first=True, dropout=dropout, **kind)
         self.head = Linear(hidden, vocabulary, **kind)
 
-    def forward(self, ids: Array, state: Any = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, ids: Tensor | Array, state: Any = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Logits for what follows each id, and the state to go on from."""
         y, state = self.lstm(self.embedding(ids), state)
         return self.head(y), state
 
-    def loss(self, ids: Array) -> Tensor:
-        """The mean cross-entropy of ids (B, T)[:, 1:], each given those before it, in nats."""
-        logits, _ = self(ids[:, :-1])
-        return ops.cross_entropy(ops.swapaxes(logits, 1, 2), ids[:, 1:])  # classes on axis 1
+    def loss(self, ids: Tensor | Array, targets: Tensor | Array) -> Tensor:
+        """The mean of -log p of targets (B, T), the ids that follow ids, in nats each."""
+        logits, _ = self(ids)
+        rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * T, vocabulary)
+        return ops.cross_entropy(rows, raw(targets).reshape(-1))
 
-    @no_grad()
     def generate(
         self,
-        prompt: Array,
+        ids: Tensor | Array,
         length: int,
         temperature: float = 1.0,
+        top_k: int | None = None,
         rng: Generator | None = None,
-    ) -> np.ndarray:
-        """The prompt, ids (T,), and `length` more, int64 (T + length,).
+    ) -> Array:
+        """ids (B, T), with T at least 1, and `length` more drawn after them: (B, T + length).
 
-        Each is drawn from softmax(logits / temperature), or is the likeliest for temperature 0;
-        the state is carried, so that each step reads one character. Call .eval() before.
+        Each is drawn from softmax(logits / temperature), of the top_k largest if given; at
+        temperature 0 it is the likeliest. The model is in evaluation mode; its state is carried,
+        so that each step reads one character.
         """
-        prompt = np.asarray(prompt.numpy() if isinstance(prompt, Tensor) else to_numpy(prompt))
-        if prompt.ndim != 1 or not len(prompt):
-            raise ShapeError(f"generate: the prompt must be (T,), T at least 1, got {prompt.shape}")
-        if length < 0 or not temperature >= 0:
-            raise ValueError(
-                f"generate: length and temperature must not be negative, got {length, temperature}"
-            )
-        ids, state, rng = [int(i) for i in prompt], None, rng or default_generator()
-        new, device = prompt, self.head.weight.device
-        for _ in range(length):
-            logits, state = self(as_array(new, np.int64, device)[None], state)
-            scores = logits[0, -1].numpy().astype(np.float64)  # (vocabulary,)
-            if temperature == 0:
-                choice = int(scores.argmax())
-            else:
-                choice = int(rng.choice(len(scores), p=ops.softmax(scores / temperature)))
-            ids.append(choice)
-            new = np.array([choice])
-        return np.array(ids, np.int64)
+        ids, training = raw(ids), self.training
+        if ids.ndim != 2 or ids.shape[1] < 1:
+            raise ShapeError(f"CharLSTM.generate: ids {ids.shape} must be (B, T), T at least 1")
+        if length < 0:
+            raise ValueError(f"CharLSTM.generate: length must not be negative, got {length}")
+        self.eval()
+        parts, state = [ids], None
+        try:
+            with grad_mode(False):
+                for _ in range(length):
+                    logits, state = self(parts[-1], state)
+                    new = sampled(logits.data[:, -1], temperature, top_k, rng)
+                    parts.append(new[:, None].astype(ids.dtype))
+        finally:
+            self.train(training)
+        return array_module(ids).concatenate(parts, axis=1)

@@ -139,8 +139,8 @@ class ConvVAE(VAE):
             ReLU(),
             ConvTranspose2d(first, channels, 4, stride=2, padding=1, **kind),
         )
-        # All that relu follows is six layers deep: it starts sqrt(6) times wider than by default,
-        # with the variance 2 / fan_in of He et al. 2015. Else the first epochs teach z nothing.
+        # The six layers before a relu start sqrt(6) times wider than by default, with the variance
+        # 2 / fan_in of He et al. 2015: else the signal dies out, and z learns nothing for epochs.
         for part in (self.encoder, self.decoder, self.down, self.up[:4]):
             for layer in part:
                 if hasattr(layer, "weight"):

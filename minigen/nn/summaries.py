@@ -1,8 +1,12 @@
-"""What a model does with an input: shapes, parameters, work and memory by module."""
+"""What a model does with an input, by module: shapes, parameters, work, memory, attention."""
 
 import math
 from typing import Any
 
+import numpy as np
+
+from minigen.autodiff import grad_mode
+from minigen.backend import to_numpy
 from minigen.nn.module import Module
 from minigen.trace import Observer, observed, outputs_of
 
@@ -73,3 +77,40 @@ def summary(model: Module, *inputs: Any) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     aligned = [[f"{row[i]:{'<' if i < 2 else '>'}{widths[i]}}" for i in range(5)] for row in rows]
     return "\n".join("  ".join(cells) for cells in aligned)
+
+
+class _Attention(Observer):
+    """The weights of each attention, by the id of the module that asked for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights: dict[int, np.ndarray] = {}
+
+    def watched(self, op):
+        if op.name != "attention":
+            return op.forward
+
+        def run(*args, **static):
+            y, weights = op.forward(*args, **static)  # what the derivative needs, it keeps
+            self.weights[id(self.modules[-1])] = to_numpy(weights)
+            return y, weights
+
+        return run
+
+
+def attention_maps(model: Module, *inputs: Any) -> dict[str, np.ndarray]:
+    """The weights in each scaled_dot_product_attention of model(*inputs), in evaluation mode.
+
+    (..., T, S), in row t what query t gives to each key, by the path of the module that attends.
+    They are those that the op itself has used, not computed anew. Of a module that attends more
+    than once they are the last.
+    """
+    training = model.training
+    model.eval()
+    try:
+        with grad_mode(False), observed(_Attention()) as seen:
+            model(*inputs)
+    finally:
+        model.train(training)
+    paths = {id(module): path for path, module in model.named_modules()}
+    return {paths[key]: weights for key, weights in seen.weights.items()}

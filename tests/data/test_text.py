@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigen.data import Vocabulary, text
+from minigen.data import Vocabulary, text, text_pairs
 from minigen.errors import DatasetError, DTypeError
 
 
@@ -40,6 +40,20 @@ def test_text_that_is_not_utf8_is_refused_with_byte_and_position(tmp_path):
     with pytest.raises(DatasetError, match="byte 0xe9 at byte position 5") as caught:
         text(path)
     assert str(path) in str(caught.value) and "UTF-8" in str(caught.value)
+
+
+def test_pairs_are_the_texts_before_and_after_the_tabs(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("one\tun\ntwo, 2\tdeux\n")
+    assert text_pairs(path) == (["one", "two, 2"], ["un", "deux"])
+
+
+@pytest.mark.parametrize("line", ["two", "two\t", "two\tdeux\tzwei", ""])
+def test_a_line_that_is_no_pair_is_refused_with_its_number(line, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"one\tun\n{line}\nthree\ttrois\n")
+    with pytest.raises(DatasetError, match="on line 2"):
+        text_pairs(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])

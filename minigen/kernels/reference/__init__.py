@@ -7,7 +7,7 @@ twin in `cpu/` and `gpu.py`, where there is one.
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
-from minigen.kernels.reference.functions import erf, select
+from minigen.kernels.reference.functions import erf, relu, select
 from minigen.kernels.reference.recurrent import (
     gru_step,
     gru_step_vjp,

@@ -64,6 +64,11 @@ def erf(x):
     return xp.where(size <= 0.46875, inner, 1 - tail) * xp.sign(x)
 
 
+def relu(x):
+    """max(x, 0), NaN where x is NaN."""
+    return np.maximum(x, 0)
+
+
 def select(condition, a, b):
     """a where condition is true, else b, broadcast and promoted like NumPy's where."""
     return np.where(condition, a, b)

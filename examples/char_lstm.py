@@ -1,0 +1,65 @@
+"""Train a character LSTM on a text and let it write.
+
+Graves 2013, "Generating Sequences With Recurrent Neural Networks", in small: one layer of 256
+units on vectors of 64 numbers a character. Each step reads 32 windows of 64 characters, at random
+places and from the zero state; the gradient ends with the window (truncated; Williams and Peng
+1990). 2,000 steps of Adam, 2e-3 on a cosine to 0, gradients clipped to norm 1. --data is a text
+file, or "reference", the Python language reference that every Python carries. Expect a validation
+loss of about 1.65 nats a character on tinyshakespeare, in four minutes of one core's time;
+guessing by the frequency of the characters gives 3.3. An epoch is 250 steps and ends with a few
+lines by the model. Under --out it leaves sample.txt, curves.png, metrics.jsonl and a checkpoint.
+"""
+
+import numpy as np
+
+import minigen as mg
+from minigen import plots, schedule
+from minigen.data import DataLoader
+from minigen.models import CharLSTM
+from minigen.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
+from minigen.training import Run, argument_parser, count, run_example
+
+RATE = 2e-3  # Adam's learning rate at the start
+
+
+def main():
+    parser = argument_parser(
+        __doc__, out="runs/char_lstm", epochs=8, data="reference", kinds=TEXT_DATA
+    )
+    parser.add_argument("--embed", type=count, default=64, help="of a character; default 64")
+    parser.add_argument("--hidden", type=count, default=256, help="units; default 256")
+    parser.add_argument("--context", type=count, default=64, help="of a window; default 64")
+    parser.add_argument("--batch", type=count, default=32, help="windows a step; default 32")
+    parser.add_argument("--steps", type=count, default=250, help="in an epoch; default 250")
+    args = parser.parse_args()
+
+    vocabulary, train, test = text_data(args.data, args.context)
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
+    model = CharLSTM(len(vocabulary), args.embed, args.hidden, rng=rng, device=device)
+    optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
+    factor = schedule.cosine(args.epochs * args.steps)
+    loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the windows are drawn
+    print(mg.nn.summary(model, windows(train, np.arange(args.batch), args.context, device)[0]))
+
+    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+        for _ in run.epochs():
+            for _ in run.batches():
+                starts = rng.integers(0, len(train) - args.context, args.batch)
+                optimizer.param_groups[0]["lr"] = RATE * factor(run.step)
+                loss = model.loss(*windows(train, starts, args.context, device))
+                optimizer.zero_grad()
+                loss.backward()
+                norm = mg.optim.clip_grad_norm(model.parameters(), 1.0)
+                optimizer.step()
+                run.record(loss=loss, norm=norm)
+            run.end_epoch(test=text_loss(model, test, args.context, device))
+            print(f"\n{sample_text(model, vocabulary, 200, mg.Generator(args.seed), device)}\n")
+        sample = sample_text(model, vocabulary, 1000, mg.Generator(args.seed), device)
+        (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
+        losses = {"train": run.series("loss"), "test": run.series("test")}
+        plots.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
+    print(f"sample, figure, metrics and checkpoint: {run.out}")
+
+
+if __name__ == "__main__":
+    run_example(main)

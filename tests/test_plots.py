@@ -1,0 +1,21 @@
+"""Figures show what they are given, at the sizes that the code says."""
+
+import numpy as np
+
+from minigen import plots
+
+
+def test_a_weight_has_one_size_in_all_attention_maps(tmp_path):
+    from matplotlib.image import imread
+
+    wide, tall = np.zeros((3, 9)), np.zeros((5, 3))
+    wide[1, 4] = tall[2, 1] = 1  # not at a frame
+    given = [wide, tall], ["a \n", "$b$ c"], ["wide maps", "xyz"]
+    darkest = np.array([8, 48, 107]) / 255  # of the colours that stand for 0 to 1
+    side = 18  # pixels: 0.15 inches
+    for count in (1, 2):
+        path = tmp_path / f"{count}.png"
+        plots.attention_maps(path, *(part[:count] for part in given), titles=["one", "two"])
+        picture = imread(path)[..., :3]
+        found = (np.abs(picture - darkest).max(axis=2) < 0.01).sum()
+        assert 0.9 * count < found / side**2 < 1.1 * count
