@@ -1,12 +1,27 @@
 """Writes tests/fixtures/image_*.safetensors with PyTorch; run by hand, as make_fixtures.py."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from image_layers import LAYERS, STEPS, conv_net
 from safetensors.torch import save_file
+from torch.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 
 FOLDER = Path(__file__).parent / "fixtures"
+
+
+CNN = (
+    Conv2d(2, 3, 3, padding=1),
+    ReLU(),
+    MaxPool2d(2),
+    Conv2d(3, 4, 3, padding=1),
+    ReLU(),
+    MaxPool2d(2),
+    Flatten(),
+    Linear(16, 5),
+    ReLU(),
+)
 
 
 def normal(*shape):
@@ -39,3 +54,5 @@ if __name__ == "__main__":
         layers |= {f"{name}.{k}": v for k, v in found.items()}
     save_file(layers, FOLDER / "image_layers.safetensors")
     save_file(recorded(conv_net(torch.nn).double(), (3, 1, 8, 8)), FOLDER / "image_net.safetensors")
+    cnn = Sequential(OrderedDict(body=Sequential(*CNN), head=Linear(5, 3))).double()
+    save_file(recorded(cnn, (3, 2, 8, 8)), FOLDER / "cnn.safetensors")

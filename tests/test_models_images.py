@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_image_layers import FIXTURES, check
 
 import minigen as mg
 from minigen import classification
@@ -29,6 +30,11 @@ def test_the_cnn_overfits_one_batch():
     assert abs(losses[0] - np.log(5)) < 0.2  # starts from knowing nothing
     assert losses[-1] < 0.02
     assert np.array_equal(model(x).numpy().argmax(1), label)
+
+
+def test_the_cnn_computes_what_pytorchs_layers_do():
+    saved = {k: v.data for k, v in mg.load(FIXTURES / "cnn.safetensors").items()}
+    check(CNN(3, channels=2, side=8, widths=(3, 4), hidden=5), saved)
 
 
 def test_the_cnns_sizes_are_those_of_its_header():
