@@ -19,6 +19,7 @@ from minigen.metrics import mean_interval
 from minigen.training import Run, argument_parser, count, image_data, run_example
 
 BATCH, RATE = 64, 1e-3
+BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not drawn from the prior
 ARMS = ("without", "with")  # the two classifiers: without and with generated images
 
 
@@ -41,7 +42,7 @@ def choose(labels, budget, rng):
 def networks(classes, rng, device):
     """The generator and the two classifiers, which start from the same weights; each's Adam."""
     kind = {"rng": rng, "device": device}
-    nets = {"generator": models.VAE(latent=10, hidden=200, classes=classes, **kind)}
+    nets = {"generator": models.VAE(classes=classes, beta=BETA, **kind)}
     nets |= {arm: models.CNN(classes, widths=(16, 32), hidden=64, **kind) for arm in ARMS}
     nets["with"].load_state_dict(nets["without"].state_dict())
     adams = {name: mg.optim.Adam(net.parameters(), lr=RATE) for name, net in nets.items()}
@@ -89,17 +90,18 @@ def main():
     parser = argument_parser(__doc__, out="runs/augment", epochs=10)
     parser.add_argument("--budgets", type=count, nargs="+", default=[100, 500], metavar="LABELS")
     parser.add_argument("--seeds", type=count, default=5, help="2 to 10, from --seed on; default 5")
-    parser.add_argument("--steps", type=count, default=300, help="of a classifier; default 300")
-    parser.add_argument("--generator-steps", type=count, default=1000, help="default 1000")
+    parser.add_argument("--steps", type=count, default=250, help="of a classifier; default 250")
+    parser.add_argument("--generator-steps", type=count, default=800, help="default 800")
     parser.set_defaults(epochs=None)
     args = parser.parse_args()
+    if not 2 <= args.seeds <= 10:
+        parser.error(f"argument --seeds: an interval needs 2 to 10, got {args.seeds}")
 
     train_x, train_y, test_x, test_y = image_data(args.data)
     classes = int(train_y.max()) + 1
+    args.budgets = sorted(set(args.budgets))
     trials = [(n, args.seed + i) for i in range(args.seeds) for n in args.budgets]
     args.epochs = min(args.epochs or len(trials), len(trials))
-    if not 2 <= args.seeds <= 10:
-        parser.error(f"argument --seeds: an interval needs 2 to 10, got {args.seeds}")
     if not classes <= min(args.budgets) <= max(args.budgets) <= len(train_y):
         parser.error(f"argument --budgets: {args.data} needs {classes} to {len(train_y)} labels")
 
@@ -133,7 +135,8 @@ def main():
                 run.record(with_loss=learn(adams["with"], nets["with"].loss(both, y[i])))
             found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
             run.end_epoch(budget=budget, seed=seed, **found)
-            like = np.searchsorted(y, np.repeat(np.arange(classes), 10))
+            first, size = np.searchsorted(y, range(classes))[:, None], np.bincount(y)[:, None]
+            like = (first + np.arange(10) % size).reshape(-1)  # ten labelled images of each class
             sheet = generate(vae, x, y, like, mg.Generator(1)).numpy()[:, 0]
             plots.image_sheet(run.out / f"generated-{budget}.png", sheet, 10)
         if run.epoch == len(trials):
