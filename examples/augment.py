@@ -28,19 +28,22 @@ def pixels(images, device):
     return mg.tensor(images[:, None]).to(device) / 255
 
 
+def flat(images, device):
+    """The same as (N, 784)."""
+    return pixels(images, device).reshape(len(images), -1)
+
+
 def choose(labels, budget, rng):
     """Rows of a random labelled set of that size, by class, the classes as even as can be."""
     order = rng.permutation(len(labels))
-    turn = np.empty(len(labels), np.int64)  # how many of its class come before an image
-    for label in np.unique(labels):
-        mine = order[labels[order] == label]
-        turn[mine] = np.arange(len(mine))
-    rows = order[np.argsort(turn[order], kind="stable")[:budget]]
-    return rows[np.argsort(labels[rows], kind="stable")]
+    order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
+    y = labels[order]
+    turn = np.arange(len(y)) - np.searchsorted(y, y)  # how many of its class come before an image
+    return order[np.sort(np.argsort(turn, kind="stable")[:budget])]
 
 
 def networks(classes, rng, device):
-    """The generator and the two classifiers, which start from the same weights; each's Adam."""
+    """The generator and the two classifiers, which start from the same weights; their Adams."""
     kind = {"rng": rng, "device": device}
     nets = {"generator": models.VAE(classes=classes, beta=BETA, **kind)}
     nets |= {arm: models.CNN(classes, widths=(16, 32), hidden=64, **kind) for arm in ARMS}
@@ -50,18 +53,20 @@ def networks(classes, rng, device):
 
 
 @mg.no_grad()
-def generate(vae, x, y, rows, rng):
-    """An image for each of the rows: the code lies between those of that image and of another
-    of its class, both drawn from q(z | x), in a random proportion."""
-    first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]  # y is in order
+def generate(vae, x, y, rows, rng, device):
+    """An image for each of the rows of the labelled images x of classes y, which are in order.
+
+    Its code lies between those of that image and of another of the class, drawn from q(z | x).
+    """
+    first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]
     others = first + (size * rng.uniform(len(rows))).astype(np.int64)
-    ends = [vae.sample(*vae.encode(x[i].reshape(len(i), -1), y[i])) for i in (rows, others)]
-    share = rng.uniform((len(rows), 1), device=ends[0].device)
-    z = ends[0] + (ends[1] - ends[0]) * share
+    start, end = (vae.sample(*vae.encode(flat(x[i], device), y[i])) for i in (rows, others))
+    z = start + (end - start) * rng.uniform((len(rows), 1), device=device)
     return mg.sigmoid(vae.decode(z, y[rows])).reshape(-1, 1, 28, 28)
 
 
 def learn(optimizer, loss):
+    """One step, which changes the optimizer's own network only."""
     optimizer.step(mg.grad(loss, optimizer.params))
     return loss
 
@@ -102,8 +107,9 @@ def main():
     args.budgets = sorted(set(args.budgets))
     trials = [(n, args.seed + i) for i in range(args.seeds) for n in args.budgets]
     args.epochs = min(args.epochs or len(trials), len(trials))
-    if not classes <= min(args.budgets) <= max(args.budgets) <= len(train_y):
-        parser.error(f"argument --budgets: {args.data} needs {classes} to {len(train_y)} labels")
+    if wrong := [n for n in args.budgets if not classes <= n <= len(train_y)]:
+        limits = f"{args.data} needs {classes} to {len(train_y)} labels"
+        parser.error(f"argument --budgets: {limits}, got {wrong[0]}")
 
     rng, device = mg.Generator(), mg.resolve_device(args.device)
     nets, adams = networks(classes, rng, device)
@@ -115,7 +121,7 @@ def main():
             budget, seed = trials[trial - 1]
             own = mg.Generator(2**32 * seed + budget)
             rows = choose(train_y, budget, own)
-            x, y = pixels(train_x[rows], device), train_y[rows]
+            x, y = train_x[rows], train_y[rows]
             for (step,) in run.batches():
                 if step == 0:  # everything anew, whatever trial came before
                     rng.state = own.state
@@ -125,19 +131,19 @@ def main():
                         adam.load_state_dict(new_adams[name].state_dict())
                 i = rng.integers(0, budget, BATCH)
                 if step < args.generator_steps:
-                    loss = vae.loss(x[i].reshape(BATCH, -1), y[i])[0]
+                    loss = vae.loss(flat(x[i], device), y[i])[0]
                     run.record(generator_loss=learn(adams["generator"], loss))
                     continue
-                loss = nets["without"].loss(x[i], y[i])
+                images = pixels(x[i], device)
+                loss = nets["without"].loss(images, y[i])
                 run.record(without_loss=learn(adams["without"], loss))
-                real, like = i[: BATCH // 2], i[BATCH // 2 :]
-                both = mg.concatenate([x[real], generate(vae, x, y, like, rng)])
-                run.record(with_loss=learn(adams["with"], nets["with"].loss(both, y[i])))
+                generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
+                images = mg.concatenate([images[: BATCH // 2], generated])
+                run.record(with_loss=learn(adams["with"], nets["with"].loss(images, y[i])))
             found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
             run.end_epoch(budget=budget, seed=seed, **found)
-            first, size = np.searchsorted(y, range(classes))[:, None], np.bincount(y)[:, None]
-            like = (first + np.arange(10) % size).reshape(-1)  # ten labelled images of each class
-            sheet = generate(vae, x, y, like, mg.Generator(1)).numpy()[:, 0]
+            like = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
+            sheet = generate(vae, x, y, like, mg.Generator(1), device).numpy()[:, 0]
             plots.image_sheet(run.out / f"generated-{budget}.png", sheet, 10)
         if run.epoch == len(trials):
             report(run, args.budgets)

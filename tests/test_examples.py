@@ -111,7 +111,7 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
 def test_augment_goes_on_within_a_trial_and_ends_with_the_table_of_all_trials(tmp_path):
     small_data(tmp_path)
     tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY["augment"]]
-    tiny += ["--device", "cpu", "--budgets", "10", "20"]
+    tiny += ["--device", "cpu", "--budgets", "10", "20"]  # of 500 + 60 digits
     straight = run("augment", tmp_path / "a", *tiny)
     assert straight.returncode == 0, straight.stderr
     assert "over 2 seeds" in straight.stdout
@@ -148,7 +148,7 @@ def test_an_example_explains_itself(name):
         ("char_lstm", ["--steps", "0"], "must be at least 1"),
         ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
         ("augment", ["--seeds", "1"], "an interval needs 2 to 10, got 1"),
-        ("augment", ["--budgets", "30"], "glyphs needs 36 to 10000 labels"),
+        ("augment", ["--budgets", "30"], "glyphs needs 36 to 10000 labels, got 30"),
     ],
 )
 def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):
