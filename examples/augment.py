@@ -18,19 +18,14 @@ from minigen.data import DataLoader
 from minigen.metrics import mean_interval
 from minigen.training import Run, argument_parser, count, image_data, run_example
 
-BATCH, RATE = 64, 1e-3
+BATCH, RATE, FLAT = 64, 1e-3, (784,)
 BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not drawn from the prior
 ARMS = ("without", "with")  # the two classifiers: without and with generated images
 
 
-def pixels(images, device):
-    """uint8 (N, 28, 28) as a tensor in [0, 1] of one channel, (N, 1, 28, 28)."""
-    return mg.tensor(images[:, None]).to(device) / 255
-
-
-def flat(images, device):
-    """The same as (N, 784)."""
-    return pixels(images, device).reshape(len(images), -1)
+def pixels(images, device, shape=(1, 28, 28)):
+    """uint8 (N, 28, 28) as a tensor in [0, 1], (N, *shape)."""
+    return mg.tensor(images.reshape(-1, *shape)).to(device) / 255
 
 
 def choose(labels, budget, rng):
@@ -60,7 +55,7 @@ def generate(vae, x, y, rows, rng, device):
     """
     first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]
     others = first + (size * rng.uniform(len(rows))).astype(np.int64)
-    start, end = (vae.sample(*vae.encode(flat(x[i], device), y[i])) for i in (rows, others))
+    start, end = (vae.sample(*vae.encode(pixels(x[i], device, FLAT), y[i])) for i in (rows, others))
     z = start + (end - start) * rng.uniform((len(rows), 1), device=device)
     return mg.sigmoid(vae.decode(z, y[rows])).reshape(-1, 1, 28, 28)
 
@@ -82,9 +77,9 @@ def report(run, budgets):
     print(f"{'labels':>6}  {'without, %':^13}  {'with, %':^13}  {'difference':^13}")
     for budget in budgets:
         rows = [row for row in run.history if row["budget"] == budget]
-        arms = {arm: np.array([row[arm] for row in rows]) for arm in ARMS}
-        panels[f"{budget} labelled images"] = arms
-        found = [mean_interval(x) for x in (*arms.values(), arms["with"] - arms["without"])]
+        without, augmented = (np.array([row[arm] for row in rows]) for arm in ARMS)
+        panels[f"{budget} labelled images"] = dict(zip(ARMS, (without, augmented)))
+        found = map(mean_interval, (without, augmented, augmented - without))
         cells = [f"{mean:{sign}6.2f} ± {reach:4.2f}" for sign, (mean, reach) in zip("  +", found)]
         print(f"{budget:>6}  " + "  ".join(cells))
     print(f"± is the 95 % confidence interval of the mean over {len(rows)} seeds (Student's t)")
@@ -94,13 +89,12 @@ def report(run, budgets):
 def main():
     parser = argument_parser(__doc__, out="runs/augment", epochs=10)
     parser.add_argument("--budgets", type=count, nargs="+", default=[100, 500], metavar="LABELS")
-    parser.add_argument("--seeds", type=count, default=5, help="2 to 10, from --seed on; default 5")
+    seeds = {"choices": range(2, 11), "metavar": "N", "help": "2 to 10, from --seed on; default 5"}
+    parser.add_argument("--seeds", type=int, default=5, **seeds)
     parser.add_argument("--steps", type=count, default=250, help="of a classifier; default 250")
     parser.add_argument("--generator-steps", type=count, default=800, help="default 800")
     parser.set_defaults(epochs=None)
     args = parser.parse_args()
-    if not 2 <= args.seeds <= 10:
-        parser.error(f"argument --seeds: an interval needs 2 to 10, got {args.seeds}")
 
     train_x, train_y, test_x, test_y = image_data(args.data)
     classes = int(train_y.max()) + 1
@@ -131,15 +125,15 @@ def main():
                         adam.load_state_dict(new_adams[name].state_dict())
                 i = rng.integers(0, budget, BATCH)
                 if step < args.generator_steps:
-                    loss = vae.loss(flat(x[i], device), y[i])[0]
+                    loss = vae.loss(pixels(x[i], device, FLAT), y[i])[0]
                     run.record(generator_loss=learn(adams["generator"], loss))
                     continue
                 images = pixels(x[i], device)
                 loss = nets["without"].loss(images, y[i])
                 run.record(without_loss=learn(adams["without"], loss))
                 generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
-                images = mg.concatenate([images[: BATCH // 2], generated])
-                run.record(with_loss=learn(adams["with"], nets["with"].loss(images, y[i])))
+                loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y[i])
+                run.record(with_loss=learn(adams["with"], loss))
             found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
             run.end_epoch(budget=budget, seed=seed, **found)
             like = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
