@@ -128,7 +128,7 @@ def test_augment_goes_on_within_a_trial_and_ends_with_the_table_of_all_trials(tm
     assert a == b
     assert [(row["budget"], row["seed"]) for row in a] == [(10, 0), (20, 0), (10, 1), (20, 1)]
     refused = run("augment", tmp_path, *tiny, "--budgets", "20", "9")
-    assert "needs 10 to 500 labels, got 9\n" in refused.stderr
+    assert "argument --budgets: expected 10 to 500, got 9\n" in refused.stderr
 
 
 @pytest.mark.parametrize("name", FIGURES)
