@@ -1,8 +1,28 @@
-"""Numbers that compare samples with data."""
+"""Numbers that compare samples with data, and results with chance."""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from minigen.errors import ShapeError
+
+# The 0.975 quantile of Student's t with 1, 2, ... 9 degrees of freedom (NIST/SEMATECH e-Handbook
+# of Statistical Methods, section 1.3.6.7.2, https://www.itl.nist.gov/div898/handbook/).
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of 2 to 10 values, and how far its 95 % confidence interval reaches either way.
+
+    That is t * std / sqrt(n), std with ddof=1 and t of n - 1 degrees of freedom (Student 1908,
+    "The Probable Error of a Mean"): right for independent values of a normal distribution.
+    """
+    x = np.asarray(values, np.float64)
+    if x.ndim != 1 or not 2 <= len(x) <= len(T_QUANTILES) + 1:
+        raise ShapeError(f"mean_interval: values must be 2 to 10 numbers, got shape {x.shape}")
+    reach = T_QUANTILES[len(x) - 2] * x.std(ddof=1) / math.sqrt(len(x))
+    return float(x.mean()), float(reach)
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minigen.metrics import mean_interval
+
 
 def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
     """Write grey images (N, H, W), or of colour (N, H, W, 3), in [0, 1]: columns wide, 2x size."""
@@ -66,6 +68,32 @@ def point_clouds(
         axes.set_title(title, fontsize=10)
         axes.set_aspect("equal")
         axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def paired_points(
+    path: str | os.PathLike, panels: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
+) -> None:
+    """Write a panel for each title: a column of points for each label, value i of one joined to
+    value i of the next, and beside each column its mean with the 95 % confidence interval."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(1, len(panels), squeeze=False)
+    for axes, (title, columns) in zip(grid[0], panels.items()):
+        places = range(len(columns))
+        axes.plot(places, list(columns.values()), "o-", color="0.6", markersize=4, linewidth=0.8)
+        means, reaches = zip(*map(mean_interval, columns.values()))
+        beside = [x + (0.12 if x else -0.12) for x in places]  # clear of the lines
+        axes.errorbar(beside, means, reaches, fmt="D", color="crimson", capsize=4, markersize=5)
+        axes.set_xticks(places, columns)
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_title(title, fontsize=10)
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0][0].set_ylabel(ylabel)
     figure.savefig(path)
 
 

@@ -151,7 +151,10 @@ class Run:
             self.bar = None
 
     def record(self, **values: Any) -> None:
-        """Add a step's numbers to the means of the epoch; FloatingPointError for NaN or inf."""
+        """Add a step's numbers to the epoch's means, each over the steps that record it.
+
+        FloatingPointError for NaN or inf.
+        """
         for name, value in values.items():
             value = float(value.item() if isinstance(value, Tensor) else value)
             if not math.isfinite(value):
@@ -160,12 +163,13 @@ class Run:
                     f"{self.checkpoint_path}. A lower learning rate may help; to find the op, "
                     "run the step inside mg.detect_anomaly()"
                 )
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            total, times = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value, times + 1
 
     def end_epoch(self, **values: float) -> dict[str, float]:
         """Close an epoch: means and values to the screen and to metrics.jsonl; a checkpoint."""
         self.epoch += 1
-        row = {name: total / self.count for name, total in self.sums.items()}
+        row = {name: total / times for name, (total, times) in self.sums.items()}
         row |= {name: float(value) for name, value in values.items()}
         self.sums, self.count = {}, 0
         seconds = time.monotonic() - self.epoch_started

@@ -1,5 +1,6 @@
 """Each example runs, in a small setting, and leaves what it promises."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ FIGURES = {
     "gan_modes": ["samples", "curves"],
     "gpt": ["attention", "curves"],
     "seq2seq": ["cross-attention", "curves"],
+    "augment": ["accuracy", "generated-10", "generated-20"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
@@ -34,6 +36,7 @@ TINY = {
     "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
     "gan_modes": ["--steps", "3", "--width", "8"],
     "seq2seq": ["--pairs", "300", "--layers", "1", "--width", "8"],
+    "augment": ["--seeds", "2", "--steps", "2", "--generator-steps", "1", "--data", "DIGITS"],
 }
 
 
@@ -107,6 +110,29 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+def test_augment_goes_on_within_a_trial_and_ends_with_the_table_of_all_trials(tmp_path):
+    small_data(tmp_path)
+    tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY["augment"]]
+    tiny += ["--device", "cpu", "--budgets", "10", "20"]  # of 500 + 60 digits
+    straight = run("augment", tmp_path / "a", *tiny)
+    assert straight.returncode == 0, straight.stderr
+    assert "the mean over 2 seeds" in straight.stdout
+    for figure in FIGURES["augment"]:
+        assert (tmp_path / "a" / f"{figure}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    stopped = run("augment", tmp_path / "b", *tiny, "--max-seconds", "0")
+    assert "stopped at step 1" in stopped.stdout  # of three in a trial: the generator is trained
+    again = run("augment", tmp_path / "b", *tiny, "--resume")
+    assert again.returncode == 0, again.stderr
+    table = lambda text: text.splitlines()[-5:-1]
+    assert table(again.stdout) == table(straight.stdout)
+    a, b = ((tmp_path / x / "metrics.jsonl").read_text().splitlines() for x in "ab")
+    a, b = ([{**json.loads(line), "seconds": 0} for line in lines] for lines in (a, b))
+    assert a == b
+    assert [(row["budget"], row["seed"]) for row in a] == [(10, 0), (20, 0), (10, 1), (20, 1)]
+    refused = run("augment", tmp_path, *tiny, "--budgets", "20", "9")
+    assert "argument --budgets: expected 10 to 500, got 9\n" in refused.stderr
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_an_example_explains_itself(name):
     text = run(name, "unused", "--help").stdout
@@ -125,6 +151,7 @@ def test_an_example_explains_itself(name):
         ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
         ("char_lstm", ["--steps", "0"], "must be at least 1"),
         ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
+        ("augment", ["--seeds", "1"], "argument --seeds: invalid choice: 1"),
     ],
 )
 def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):

@@ -1,11 +1,11 @@
-"""Numbers that compare samples with data."""
+"""Numbers that compare samples with data, and results with chance."""
 
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, stats
 
 from minigen.errors import ShapeError
-from minigen.metrics import frechet_distance
+from minigen.metrics import frechet_distance, mean_interval
 
 
 def test_the_frechet_distance_is_that_of_the_matrix_square_root():
@@ -33,3 +33,24 @@ def test_a_feature_that_never_varies_does_no_harm():
 def test_features_that_do_not_fit_are_refused_with_their_shapes(shapes):
     with pytest.raises(ShapeError, match="frechet_distance: x and y must be"):
         frechet_distance(*map(np.zeros, shapes))
+
+
+@pytest.mark.parametrize("n", range(2, 11))
+def test_the_interval_of_a_mean_is_students(n):
+    values = np.random.default_rng(n).normal(90, 3, n)
+    mean, reach = mean_interval(values)
+    low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
+    assert mean == pytest.approx(values.mean(), rel=1e-14)
+    assert reach == pytest.approx((high - low) / 2, rel=2e-4)  # the table has four digits
+
+
+def test_the_interval_covers_the_truth_19_times_in_20():
+    samples = np.random.default_rng(0).normal(3, 2, (4000, 5))
+    hits = [abs(mean - 3) <= reach for mean, reach in map(mean_interval, samples)]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [0.0] * 11, [[1.0, 2.0]]])
+def test_an_interval_that_the_table_does_not_reach_is_refused(values):
+    with pytest.raises(ShapeError, match="values must be 2 to 10 numbers"):
+        mean_interval(values)

@@ -19,3 +19,17 @@ def test_a_weight_has_one_size_in_all_attention_maps(tmp_path):
         picture = imread(path)[..., :3]
         found = (np.abs(picture - darkest).max(axis=2) < 0.01).sum()
         assert 0.9 * count < found / side**2 < 1.1 * count
+
+
+def test_an_interval_that_is_wider_is_drawn_longer(tmp_path):
+    from matplotlib.image import imread
+
+    lengths = []
+    for spread in (0.5, 1.0):
+        columns = {"one": [5 - spread, 5, 5 + spread], "two": [0.0, 0.0, 10.0]}  # one scale
+        plots.paired_points(tmp_path / "p.png", {"title": columns}, "y")
+        red = np.abs(imread(tmp_path / "p.png")[..., :3] - [220 / 255, 20 / 255, 60 / 255])
+        rows, columns = np.nonzero(red.max(axis=2) < 0.02)
+        left = rows[columns < columns.mean()]
+        lengths.append(np.ptp(left))
+    assert 1.8 < lengths[1] / lengths[0] < 2.2

@@ -136,6 +136,25 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
         train(tmp_path, resume=True, seed=5)
 
 
+def test_a_mean_is_over_the_steps_that_recorded_the_number_also_after_a_stop(tmp_path):
+    def alternate(stop_at=None, **changes):
+        model, rng = mg.nn.Linear(1, 1), mg.Generator(0)
+        parts = {"optimizer": mg.optim.SGD(model.parameters(), lr=1), "rng": rng}
+        loader = DataLoader(np.arange(5), batch_size=1)
+        with Run(arguments(tmp_path, **changes), model=model, loader=loader, **parts) as run:
+            for _ in run.epochs():
+                for (step,) in run.batches():
+                    run.record(**{"even" if step % 2 == 0 else "odd": step})
+                    if run.step == stop_at:
+                        run.max_seconds = 0
+                run.end_epoch()
+
+    with pytest.raises(SystemExit):
+        alternate(stop_at=2)
+    alternate(resume=True)
+    assert [(row["even"], row["odd"]) for row in metrics(tmp_path)] == [(2, 2)] * 3
+
+
 def test_the_screen_and_the_metrics_tell_of_each_epoch(tmp_path, capsys):
     train(tmp_path)
     lines = capsys.readouterr().out.splitlines()
