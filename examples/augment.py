@@ -92,8 +92,7 @@ def report(run, budgets):
 def main():
     parser = argument_parser(__doc__, out="runs/augment", epochs=10)
     parser.add_argument("--budgets", type=count, nargs="+", default=[100, 500], metavar="LABELS")
-    seeds = {"choices": range(2, 11), "metavar": "N", "help": "2 to 10, from --seed on; default 5"}
-    parser.add_argument("--seeds", type=int, default=5, **seeds)
+    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 11), metavar="2..10")
     parser.add_argument("--steps", type=count, default=250, help="of a classifier; default 250")
     parser.add_argument("--generator-steps", type=count, default=800, help="default 800")
     parser.set_defaults(epochs=None)
@@ -112,7 +111,8 @@ def main():
     vae = nets["generator"]
     loader = DataLoader(np.arange(args.generator_steps + args.steps), batch_size=1)  # counts
 
-    with Run(args, model=nets, optimizer=adams, loader=loader, rng=rng) as run:
+    state = {"model": nets, "optimizer": adams, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for trial in run.epochs():
             budget, seed = trials[trial - 1]
             own = mg.Generator(2**32 * seed + budget)

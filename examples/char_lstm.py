@@ -39,9 +39,10 @@ def main():
     optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
     factor = schedule.cosine(args.epochs * args.steps)
     loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the windows are drawn
-    print(mg.nn.summary(model, windows(train, np.arange(args.batch), args.context, device)[0]))
+    print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
         for _ in run.epochs():
             for _ in run.batches():
                 starts = rng.integers(0, len(train) - args.context, args.batch)

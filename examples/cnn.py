@@ -15,7 +15,7 @@ from minigen import plots
 from minigen.classification import draw, predict, score
 from minigen.data import DataLoader
 from minigen.models import CNN
-from minigen.training import Run, argument_parser, image_data, run_example
+from minigen.training import Run, argument_parser, count, image_data, run_example
 
 
 def pixels(images, device):
@@ -28,7 +28,8 @@ def saliency(model, images, device):
     x = pixels(images, device).requires_grad_()
     winning = model(x).max(axis=1)
     slope = mg.abs(mg.grad(winning.sum(), x)).numpy()[:, 0]  # an image has its own logits only
-    return slope / slope.max(axis=(1, 2), keepdims=True)
+    largest = slope.max(axis=(1, 2), keepdims=True)
+    return slope / np.where(largest == 0, 1, largest)  # 0 where all hidden units are
 
 
 def draw_saliency(path, model, images, device):
@@ -43,7 +44,7 @@ def draw_saliency(path, model, images, device):
 
 def main():
     parser = argument_parser(__doc__, out="runs/cnn", epochs=6)
-    parser.add_argument("--hidden", type=int, default=128, help="dense units; default 128")
+    parser.add_argument("--hidden", type=count, default=128, help="dense units; default 128")
     args = parser.parse_args()
 
     train_x, train_y, test_x, test_y = image_data(args.data)
@@ -56,7 +57,8 @@ def main():
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
     read = lambda images: model(pixels(images, device))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 logits = read(x)

@@ -64,17 +64,18 @@ def accuracy(discriminator, real, fake):
 
 
 def load_judge(path, data, classes, device):
-    """The classifier that examples/cnn.py left at path; None where it left none."""
+    """The classifier that examples/cnn.py left at path; None, said at once, where it left none."""
+    train = f"train one by `python examples/cnn.py --data {data} --out DIR` for --judge "
+    train += f"DIR/{JUDGE.name}"
     if not path.exists():
+        print(f"no judge at {path}: {train}, also later, with --resume")
         return None
     state = checkpoint.load_state(path)
-    theirs = state.get("config", {}).get("data")
-    if theirs != data:
-        raise CheckpointError(
-            f"{path} was trained on {theirs}, not on {data}: pass --judge none, or train one by "
-            f"`python examples/cnn.py --data {data} --out DIR` for --judge DIR/{JUDGE.name}"
-        )
-    judge = models.CNN(classes, device=device)
+    of = state.get("config", {})
+    if (of.get("example"), of.get("data")) != ("cnn", data):
+        theirs = f"{of.get('example')} on {of.get('data')}"
+        raise CheckpointError(f"{path} is of {theirs}, not of cnn on {data}: {train}")
+    judge = models.CNN(classes, hidden=int(of["hidden"]), device=device)
     judge.load_state_dict(state["model"])
     return judge
 
@@ -94,10 +95,10 @@ def report(judge, samples, train_x, test_x, device):
 
 
 def main():
-    parser = argument_parser(__doc__, out="runs/gan", epochs=EPOCHS["dense"])
-    says = f"dense or dc, which trains for {EPOCHS['dc']} epochs by default; default dense"
-    parser.add_argument("--arch", choices=list(SHAPES), default="dense", help=says)
-    parser.add_argument("--judge", type=Path, default=JUDGE, help=f"default {JUDGE}")
+    parser = argument_parser(__doc__, out="runs/gan", epochs="100 for dense, 20 for dc")
+    parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="default dense")
+    says = f"a checkpoint of examples/cnn.py, or none; default {JUDGE}"
+    parser.add_argument("--judge", type=Path, default=JUDGE, help=says)
     parser.set_defaults(epochs=None)
     args = parser.parse_args()
     args.epochs = args.epochs or EPOCHS[args.arch]
@@ -114,7 +115,7 @@ def main():
     print(mg.nn.summary(generator, shown[:1]), mg.nn.summary(discriminator, unseen[:1]), sep="\n")
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, free=["judge"]) as run:
+    with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
         for _ in run.epochs():
             for x in run.batches():
                 real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
@@ -134,12 +135,7 @@ def main():
         right = {f"{kind} images": run.series(kind) for kind in ("real", "fake")}
         ylabels = ["loss, nats", "discriminator right, %"]
         plots.curves(run.out / "curves.png", [losses, right], ylabels=ylabels)
-    if judge is None:
-        print(
-            f"no judge at {args.judge}: train one by `python examples/cnn.py --data {args.data}`, "
-            "then repeat this command with --resume"
-        )
-    else:
+    if judge is not None:
         samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
         report(judge, samples, train_x, test_x, device)
     print(f"figures, metrics and checkpoint: {run.out}")

@@ -51,6 +51,8 @@ def main():
     parser.add_argument("--batch", type=count, default=12, help="windows a step; default 12")
     parser.add_argument("--steps", type=count, default=250, help="in an epoch; default 250")
     args = parser.parse_args()
+    if args.width % args.heads:
+        parser.error(f"--width {args.width} is no multiple of --heads {args.heads}")
 
     vocabulary, train, test = text_data(args.data, args.context)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
@@ -60,9 +62,10 @@ def main():
     total = args.epochs * args.steps
     factor = schedule.cosine(total, warmup=min(WARMUP, total // 10), floor=FLOOR / RATE)
     loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the windows are drawn
-    print(mg.nn.summary(model, windows(train, np.arange(args.batch), args.context, device)[0]))
+    print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
         for _ in run.epochs():
             for _ in run.batches():
                 starts = rng.integers(0, len(train) - args.context, args.batch)

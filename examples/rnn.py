@@ -10,7 +10,7 @@ import minigen as mg
 from minigen.classification import draw, predict, score
 from minigen.data import DataLoader
 from minigen.models import LSTMClassifier
-from minigen.training import Run, argument_parser, image_data, run_example
+from minigen.training import Run, argument_parser, count, image_data, run_example
 
 
 def pixels(images):
@@ -20,7 +20,7 @@ def pixels(images):
 
 def main():
     parser = argument_parser(__doc__, out="runs/rnn", epochs=10)
-    parser.add_argument("--hidden", type=int, default=128, help="units; default 128")
+    parser.add_argument("--hidden", type=count, default=128, help="units; default 128")
     args = parser.parse_args()
 
     train_x, train_y, test_x, test_y = image_data(args.data)
@@ -33,7 +33,8 @@ def main():
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
     read = lambda images: model(pixels(images).to(device))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 logits = read(x)

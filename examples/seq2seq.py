@@ -15,7 +15,7 @@ from minigen import plots, schedule
 from minigen.data import DataLoader, Vocabulary, dates, text_pairs
 from minigen.errors import DatasetError
 from minigen.models import Seq2SeqTransformer
-from minigen.training import Run, argument_parser, run_example
+from minigen.training import Run, argument_parser, count, run_example
 
 RATE, FLOOR, WARMUP = 2e-3, 4e-5, 0.05  # AdamW's: highest, last, and the share of steps to rise
 PAD, BEGIN, END = "\0\1\2"  # they sort before all else, so their ids are the model's: 0, 1 and 2
@@ -46,11 +46,12 @@ def batch(ids, rows, device):
 def mean_loss(model, source, target, device):
     """The mean of -log p of a character of the targets, in nats."""
     model.eval()
-    total, batches = 0.0, batches_by_length(source, 100)
+    losses, batches = [], batches_by_length(source, 100)
     for rows in batches:
-        total += model.loss(batch(source, rows, device), batch(target, rows, device)).item()
+        x, y = batch(source, rows, device), batch(target, rows, device)
+        losses.append(model.loss(x, y).item())
     model.train()
-    return total / len(batches)
+    return np.average(losses, weights=[(target[rows, 1:] > 0).sum() for rows in batches])
 
 
 def write(model, source, length, device, width=1):
@@ -75,11 +76,10 @@ def draw(model, run, source, target, texts, vocabulary):
         written.append(vocabulary.decode(y.numpy()[0, 1:]).replace(END, "."))
     read = [texts[i] for i in chosen]
     plots.attention_maps(run.out / "cross-attention.png", maps, written, read)
-    plots.curves(
-        run.out / "curves.png",
-        [{"train": run.series("loss"), "test": run.series("test")}, {"test": run.series("exact")}],
-        ylabels=["nats a character", "exact match, %"],
-    )
+    losses = {"train": run.series("loss"), "test": run.series("test")}
+    exact = {"test": run.series("exact")}
+    ylabels = ["nats a character", "exact match, %"]
+    plots.curves(run.out / "curves.png", [losses, exact], ylabels=ylabels)
 
 
 def report(model, source, target, texts, vocabulary, device):
@@ -88,25 +88,24 @@ def report(model, source, target, texts, vocabulary, device):
         found = write(model, source, target.shape[1], device, width)
         right = (found == target).all(axis=1)
         print(f"{name}: {100 * right.mean():.2f} % of {len(right):,} are right")
+        shown = lambda ids: vocabulary.decode(ids[1:]).rstrip(END + PAD)
         for i in np.flatnonzero(~right)[:5]:
-            wrote, date = (
-                vocabulary.decode(ids[i, 1:]).rstrip(END + PAD) for ids in (found, target)
-            )
-            print(f"    {texts[i]} -> {wrote}, not {date}")
+            print(f"    {texts[i]} -> {shown(found[i])}, not {shown(target[i])}")
 
 
 def main():
-    kinds = {"data": "dates", "kinds": KINDS}
-    parser = argument_parser(__doc__, out="runs/seq2seq", epochs=6, **kinds)
-    parser.add_argument("--pairs", type=int, default=32_000, help="at most; default 32,000")
-    parser.add_argument("--layers", type=int, default=2, help="of each stack; default 2")
-    parser.add_argument("--width", type=int, default=64, help="of a character's vector; default 64")
+    parser = argument_parser(__doc__, out="runs/seq2seq", epochs=6, data="dates", kinds=KINDS)
+    parser.add_argument("--pairs", type=count, default=32_000, help="at most; default 32,000")
+    parser.add_argument("--layers", type=count, default=2, help="of each stack; default 2")
+    parser.add_argument("--width", type=count, default=64, help="of a vector; default 64")
     args = parser.parse_args()
-    if not 10 <= args.pairs <= 36_525 or args.layers < 1 or args.width < 4 or args.width % 4:
-        parser.error("--pairs is 10 to 36,525, --layers at least 1, --width a multiple of 4")
+    if args.width % 4:
+        parser.error(f"argument --width: must be a multiple of 4, for 4 heads, got {args.width}")
 
-    given = dates(args.pairs, args.seed) if args.data == "dates" else text_pairs(args.data)
-    reads, writes = (texts[: args.pairs] for texts in given)
+    if args.data == "dates":
+        reads, writes = dates(min(args.pairs, 36_525), args.seed)  # as many days there are
+    else:
+        reads, writes = (texts[: args.pairs] for texts in text_pairs(args.data))
     held = min(2000, len(reads) // 10)  # the last ones are for the test: no date comes twice
     if not held:
         raise DatasetError(f"{args.data}: {len(reads)} pairs; at least 10 are needed")
@@ -125,7 +124,8 @@ def main():
     factor = schedule.cosine(total, warmup=int(WARMUP * total), floor=FLOOR / RATE)
     print(mg.nn.summary(model, *(batch(ids, groups[0], device) for ids in (train_x, train_y))))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[*reads, *writes]) as run:
         for _ in run.epochs():
             for (group,) in run.batches():
                 for settings in optimizer.param_groups:

@@ -15,7 +15,7 @@ import minigen as mg
 from minigen import plots
 from minigen.data import DataLoader
 from minigen.models import VAE, ConvVAE
-from minigen.training import Run, argument_parser, count, image_data, run_example
+from minigen.training import Run, argument_parser, count, image_data, number, run_example
 
 KINDS = {"dense": VAE, "conv": ConvVAE}
 
@@ -58,10 +58,11 @@ def draw(model, run, images, labels):
     given = np.repeat(y[0:20:2], 10)
     plots.image_sheet(run.out / "traversal.png", as_images(model.decode(walks, given)), 10)
 
+    train = np.add(run.series("reconstruction"), run.series("kl"))  # with beta 1, as the test has
     plots.curves(
         run.out / "curves.png",
         [
-            {"train": run.series("loss"), "test": run.series("test")},
+            {"train": train, "test": run.series("test")},
             {"reconstruction": run.series("reconstruction"), "KL": run.series("kl")},
         ],
         ylabels=["negative ELBO, nats", "nats"],
@@ -73,7 +74,7 @@ def main():
     parser.add_argument("--arch", choices=KINDS, default="dense", help="layers; default dense")
     parser.add_argument("--latent", type=count, default=20, help="size of z; default 20")
     parser.add_argument("--hidden", type=count, help="dense units; default 400, with conv 256")
-    parser.add_argument("--beta", type=float, default=1.0, help="weight of the KL; default 1")
+    parser.add_argument("--beta", type=number, default=1.0, help="weight of the KL; default 1")
     parser.add_argument("--conditional", action="store_true", help="model x given its class")
     args = parser.parse_args()
 
@@ -89,7 +90,8 @@ def main():
     loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 loss, reconstruction, kl = model.loss(pixels(x, model, device), y)

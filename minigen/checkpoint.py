@@ -37,7 +37,7 @@ def save(
     }
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
     text |= {"format": "np", "minigen": str(FORMAT), "sha256": _digest(arrays)}
-    _replace(Path(path), encode(arrays, text))
+    replace_file(Path(path), encode(arrays, text))
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -124,8 +124,8 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return hasher.hexdigest()
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Put data at path so that at every moment a whole file stands there."""
+def replace_file(path: Path, data: bytes) -> None:
+    """Put data at path so that at every moment a whole file stands there; CheckpointError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new, previous = (path.with_name(f"{path.name}.{end}") for end in ("new", "previous"))
     try:
@@ -138,10 +138,11 @@ def _replace(path: Path, data: bytes) -> None:
             os.link(path, previous)
         os.replace(new, path)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: cannot be written: {error}; what was there before is unchanged"
         ) from error
+    finally:  # also where Ctrl-C came in between
+        new.unlink(missing_ok=True)
     if hasattr(os, "O_DIRECTORY"):  # the new name, too, must reach the disk
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -26,7 +26,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """The squared Frechet distance of the Gaussians fitted to features x (N, D) and y (M, D).
+    """The Frechet distance of the Gaussians fitted to features x (N, D) and y (M, D), squared.
 
     |mean_x - mean_y|^2 + tr(Cx + Cy - 2 (Cx Cy)^(1/2)) (Dowson and Landau 1982; on the features
     of a classifier, Heusel et al. 2017). Two samples of one distribution do not give 0: compare

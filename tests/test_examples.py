@@ -98,7 +98,10 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
     assert "no judge at none: train one by `python examples/cnn.py --data" in alone.stdout
     weights = CNN(10, rng=mg.Generator(0)).state_dict()
     for data, name in ((str(tmp_path / "DIGITS"), "same"), ("glyphs", "other")):
-        save_state(tmp_path / name, {"config": {"data": data}, "model": weights})
+        save_state(
+            tmp_path / name,
+            {"config": {"example": "cnn", "data": data, "hidden": 128}, "model": weights},
+        )
     flags = [*tiny, "--resume", "--judge"]
     judged = run("gan", tmp_path / "gan", *flags, str(tmp_path / "same"))
     assert judged.returncode == 0, judged.stderr
@@ -106,7 +109,7 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
     assert "Frechet distance to test images: " in judged.stdout
     refused = run("gan", tmp_path / "gan", *flags, str(tmp_path / "other"))
     assert refused.returncode == 1
-    assert f"CheckpointError: {tmp_path / 'other'} was trained on glyphs, not on" in refused.stderr
+    assert f"CheckpointError: {tmp_path / 'other'} is of cnn on glyphs, not of cnn on" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
@@ -147,9 +150,9 @@ def test_an_example_explains_itself(name):
         ("vae", ["--data", "no/folder"], "DatasetError: MNIST is not complete in no/folder"),
         ("vae", ["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
         ("vae", ["--resume"], "CheckpointError: "),
-        ("vae", ["--epochs", "0"], "must be at least 1"),
+        ("vae", ["--epochs", "0"], "must be a whole number of at least 1"),
         ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
-        ("char_lstm", ["--steps", "0"], "must be at least 1"),
+        ("char_lstm", ["--steps", "0"], "must be a whole number of at least 1"),
         ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
         ("augment", ["--seeds", "1"], "argument --seeds: invalid choice: 1"),
     ],

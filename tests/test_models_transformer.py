@@ -141,3 +141,11 @@ def test_bad_input_is_refused():
     for how in ({"temperature": -1}, {"top_k": 0}, {"length": -1}):
         with pytest.raises(ValueError, match=next(iter(how))):
             gpt.generate(tokens(1, 1), **({"length": 1} | how))
+
+
+def test_several_tokens_at_once_behind_a_cache_see_none_after_them():
+    gpt, ids = model(), tokens(2, 6)
+    whole = gpt(ids).data
+    caches = [[] for _ in gpt.blocks]
+    parts = [gpt(ids[:, a:b], caches).data for a, b in ((0, 2), (2, 5), (5, 6))]
+    assert np.abs(np.concatenate(parts, 1) - whole).max() < 1e-5

@@ -11,7 +11,7 @@ import pytest
 import minigen as mg
 from minigen.checkpoint import load_state
 from minigen.data import DataLoader
-from minigen.training import Run, argument_parser, image_data
+from minigen.training import Run, argument_parser, image_data, run_example
 
 
 def arguments(out, **changes):
@@ -19,7 +19,9 @@ def arguments(out, **changes):
     return argparse.Namespace(**{**vars(args), "device": "cpu", **changes})
 
 
-def train(out, stop_at=None, signals=False, spoil=None, **changes):
+def train(
+    out, stop_at=None, signals=False, spoil=None, interrupt_at_end=False, contents=(), **changes
+):
     """Three epochs of a small regression; the model's weights, or how it ended."""
     rng = mg.Generator(0)
     x = rng.normal((50, 3))
@@ -28,7 +30,8 @@ def train(out, stop_at=None, signals=False, spoil=None, **changes):
     optimizer = mg.optim.Adam(model.parameters(), lr=0.05)
     loader = DataLoader(data, batch_size=8, shuffle=True, rng=rng)
     args = arguments(out, **changes)
-    with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=contents) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 noisy = mg.dropout(mg.Tensor(x), 0.1, rng=rng)
@@ -42,6 +45,8 @@ def train(out, stop_at=None, signals=False, spoil=None, **changes):
                         os.kill(os.getpid(), signal.SIGINT)
                     else:
                         run.max_seconds = 0
+            if interrupt_at_end:
+                os.kill(os.getpid(), signal.SIGINT)
             run.end_epoch()
     return {name: p.data.copy() for name, p in model.state_dict().items()}
 
@@ -173,3 +178,76 @@ def test_glyphs_are_split_into_train_and_test():
     assert train_x.shape == (10_000, 28, 28)
     assert len(test_x) == len(test_y) == 2_000
     assert set(train_y) == set(range(36))
+
+
+def test_what_training_depends_on_may_not_change_on_resume(tmp_path):
+    train(tmp_path)
+    with pytest.raises(mg.errors.CheckpointError, match=r"epochs: 3 then, 5 now"):
+        train(tmp_path, epochs=5, resume=True)  # a schedule may run over the epochs
+    with pytest.raises(mg.errors.CheckpointError, match=r"contents: [0-9a-f]+ then, [0-9a-f]+ now"):
+        train(tmp_path, contents=["a text", np.ones(3)], resume=True)
+
+
+def test_a_checkpoint_of_another_example_is_refused_by_its_name(tmp_path, monkeypatch):
+    train(tmp_path)
+    monkeypatch.setattr("sys.argv", ["examples/other.py"])
+    with pytest.raises(mg.errors.CheckpointError, match=r"is of .*, not of other"):
+        train(tmp_path, resume=True)
+
+
+def test_a_new_run_leaves_an_old_one_whole_until_it_saves(tmp_path):
+    train(tmp_path)
+    before = metrics(tmp_path)
+    with pytest.raises(FloatingPointError) as error:
+        train(tmp_path, spoil=0)
+    assert "last good state" not in str(error.value)  # there is none of this run
+    assert metrics(tmp_path) == before
+    with pytest.raises(FloatingPointError, match="last good state is in"):
+        train(tmp_path, spoil=9)
+
+
+def test_metrics_that_are_not_of_the_checkpoint_are_refused(tmp_path):
+    train(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    for damaged in ("".join(rows[:-1]), "".join(rows)[:-9]):
+        path.write_text(damaged)
+        with pytest.raises(mg.errors.CheckpointError, match=r"metrics\.jsonl"):
+            train(tmp_path, resume=True)
+
+
+def test_ctrl_c_behind_the_last_step_exits_130_with_all_saved(tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path / "b", interrupt_at_end=True)
+    assert stop.value.code == 130
+    assert len(metrics(tmp_path / "b")) == 1
+    assert same(train(tmp_path / "a"), train(tmp_path / "b", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--seed", "-1"], "from 0 to 2"),
+        (["--seed", str(2**64)], "from 0 to 2"),
+        (["--epochs", "1.5"], "whole number of at least 1, got 1.5"),
+        (["--max-seconds", "nan"], "number of at least 0, got nan"),
+        (["--max-seconds", "soon"], "number of at least 0, got soon"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused_in_words(flags, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        argument_parser("", out="runs", epochs=1).parse_args(flags)
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError("no room"), "OSError: no room")]
+)
+def test_an_example_ends_without_a_traceback(error, code):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_example(main)
+    assert stop.value.code == code

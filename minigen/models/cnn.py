@@ -34,6 +34,11 @@ class CNN(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
+        if side < 4 or min(classes, channels, hidden, *widths) < 1:
+            raise ValueError(
+                "CNN: side must be at least 4 and all other sizes at least 1, got "
+                f"{classes=} {channels=} {side=} {widths=} {hidden=}"
+            )
         kind = {"rng": rng, "dtype": dtype, "device": device}
         first, second = widths
         self.body = Sequential(

@@ -7,7 +7,8 @@ A generator G turns noise z ~ N(0, 1) into samples, a discriminator D tells them
 `non_saturating` has G raise E_z [log s(D(G(z)))] in place of its half, as the paper advises.
 `wasserstein_gp` (Gulrajani et al. 2017) trains D as a critic whose slope is held near 1:
 
-    min over G, max over D of  E_x [D(x)] - E_z [D(G(z))] - weight * E_u [(|dD/du| - 1)^2],
+    max over D of  E_x [D(x)] - E_z [D(G(z))] - weight * E_u [(|dD/du| - 1)^2],
+    max over G of  E_z [D(G(z))],
 
 u on lines between data and samples; its gradient goes through a gradient. `Generator` and
 `Discriminator` are dense, as in the first paper; `DCGenerator` and `DCDiscriminator` convolve

@@ -1,13 +1,13 @@
 """The Transformer with an encoder (Vaswani et al. 2017, "Attention Is All You Need").
 
 An encoder reads a sequence x, every position seeing every other; a decoder writes y token by
-token, looking at what the encoder left (cross-attention) and at what it has written. The training
-objective is to lower the mean over the tokens of
+token, looking at what the encoder left (cross-attention) and at what it has written. Training
+lowers, as a mean over the tokens of y,
 
-    -log p(y | x) = -sum over t of log softmax(logits(x, y_<t))[y_t].
+    -log p(y_t | x, y_<t) = -log softmax(logits(x, y_<t))[y_t].
 
 The encoder alone, its outputs averaged over the positions, makes a classifier. Layers are
-pre-norm, with a norm behind the last (Xiong et al. 2020), so that no warm-up is needed.
+pre-norm, with a norm behind the last, which trains more steadily (Xiong et al. 2020).
 """
 
 import math
@@ -51,7 +51,7 @@ class _Stack(Module):
         ids = raw(ids)
         if ids.ndim != 2:
             raise ShapeError(f"Transformer: ids must be (B, T), got shape {ids.shape}")
-        # N(0, 1) rows divided by sqrt(width), times sqrt(width) as in the paper: as they are
+        # The paper multiplies by sqrt(width); rows that start as N(0, 1) are of that size already.
         x = self.drop(self.position(self.token(ids)))
         for layer in self.layers:
             x = layer(x, *others, **masks)

@@ -71,9 +71,12 @@ class Block(Module):
             if cache:
                 k, v = ops.concatenate([cache[0], k], 2), ops.concatenate([cache[1], v], 2)
             cache[:] = k, v
-        causal = k.shape[2] == T  # else x is one new position, which may look at all
+        past, mask = k.shape[2] - T, None
+        if past and T > 1:  # is_causal counts from the first key
+            xp = array_module(x.data)
+            mask = xp.arange(past + T) <= past + xp.arange(T)[:, None]  # (T, past + T)
         dropout = self.dropout if self.training else 0.0
-        y = ops.scaled_dot_product_attention(q, k, v, None, causal, dropout, rng=self.rng)
+        y = ops.scaled_dot_product_attention(q, k, v, mask, past == 0, dropout, rng=self.rng)
         return ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (B, T, W))
 
 

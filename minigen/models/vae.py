@@ -5,9 +5,10 @@ log-variance of q(z | x). Both are trained to raise the evidence lower bound of 
 
     ELBO(x) = E_q [log p(x | z)] - beta * KL(q(z | x) || p(z)),
 
-with z = mean + std * noise, so that the gradient passes through the sample. beta > 1 presses for
-independent latents (Higgins et al. 2017). With classes, x is modelled given its label, a one-hot
-vector beside x in the encoder and beside z in the decoder (Sohn et al. 2015).
+with z = mean + std * noise, so that the gradient passes through the sample. It is a bound for
+beta = 1; a larger beta presses for independent latents (Higgins et al. 2017). With classes, x is
+modelled given its label, a one-hot vector beside x in the encoder and beside z in the decoder
+(Sohn et al. 2015).
 
 The convolutional one has the same bound: it is the dense one, between convolutions that halve the
 image twice and transposed convolutions that double it twice (strides in place of pooling, as in
@@ -51,6 +52,11 @@ class VAE(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
+        if min(latent, hidden, pixels) < 1 or classes < 0 or not beta >= 0:
+            raise ValueError(
+                "VAE: sizes must be at least 1, classes and beta at least 0, got "
+                f"{latent=} {hidden=} {pixels=} {classes=} {beta=}"
+            )
         self.latent, self.classes, self.beta, self.rng = latent, classes, beta, rng
         self.shape: tuple[int, ...] = (pixels,)  # of one x
         kind = {"rng": rng, "dtype": dtype, "device": device}
@@ -118,7 +124,7 @@ class ConvVAE(VAE):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        if side % 4:
+        if side < 4 or side % 4:
             raise ValueError(f"ConvVAE: side must be a multiple of 4, got {side}")
         kind = {"rng": rng, "dtype": dtype, "device": device}
         first, second = widths
@@ -139,8 +145,9 @@ class ConvVAE(VAE):
             ReLU(),
             ConvTranspose2d(first, channels, 4, stride=2, padding=1, **kind),
         )
-        # The six layers before a relu start sqrt(6) times wider than by default, with the variance
-        # 2 / fan_in of He et al. 2015: else the signal dies out, and z learns nothing for epochs.
+        # The six layers before a relu start sqrt(6) times wider than by default, which is the
+        # variance 2 / fan_in of He et al. 2015: else the signal dies out, and z learns nothing for
+        # epochs. (Of a transposed convolution fan_in counts outputs, as PyTorch's does.)
         for part in (self.encoder, self.decoder, self.down, self.up[:4]):
             for layer in part:
                 if hasattr(layer, "weight"):

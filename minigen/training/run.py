@@ -1,4 +1,4 @@
-"""What the examples share: their flags, their data, and a run that can stop and go on. Use:
+"""A training run that can stop and go on. Use:
 
 with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
     for epoch in run.epochs():
@@ -9,82 +9,38 @@ with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
 """
 
 import argparse
+import hashlib
 import json
 import math
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigen import checkpoint, data
+from minigen import checkpoint
 from minigen.backend import cuda_is_available, resolve_device
-from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
+from minigen.data import DataLoader
+from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
-IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
-
-
-def argument_parser(
-    doc: str, *, out: str, epochs: int, data: str = "glyphs", kinds: str = IMAGE_DATA
-):
-    """A parser with the flags that every example has; add the example's own to it.
-
-    kinds says what --data takes.
-    """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=count, default=epochs, help=f"default {epochs}")
-    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--max-seconds", type=float, default=math.inf, help="save and stop then")
-    return parser
-
-
-def count(text: str) -> int:
-    """The type of a flag that is a number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
-def run_example(main: Callable[[], None]) -> None:
-    """Call main; what the user can mend ends it with one sentence instead of a traceback."""
-    try:
-        main()
-    except (BackendUnavailable, CheckpointError, DatasetError, FloatingPointError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
-
-
-def image_data(name: str, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """(train_x, train_y, test_x, test_y) of --data: uint8 (N, 28, 28) and int64 (N,)."""
-    if name == "glyphs":
-        images, labels = data.glyphs(12_000, seed)
-        return images[:10_000], labels[:10_000], images[10_000:], labels[10_000:]
-    if name in ("mnist", "fashion_mnist"):
-        return data.mnist() if name == "mnist" else data.fashion_mnist()
-    return data.mnist(name, download=False)
+ANYWHERE = ("out", "resume", "max_seconds", "device")  # flags that training does not depend on
 
 
 class Run:
     """Progress, metrics.jsonl, checkpoints and exact resume of one training run, a context.
 
     The state of model, optimizer, loader and rng is saved after every epoch, at the first Ctrl-C
-    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit, if no
-    setting has changed but those named in free, which the training does not depend on. Several
-    networks come as a ModuleDict, their optimizers as a dict.
+    (exit code 130) and after --max-seconds. `--resume` goes on from there, bit for bit; it refuses
+    to if a flag has changed on which training depends, or the contents of the data. Flags named in
+    free may change: "epochs" where no schedule runs over them. Several networks come as a
+    ModuleDict, their optimizers as a dict.
     """
 
     def __init__(
@@ -93,8 +49,9 @@ class Run:
         *,
         model: Module,
         optimizer: Optimizer | Mapping[str, Optimizer],
-        loader: data.DataLoader,
+        loader: DataLoader,
         rng: Generator,
+        contents: Sequence[np.ndarray | str] = (),
         free: Sequence[str] = (),
     ):
         self.model, self.loader, self.rng = model, loader, rng
@@ -102,22 +59,17 @@ class Run:
         if isinstance(optimizer, Mapping):
             self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
         self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
-        self.config = {
-            key: str(value)
-            for key, value in sorted(vars(args).items())
-            if key not in ("out", "resume", "max_seconds", "epochs", "device", *free)
-        }
+        flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in (*ANYWHERE, *free)}
+        self.config = {"example": Path(sys.argv[0]).stem, **flags, "contents": _digest(contents)}
         self.device = resolve_device(args.device)
         self.epoch, self.step, self.sums, self.count = 0, 0, {}, 0
         self.history: list[dict[str, float]] = []
-        self.started, self.interrupted, self.bar = time.monotonic(), False, None
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.started, self.interrupted, self.saved, self.bar = time.monotonic(), False, False, None
         if args.device == "auto" and not cuda_is_available():
             self._say("no GPU in use here: training on the CPU")
         if args.resume:
             self._restore()
-        else:
-            self.metrics_path.write_text("")
+        self.out.mkdir(parents=True, exist_ok=True)
 
     metrics_path = property(lambda self: self.out / "metrics.jsonl")
     checkpoint_path = property(lambda self: self.out / "checkpoint.safetensors")
@@ -158,10 +110,10 @@ class Run:
         for name, value in values.items():
             value = float(value.item() if isinstance(value, Tensor) else value)
             if not math.isfinite(value):
+                kept = f"; the last good state is in {self.checkpoint_path}" if self.saved else ""
                 raise FloatingPointError(
-                    f"{name} is {value} at step {self.step + 1}; the last good state is in "
-                    f"{self.checkpoint_path}. A lower learning rate may help; to find the op, "
-                    "run the step inside mg.detect_anomaly()"
+                    f"{name} is {value} at step {self.step + 1}{kept}. To find the op, run the "
+                    "step inside mg.detect_anomaly()"
                 )
             total, times = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + value, times + 1
@@ -174,12 +126,12 @@ class Run:
         self.sums, self.count = {}, 0
         seconds = time.monotonic() - self.epoch_started
         line = {"epoch": self.epoch, "step": self.step, **row, "seconds": round(seconds, 3)}
-        with open(self.metrics_path, "a") as file:
-            file.write(json.dumps(line) + "\n")
         self.history.append(line)
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
         self._say(f"epoch {self.epoch:>3}/{self.total}  {numbers}  {seconds:.1f} s")
         self.save()
+        if self.interrupted:  # while the epoch was evaluated
+            self._stop()
         return line
 
     def series(self, name: str) -> list[float]:
@@ -195,16 +147,18 @@ class Run:
             self.old_handler = None
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: Any, *_: Any) -> None:
         if self.bar is not None:
             self.bar.close()
         if self.old_handler is not None:
             signal.signal(signal.SIGINT, self.old_handler)
+        if self.interrupted and kind is None:  # behind the last epoch: all is saved and drawn
+            raise SystemExit(130)
 
     def _interrupt(self, *_: Any) -> None:
         self.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C stops at once
-        self._say("interrupted: the step ends and is saved; Ctrl-C again to stop at once")
+        self._say("interrupted: what runs ends and is saved; Ctrl-C again to stop at once")
 
     def _stop(self) -> None:
         self.save()
@@ -212,7 +166,9 @@ class Run:
         raise SystemExit(130 if self.interrupted else 0)
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write metrics.jsonl and the checkpoint, each whole or not at all."""
+        rows = "".join(json.dumps(row) + "\n" for row in self.history)
+        checkpoint.replace_file(self.metrics_path, rows.encode())
         state = {
             "config": self.config,
             "epoch": self.epoch,
@@ -225,11 +181,15 @@ class Run:
             "rng": list(self.rng.state),
         }
         checkpoint.save_state(self.checkpoint_path, state)
+        self.saved = True
 
     def _restore(self) -> None:
         state = checkpoint.load_state(self.checkpoint_path)
-        theirs = state.get("config", {})
-        mine = self.config
+        theirs, mine = state.get("config", {}), self.config
+        if theirs.get("example") != mine["example"]:
+            raise CheckpointError(
+                f"{self.checkpoint_path} is of {theirs.get('example')}, not of {mine['example']}"
+            )
         changes = [
             f"{key}: {theirs.get(key)} then, {mine.get(key)} now"
             for key in sorted(theirs.keys() | mine.keys())
@@ -246,16 +206,34 @@ class Run:
         self.loader.state, self.rng.state = state["loader"], tuple(state["rng"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.sums, self.count = state["sums"], state["count"]
-        lines = self.metrics_path.read_text().splitlines() if self.metrics_path.exists() else []
-        self.history = [row for row in map(json.loads, lines) if row["step"] <= self.step]
-        kept = "".join(json.dumps(row) + "\n" for row in self.history)
-        temporary = self.metrics_path.with_suffix(".new")
-        temporary.write_text(kept)
-        os.replace(temporary, self.metrics_path)
+        self.history = self._rows_until(self.epoch)
+        self.saved = True
         self._say(f"going on from step {self.step}")
+
+    def _rows_until(self, epoch: int) -> list[dict[str, float]]:
+        """The rows of metrics.jsonl up to the checkpoint's epoch, one for each."""
+        try:
+            lines = self.metrics_path.read_text().splitlines()
+            rows = [row for row in map(json.loads, lines) if row["epoch"] <= epoch]
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{self.metrics_path}: cannot be read: {error}") from None
+        if len(rows) != epoch:
+            raise CheckpointError(
+                f"{self.metrics_path} has {len(rows)} rows, and the checkpoint beside it "
+                f"{epoch} epochs: they are not of one run"
+            )
+        return rows
 
     def _say(self, line: str) -> None:
         if self.bar is not None:
             self.bar.write(line, file=sys.stdout)
         else:
             print(line, flush=True)
+
+
+def _digest(contents: Sequence[np.ndarray | str]) -> str:
+    """What tells arrays and texts from others: a part of their SHA-256."""
+    hasher = hashlib.sha256()
+    for part in contents:
+        hasher.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
+    return hasher.hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""The flags that every example has, the images that --data names, and how an example ends."""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from minigen import data
+from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
+
+IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
+SHOWN = 50  # test images that figures show
+
+
+def argument_parser(
+    doc: str, *, out: str, epochs: int, data: str = "glyphs", kinds: str = IMAGE_DATA
+) -> argparse.ArgumentParser:
+    """A parser with the flags that every example has; add the example's own to it.
+
+    kinds says what --data takes.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
+    parser.add_argument("--seed", type=_seed, default=0, help="of everything random; default 0")
+    parser.add_argument("--epochs", type=count, default=epochs, help=f"default {epochs}")
+    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--max-seconds", type=number, default=math.inf, help="save and stop then")
+    return parser
+
+
+def count(text: str) -> int:
+    """The type of a flag that is a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """The type of a flag that is a number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^64 - 1, got {text}")
+    return int(text)
+
+
+def run_example(main: Callable[[], None]) -> None:
+    """Call main; what the user can mend ends it with one sentence instead of a traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except (BackendUnavailable, CheckpointError, DatasetError, FloatingPointError) as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from None
+    except (MemoryError, OSError) as error:  # no room, or no place, for what is asked
+        raise SystemExit(f"{type(error).__name__}: {error}") from None
+
+
+def image_data(name: str, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """(train_x, train_y, test_x, test_y) of --data: uint8 (N, 28, 28) and int64 (N,)."""
+    if name == "glyphs":
+        images, labels = data.glyphs(12_000, seed)
+        return images[:10_000], labels[:10_000], images[10_000:], labels[10_000:]
+    if name in ("mnist", "fashion_mnist"):
+        return data.mnist() if name == "mnist" else data.fashion_mnist()
+    train_x, train_y, test_x, test_y = data.mnist(name, download=False)
+    if len(test_x) < SHOWN or test_y.max() > train_y.max():
+        raise DatasetError(
+            f"{name}: the examples need {SHOWN} test images or more, of classes that the training "
+            f"images have; got {len(test_x)} of class 0 to {test_y.max()}, where those of the "
+            f"training images are 0 to {train_y.max()}"
+        )
+    return train_x, train_y, test_x, test_y
