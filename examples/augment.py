@@ -6,8 +6,8 @@ half as wide) from the same weights, by the same Adam for the same --steps: "wit
 64 real images, "with" on 32 real ones and 32 that are generated between two of a class.
 
 Expect that they do not help: on MNIST 79.6 % without and 79.4 % with them (100 labels; the
-difference is -0.12 +- 0.51) and 90.1 % and 89.5 % (500; -0.60 +- 0.60), over five seeds with 95 %
-intervals, in six minutes of CPU time. (Codes from the prior lost 4 to 6 points in a first try.)
+difference is -0.12 ± 0.51) and 90.1 % and 89.5 % (500; -0.60 ± 0.60), over five seeds with 95 %
+intervals, in six minutes of CPU time. (In a first try with 500, codes from the prior lost 4 to 6.)
 Under --out it leaves accuracy.png, generated-N.png for each budget N (a row is a class),
 metrics.jsonl with every trial, which is an epoch here, and a checkpoint.
 """
