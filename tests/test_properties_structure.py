@@ -9,7 +9,7 @@ import minigen as mg
 from minigen.primitives import REGISTRY, Fused, Primitive, primitive
 from minigen.testing import assert_close, gradcheck, properties, shapes
 from minigen.testing.cases import CASES, DIFFERENTIABLE, names_without_case
-from minigen.testing.checking import vjp
+from minigen.testing.pullback import vjp
 from minigen.testing.strategies import op_calls
 
 BROADCASTING = [name for name in DIFFERENTIABLE if REGISTRY[name].domain or name == "where"]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigen.primitives import REGISTRY
-from minigen.testing.checking import as_tuple
+from minigen.backend import device_of, to_device
+from minigen.primitives import REGISTRY, raw
 from minigen.testing.choices import Choices
+from minigen.testing.pullback import as_tuple
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class Call:
         """The arguments with these in the place of the float arrays."""
         if self._state is not None:
             self._kwargs["rng"].state = self._state  # the same draws each time
-        rest = iter(arrays)
-        args = _replaced(self._args, rest)
-        return args, dict(zip(self._kwargs, _replaced(list(self._kwargs.values()), rest)))
+        rest, device = iter(arrays), device_of(raw(arrays[0])) if arrays else "cpu"
+        args = _replaced(self._args, rest, device)
+        kwargs = _replaced(list(self._kwargs.values()), rest, device)
+        return args, dict(zip(self._kwargs, kwargs))
 
     def __call__(self, *arrays: Any) -> tuple:
         """The outputs of the op for raw arrays or tensors."""
@@ -91,10 +93,13 @@ def _floats(tree):
     return [tree] if _is_float(tree) else []
 
 
-def _replaced(tree, arrays):
+def _replaced(tree, arrays, device):
+    """The tree with these arrays for its float ones, and all others on the same device."""
     if isinstance(tree, list | tuple):
-        return type(tree)(_replaced(part, arrays) for part in tree)
-    return next(arrays) if _is_float(tree) else tree
+        return type(tree)(_replaced(part, arrays, device) for part in tree)
+    if _is_float(tree):
+        return next(arrays)
+    return to_device(tree, device) if isinstance(tree, np.ndarray) else tree
 
 
 def where_real(condition, a, b):

@@ -11,7 +11,6 @@ from minigen.errors import ShapeError
 from minigen.primitives import REGISTRY
 from minigen.tensors import Tensor
 from minigen.testing.case import Call
-from minigen.testing.checking import as_tuple, check_gradient, gradient_function, vjp
 from minigen.testing.closeness import (
     FLOAT32,
     FLOAT64,
@@ -24,6 +23,7 @@ from minigen.testing.closeness import (
 )
 from minigen.testing.memory import in_layout
 from minigen.testing.numerical import complex_step_jvp, numerical_jvp
+from minigen.testing.pullback import as_tuple, check_gradient, gradient_function, vjp
 
 RICHARDSON = 1e-10  # as near as differences come
 

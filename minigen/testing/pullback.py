@@ -1,0 +1,120 @@
+"""Gradients as functions, and the check of one order of them against differences."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigen.gradients import grad
+from minigen.tensors import Tensor
+from minigen.testing.closeness import relative_error
+from minigen.testing.numerical import numerical_jvp
+
+
+class GradcheckError(AssertionError):
+    """A derivative that is not the derivative; `fault` says where and why, if that was found."""
+
+    def __init__(self, message: str, fault: Any = None):
+        super().__init__(message)
+        self.fault = fault
+
+
+def vjp(f: Callable, inputs: Sequence, cotangents: Sequence, create_graph: bool = False) -> tuple:
+    """The gradients of f's outputs, weighted by cotangents, for each of inputs.
+
+    f takes tensors and returns one or a tuple. An input that the outputs do not depend on has
+    gradient zero.
+    """
+    inputs = [tracked(x) for x in inputs]
+    outputs = as_tuple(f(*inputs))
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    if not pairs:
+        return tuple(Tensor(np.zeros_like(x.data)) for x in inputs)
+    ys, gs = map(list, zip(*pairs))
+    found = grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
+    return tuple(Tensor(np.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found))
+
+
+def gradient_function(f: Callable, count: int) -> Callable:
+    """The function (inputs..., cotangents...) -> gradients of f, a function of count inputs.
+
+    Given a tensor that requires grad, it builds a graph of the gradients.
+    """
+
+    def gradients(*args):
+        traced = any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        return vjp(f, args[:count], args[count:], create_graph=traced)
+
+    return gradients
+
+
+def check_gradient(f, inputs, rng, order=1, limit=1e-8, names=None) -> list[np.ndarray]:
+    """Check one order: f holds the derivatives of the order before. Returns the cotangents.
+
+    The slope along a random direction in all inputs at once is compared first; if it is wrong,
+    along one input at a time, so that the error can say which.
+    """
+    names = names or [f"argument {i}" for i in range(len(inputs))]
+    outputs = [y.data for y in as_tuple(f(*inputs))]
+    gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
+    us = [rng.uniform(-1, 1, x.shape) for x in inputs]
+    plain = [g.data for g in vjp(f, inputs, gs)]
+    traced = [g.data for g in vjp(f, inputs, gs, create_graph=True)]
+    for name, x, g, again in zip(names, inputs, plain, traced):
+        if g.shape != x.shape or g.dtype != x.dtype:
+            raise GradcheckError(
+                f"gradcheck, order {order}: the gradient of {name} is {g.dtype} {g.shape}, "
+                f"the argument {x.dtype} {x.shape}"
+            )
+        if relative_error(again, g) > limit:
+            raise GradcheckError(
+                f"gradcheck, order {order}: the gradient of {name} is another when its graph is "
+                f"recorded: {_worst(again, g)}"
+            )
+    failure = _compare(f, inputs, gs, us, plain, limit)
+    if failure is None:
+        return gs
+    for i, name in enumerate(names):
+        alone = [u if j == i else np.zeros_like(u) for j, u in enumerate(us)]
+        found = _compare(f, inputs, gs, alone, plain, limit)
+        if found:
+            raise GradcheckError(
+                f"gradcheck, order {order}: the derivative for {name} "
+                f"(shape {inputs[i].shape}) is wrong: {found}"
+            )
+    raise GradcheckError(f"gradcheck, order {order}: a derivative is wrong: {failure}")
+
+
+def slope_error(f, inputs, gs, us, gradients) -> tuple[float, float, float]:
+    """How far <gradient, u> is from <g, J u> by differences; the error and both numbers."""
+    slopes = as_tuple(numerical_jvp(f, inputs, us))
+    parts = np.concatenate([(g * slope).reshape(-1) for g, slope in zip(gs, slopes)])
+    want = float(parts.sum())
+    got = float(sum((g * u).sum() for g, u in zip(gradients, us)))
+    if got == want or (np.isnan(got) and np.isnan(want)):
+        return 0.0, got, want
+    return abs(got - want) / max(1.0, abs(want), np.abs(parts).max(initial=0)), got, want
+
+
+def _compare(f, inputs, gs, us, gradients, limit):
+    """The two numbers and their error in words, if it is more than limit."""
+    error, got, want = slope_error(f, inputs, gs, us, gradients)
+    if error <= limit:
+        return None
+    return f"{got!r} by its rules, {want!r} by differences, error {error:.3g}, limit {limit:.3g}"
+
+
+def _worst(got, want):
+    at = np.unravel_index(np.argmax(np.abs(got - want)), got.shape)
+    return f"{got[at]!r} instead of {want[at]!r} at index {tuple(int(i) for i in at)}"
+
+
+def tracked(x: Any) -> Tensor:
+    """x, or its values, as a tensor that requires grad."""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return x if x.requires_grad else Tensor(x.data).requires_grad_()
+
+
+def as_tuple(result: Any) -> tuple:
+    """One result or several, as a tuple."""
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
