@@ -11,6 +11,7 @@ import numpy as np
 from minigen.tensors import Tensor
 from minigen.testing.cases import CASES, draw_call
 from minigen.testing.choices import Choices
+from minigen.testing.graph_draws import draw_program
 from minigen.testing.memory import LAYOUTS, in_layout
 
 
@@ -66,6 +67,11 @@ def tensors(
 def op_cases(name: str) -> Any:
     """Calls (args, kwargs) of the op of that name, its float arrays float64 and off kinks."""
     return drawn(CASES[name].arguments)
+
+
+def programs() -> Any:
+    """Random programs of 3 to 25 ops that share nodes; see `minigen.testing.graphs`."""
+    return drawn(draw_program)
 
 
 def op_calls(name: str) -> Any:
