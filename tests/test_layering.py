@@ -42,6 +42,7 @@ LAYERS = [
     "training",
     "classification",
     "testing",
+    "__main__",
 ]
 OPS = [
     "shape",

@@ -1,0 +1,53 @@
+"""The command line: python -m minigen gradcheck [OPS...]."""
+
+import argparse
+import sys
+
+from minigen.backend import resolve_device
+from minigen.errors import BackendUnavailable
+from minigen.testing import table
+from minigen.testing.cases import CASES
+
+
+def gradcheck(args: argparse.Namespace) -> int:
+    """Print the table, a line an op; 1 if a limit is exceeded."""
+    unknown = [name for name in args.ops if name not in CASES]
+    if unknown:
+        print(f"there is no op {unknown[0]!r}; one of: {', '.join(CASES)}", file=sys.stderr)
+        return 2
+    try:
+        device = resolve_device(args.device)
+    except BackendUnavailable as error:
+        print(f"BackendUnavailable: {error}", file=sys.stderr)
+        return 2
+    print(table.HEADER)
+    wrong, count, worst = [], 0, {}
+    for row in table.rows(args.cases, device, args.ops or None):
+        print(row, flush=True)
+        count += row.cases
+        wrong += [f"{row.name}: {column}" for column in row.wrong]
+        for column, error in row.errors.items():
+            worst[column] = max(worst.get(column, 0.0), error)
+    total = table.Row("worst", count, worst)
+    limits = table.Row("limit", 0, table.LIMITS)
+    print(total, limits, sep="\n")
+    print("every limit holds" if not wrong else f"too large: {', '.join(wrong)}")
+    return bool(wrong)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m minigen", description="minigen on the command line"
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    check = commands.add_parser("gradcheck", help="check every op and print a table of errors")
+    check.add_argument("ops", nargs="*", help="names of ops; default all")
+    check.add_argument("--cases", type=int, default=20, help="calls of each op; default 20")
+    check.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default cpu")
+    check.set_defaults(run=gradcheck)
+    args = parser.parse_args()
+    return args.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
