@@ -103,7 +103,7 @@ KERNEL = 4, 2, 1
 
 
 def _small(layer: Module, kind: dict) -> Module:
-    """The layer with its weight from N(0, 0.02), as in the paper, and no bias."""
+    """The layer with its weight from N(0, 0.02), as in the paper; without its bias."""
     layer.weight = Parameter(init.normal(layer.weight.shape, 0.02, **kind))
     layer.bias = None
     return layer
