@@ -9,7 +9,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_the_examples_run_and_print_the_numbers_beside_them():
-    first, own_op = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, own_op, checked = re.findall(r"```python\n(.*?)```", README, re.S)
     result = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     loss, slope, curvature = re.findall(r"tensor\(([-\d.e]+)", result.stdout)
@@ -17,6 +17,10 @@ def test_the_examples_run_and_print_the_numbers_beside_them():
     assert slope[:6] in first and curvature in first
     result = subprocess.run([sys.executable, "-c", own_op], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    result = subprocess.run([sys.executable, "-c", checked], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    says = " ".join(line.strip(" #") for line in checked.splitlines() if "    #" in line)
+    assert result.stdout.strip() == says.replace("example.py", "<string>")
     wrong = own_op.replace("1 + y * y", "1 - y * y")
     assert subprocess.run([sys.executable, "-c", wrong], capture_output=True).returncode != 0
 
