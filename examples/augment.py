@@ -6,10 +6,10 @@ half as wide) from the same weights, by the same Adam for the same --steps: "wit
 64 real images, "with" on 32 real ones and 32 that are generated between two of a class.
 
 Expect that they do not help. With 100 and 500 labels they change, over five seeds with 95 %
-intervals, 79.6 and 90.1 % on MNIST by -0.12 ± 0.51 and -0.60 ± 0.60 points, and 47.4 and 80.0 % on
-glyphs by -0.90 ± 1.29 and -2.13 ± 1.30; six minutes of CPU time each. (In a first try codes from
-the prior lost 4 to 6.) Under --out it leaves accuracy.png, generated-N.png for each budget N (a row
-is a class), metrics.jsonl (a trial is an epoch), and a checkpoint.
+intervals, 79.6 and 90.1 % on MNIST by -0.12 ± 0.51 and -0.60 ± 0.60 points, and 47.4 and 80.0 %
+on glyphs by -0.90 ± 1.29 and -2.13 ± 1.30; six minutes of CPU time each. (In a first try codes
+from the prior lost 4 to 6.) Under --out it leaves accuracy.png, generated-N.png for each budget N
+(a row is a class), metrics.jsonl (a trial is an epoch), and a checkpoint.
 """
 
 import numpy as np

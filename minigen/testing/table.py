@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def _measure(row, call: Call, seed, device):
     gs = [rng.standard_normal(y.shape) for y in outputs]
     us = [rng.uniform(-1, 1, x.shape) for x in xs]
     first = _numpy(vjp(call, on(xs), on(gs)))
-    row.add("grad 64", slope_error(_as_tensors(call), xs, gs, us, first)[0])
+    row.add("grad 64", slope_error(call, xs, gs, us, first)[0])
     if not call.case.own_dtype:
         _add_float32(row, "grad 32", call, small, gs, on)
     laid = [in_layout(x, LAYOUTS[(seed + i) % len(LAYOUTS)]) for i, x in enumerate(xs)]
@@ -127,10 +128,6 @@ def _numpy(tensors):
     return [as_numpy(x) for x in tensors]
 
 
-def _as_tensors(call):
-    return lambda *xs: tuple(map(np.asarray, call(*xs)))
-
-
 # ----------------------------------------------------------- the same with plain kernels
 
 
@@ -159,22 +156,14 @@ def write_results(path: str, cases: int, names: list[str]) -> None:
     np.savez(path, **found)
 
 
-class _reference_results:
-    """What a process on the reference kernels computes, as a mapping, for a with block."""
-
-    def __init__(self, cases: int, names: list[str]):
-        self.cases, self.names = cases, names
-
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory()
-        path = Path(self.folder.name) / "results.npz"
-        code = "import sys; from minigen.testing.table import write_results as write; "
-        code += "write(sys.argv[1], int(sys.argv[2]), sys.argv[3:])"
-        command = [sys.executable, "-c", code, str(path), str(self.cases), *self.names]
+@contextmanager
+def _reference_results(cases: int, names: list[str]) -> Iterator[Mapping[str, np.ndarray]]:
+    """What a process on the reference kernels computes, for a with block."""
+    code = "import sys; from minigen.testing.table import write_results as write; "
+    code += "write(sys.argv[1], int(sys.argv[2]), sys.argv[3:])"
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "results.npz")
+        command = [sys.executable, "-c", code, path, str(cases), *names]
         subprocess.run(command, check=True, env={**os.environ, "MINIGEN_KERNELS": "reference"})
-        self.results = np.load(path)
-        return self.results
-
-    def __exit__(self, *_):
-        self.results.close()
-        self.folder.cleanup()
+        with np.load(path) as results:
+            yield results

@@ -12,6 +12,10 @@ from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
 
 IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
 SHOWN = 50  # test images that figures show
+MENDABLE = (
+    *(BackendUnavailable, CheckpointError, DatasetError, FloatingPointError),
+    *(MemoryError, OSError),  # no room, or no place, for what is asked
+)
 
 
 def argument_parser(
@@ -64,9 +68,7 @@ def run_example(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except (BackendUnavailable, CheckpointError, DatasetError, FloatingPointError) as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
-    except (MemoryError, OSError) as error:  # no room, or no place, for what is asked
+    except MENDABLE as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
 
 
