@@ -30,9 +30,7 @@ ENTRIES = 40  # of an argument, that are looked at
 POINTS = 3  # at which a mistake must explain the difference, so that it is no coincidence
 
 
-def cause_of(
-    call: Any, i: int, order: int, error: Exception, rng: np.random.Generator
-) -> tuple[str, str]:
+def cause_of(call: Any, i: int, order: int, rng: np.random.Generator) -> tuple[str, str]:
     """The cause, one of those above, and what tells it, for the rule of argument i of a call."""
     if order > 1:
         return HIGHER, "the lower orders are right; detached, or computed outside ops"
