@@ -4,6 +4,7 @@ Hypothesis is imported when the first of them is made, for minigen does without 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,27 @@ from minigen.testing.memory import LAYOUTS, in_layout
 class _Drawn(Choices):
     """Choices that Hypothesis makes."""
 
-    def __init__(self, draw, st):
-        super().__init__(draw(st.integers(0, 2**32 - 1)))
-        self._draw, self._st = draw, st
+    def __init__(self, draw):
+        super().__init__(draw(_integers(0, 2**32 - 1)))
+        self._draw = draw
 
     def integer(self, low, high):
-        return self._draw(self._st.integers(low, high))
+        return self._draw(_integers(low, high))
+
+
+@cache
+def _integers(low, high):
+    """To make a strategy takes longer than to draw from it; so with `op_calls`."""
+    from hypothesis import strategies as st
+
+    return st.integers(low, high)
 
 
 def drawn(build: Callable[[Choices], Any]) -> Any:
     """The strategy of what build makes of Choices."""
     from hypothesis import strategies as st
 
-    return st.composite(lambda draw: build(_Drawn(draw, st)))()
+    return st.composite(lambda draw: build(_Drawn(draw)))()
 
 
 def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 5) -> Any:
@@ -74,6 +83,7 @@ def programs() -> Any:
     return drawn(draw_program)
 
 
+@cache
 def op_calls(name: str) -> Any:
     """The same as pairs of a `Call` and a NumPy generator for the random parts of its checks."""
     return drawn(lambda c: (draw_call(name, c), np.random.default_rng(c.integer(0, 2**32 - 1))))
