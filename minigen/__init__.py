@@ -24,6 +24,7 @@ from minigen.ops import *  # noqa: F403
 from minigen.primitives import composite, fused, primitive
 from minigen.random import Generator, default_generator, manual_seed
 from minigen.tensors import Tensor
+from minigen.threads import get_num_threads, set_num_threads
 from minigen.trace import detect_anomaly
 
 __version__ = "0.1.0"

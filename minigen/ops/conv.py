@@ -43,7 +43,7 @@ def _convolve(x, w, *, stride, dilation, groups):
     )
     for part in _blocks(x, F, w.shape[2:], sides, groups):
         # (G, F/G, K) @ (n, G, K, OH*OW)
-        np.matmul(matrix, _columns(x[part], w.shape[2:], stride, dilation, groups), out=y[part])
+        kernels.matmul(matrix, _columns(x[part], w.shape[2:], stride, dilation, groups), y[part])
     return y.reshape(N, F, *sides)
 
 
@@ -61,7 +61,7 @@ def _convolve_transpose(gy, w, *, size, stride, dilation, groups):
     gy = gy.reshape(N, groups, F // groups, math.prod(sides))
     gx = array_module(gy).empty((N, C, *size), np.result_type(gy.dtype, w.dtype))
     for part in _blocks(gx, F, w.shape[2:], sides, groups):
-        cols = np.matmul(matrix, gy[part])  # (G, K, F/G) @ (n, G, F/G, OH*OW)
+        cols = kernels.matmul(matrix, gy[part])  # (G, K, F/G) @ (n, G, F/G, OH*OW)
         if not _pointwise(w.shape[2:], stride):
             cols = cols.reshape(len(cols), C, *w.shape[2:], *sides)
             cols = kernels.col2im(cols, tuple(size), stride, dilation)
@@ -87,7 +87,7 @@ def _convolve_weight(gy, x, *, size, stride, dilation, groups):
     for part in _blocks(x, F, size, sides, groups):
         # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
         cols_t = _columns(x[part], size, stride, dilation, groups).swapaxes(2, 3)
-        gw += np.matmul(gy[part], cols_t).sum(0)
+        gw += kernels.matmul(gy[part], cols_t).sum(0)
         del cols_t  # before the next block is made
     return gw.reshape(F, C, *size)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minigen import kernels
 from minigen.backend import Array, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
@@ -21,7 +22,7 @@ from minigen.primitives import composite, primitive, raw
     prepare=promoted,
 )
 def _matmul(a, b):
-    return np.matmul(a, b)
+    return kernels.matmul(a, b)
 
 
 @composite
@@ -61,8 +62,8 @@ def _unrowed(rows, shape):
 
 
 @primitive(
-    lambda g, y, x, weight, bias: _unrowed(rows_of(g) @ weight, x.shape),
-    lambda g, y, x, weight, bias: rows_of(g).T @ rows_of(x),
+    lambda g, y, x, weight, bias: _unrowed(matmul(rows_of(g), weight), x.shape),
+    lambda g, y, x, weight, bias: matmul(rows_of(g).T, rows_of(x)),
     lambda g, y, x, weight, bias: rows_of(g).sum(0),
     saves=("weight", "x", ""),
     prepare=floating,
@@ -76,12 +77,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
-    y = rows_of(x).dot(weight.T)
-    if bias is not None:
-        if y.dtype == bias.dtype:
-            y += bias
-        else:
-            y = y + bias
+    y = kernels.linear(rows_of(x), weight, bias)
     return _unrowed(y, (*x.shape[:-1], weight.shape[0]))
 
 

@@ -73,9 +73,9 @@ def _products(gx, ghidden, wanted, x, h, weight_ih):
     ga, gb = rows_of(gx), rows_of(ghidden)  # (T B, K H)
     of_x, of_ih, of_hh, of_bias_ih, of_bias_hh = wanted
     return (
-        (ga @ weight_ih).reshape(x.shape) if of_x else None,
-        ga.T @ rows_of(x) if of_ih else None,
-        gb.T @ rows_of(h) if of_hh else None,
+        kernels.matmul(ga, weight_ih).reshape(x.shape) if of_x else None,
+        kernels.matmul(ga.T, rows_of(x)) if of_ih else None,
+        kernels.matmul(gb.T, rows_of(h)) if of_hh else None,
         ga.sum(0) if of_bias_ih else None,
         gb.sum(0) if of_bias_hh else None,
     )

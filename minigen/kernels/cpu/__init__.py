@@ -1,13 +1,15 @@
 """The kernels for speed on a CPU, compiled by Numba; twins of those in `reference/`.
 
-They release the interpreter lock and run on the calling thread. A kernel and its helpers stay
-in one file: Numba's disk cache notices a change in the file of a function only.
+They release the interpreter lock, and cut large work in pieces for the pool of `threads.py`. A
+kernel and its helpers stay in one file: Numba's disk cache notices a change in the file of a
+function only.
 """
 
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.cpu.functions import erf, relu, select
+from minigen.kernels.cpu.products import linear, matmul
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows
 from minigen.kernels.cpu.updates import adam

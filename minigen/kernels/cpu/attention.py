@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigen.kernels.cpu.compiling import REASSOCIATE, compiled
+from minigen.kernels.cpu.products import matmul
 from minigen.kernels.reference.attention import dropped, heard
 
 
@@ -47,8 +48,7 @@ def _normalise(p):
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
-    # In C order, or else NumPy takes that of the operands, and the rows below are no views.
-    p = np.matmul(q * scale, k.swapaxes(-1, -2), order="C")
+    p = matmul(q * scale, k.swapaxes(-1, -2))
     if mask is not None:
         full = np.broadcast_shapes(p.shape, mask.shape)  # may be wider than q and k, as v
         p = p if full == p.shape else np.broadcast_to(p, full).copy()
@@ -58,7 +58,7 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
         _below_the_top(rows, mask, is_causal)
         np.exp(p, out=p)
         _normalise(p.reshape(-1, p.shape[-1]))
-    return np.matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
+    return matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
 
 
 @compiled(fastmath=REASSOCIATE)
@@ -77,12 +77,12 @@ def _scores_vjp(gp, p, scale):
 def dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p):
     if not np.isfinite(p.sum() + q.sum() + k.sum()):
         q, k, p = heard(g, q, k, p)
-    weights, gs = p, np.matmul(g, v.swapaxes(-1, -2))
+    weights, gs = p, matmul(g, v.swapaxes(-1, -2))
     if kept is not None:
         weights, gs = dropped(p, kept, dropout_p), dropped(gs, kept, dropout_p)
     gs = np.ascontiguousarray(gs)
     if gs.size:
         p = np.ascontiguousarray(np.broadcast_to(p, gs.shape)).reshape(-1, gs.shape[-1])
         _scores_vjp(gs.reshape(p.shape), p, p.dtype.type(scale))
-    gv = np.matmul(weights.swapaxes(-1, -2), g)
-    return np.matmul(gs, k), np.matmul(gs.swapaxes(-1, -2), q), gv
+    gv = matmul(weights.swapaxes(-1, -2), g)
+    return matmul(gs, k), matmul(gs.swapaxes(-1, -2), q), gv

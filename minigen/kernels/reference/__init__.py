@@ -8,6 +8,7 @@ from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.reference.functions import erf, relu, select
+from minigen.kernels.reference.products import linear, matmul
 from minigen.kernels.reference.recurrent import (
     gru_step,
     gru_step_vjp,

@@ -1,0 +1,63 @@
+"""Matrix products by NumPy's BLAS, large ones in pieces on several threads.
+
+A product is cut along its batch, its rows or its columns, never along the axis that is summed
+over: so each piece is a product itself, and writes its own part of the result.
+"""
+
+import math
+
+import numpy as np
+
+from minigen import threads
+from minigen.kernels.reference import products as reference
+
+FLOPS = 100  # a nanosecond, about: what BLAS reaches on one core
+SMALL = 2 * threads.PIECE * FLOPS  # products of fewer are not cut
+
+threads.hold_blas()  # this file is loaded at minigen's first product
+
+
+def matmul(a, b, out=None):
+    if a.ndim == b.ndim == 2:
+        batch, small = (), 2 * a.size * b.shape[1] < SMALL
+    elif min(a.ndim, b.ndim) < 2:
+        return np.matmul(a, b, out=out, order="C")
+    else:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        small = 2 * math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1] < SMALL
+    if small:  # C order whatever that of the operands is, as below
+        return np.matmul(a, b, out=out, order="C")
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    if out is None:
+        out = np.empty((*batch, m, n), np.result_type(a, b))
+    work = 2 * math.prod(batch) * m * k * n / FLOPS
+    if math.prod(batch) > 1:
+        a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
+        axis = batch.index(max(batch))
+        cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
+        pieces = [(a[cut], b[cut], out[cut]) for cut in cuts]
+    elif m >= n:
+        pieces = [(a[..., s, :], b, out[..., s, :]) for s in threads.spans(m, work)]
+    else:
+        pieces = [(a, b[..., s], out[..., s]) for s in threads.spans(n, work)]
+    threads.run(np.matmul, pieces)
+    return out
+
+
+def linear(x, weight, bias):
+    work = 2 * x.size * len(weight) / FLOPS
+    if bias is None or work < 2 * threads.PIECE or not x.dtype == weight.dtype == bias.dtype:
+        return reference.linear(x, weight, bias)
+    y = np.empty((len(x), len(weight)), x.dtype)
+    if len(x) >= len(weight):
+        cuts = threads.spans(len(x), work)
+        pieces = [(x[s], weight, bias, y[s]) for s in cuts]
+    else:
+        pieces = [(x, weight[s], bias[s], y[:, s]) for s in threads.spans(len(weight), work)]
+    threads.run(_linear, pieces)
+    return y
+
+
+def _linear(x, weight, bias, y):
+    np.matmul(x, weight.T, out=y)
+    y += bias  # while y is in the cache

@@ -1,0 +1,162 @@
+"""One pool of threads, for matrix products and kernels alike.
+
+Work is cut into pieces, their number a matter of shapes alone, so that results are the same bits
+for any number of threads. Pieces release the interpreter lock. The calling thread works through
+them itself; threads of the pool take some of them off it if they come in time. So nothing is
+waited for that the caller could have done, and where all cores are busy it is as if there were
+no pool.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from itertools import pairwise
+from pathlib import PurePath
+from queue import SimpleQueue
+
+PIECE = 50_000  # nanoseconds of work: less is not worth a thread, which takes as long to wake up
+MOST_PIECES = 32
+
+
+def spans(length: int, work: float) -> list[slice]:
+    """Slices of range(length), as many as work pays for: a power of two, and at least one.
+
+    work is about how many nanoseconds all of it takes one thread.
+    """
+    wished = max(min(work / PIECE, MOST_PIECES, length), 1)
+    count = 1 << (int(wished).bit_length() - 1)
+    edges = [length * i // count for i in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+class _Job:
+    """Pieces of work that several threads share: each takes the next that nobody has taken."""
+
+    def __init__(self, function: Callable, pieces: Sequence[tuple]):
+        self.function, self.pieces = function, pieces
+        self.untaken, self.outcomes = iter(range(len(pieces))), SimpleQueue()
+
+    def lead(self) -> None:
+        """Work on it, and return when all of it is done."""
+        mine = 0
+        try:
+            for i in self.untaken:
+                mine += 1
+                self.function(*self.pieces[i])
+        finally:  # after an error too: nobody begins another piece, and those begun are ended
+            mine += sum(1 for _ in self.untaken)
+            outcomes = [self.outcomes.get() for _ in range(len(self.pieces) - mine)]
+        for error in outcomes:
+            if error is not None:
+                raise error
+
+    def help(self) -> None:
+        """Work on it, in a thread of the pool."""
+        for i in self.untaken:
+            error = None
+            try:
+                self.function(*self.pieces[i])
+            except BaseException as caught:  # it belongs to the thread that leads
+                error = caught
+            self.outcomes.put(error)
+
+
+class _Pool:
+    """Threads that wait for jobs, started when they are first needed."""
+
+    def __init__(self, threads: int):
+        self.threads, self.jobs, self.started = threads, SimpleQueue(), 0
+        self.lock = threading.Lock()
+
+    def run(self, job: _Job) -> None:
+        """Do the job; the caller leads."""
+        helpers = min(self.threads, len(job.pieces)) - 1
+        if self.started < helpers:
+            self._start(helpers)
+        for _ in range(helpers):
+            # A context, with NumPy's errstate in it, can be entered by one thread at a time.
+            self.jobs.put((copy_context(), job))
+        job.lead()
+
+    def _start(self, count):
+        with self.lock:
+            for i in range(self.started, count):
+                name, args = f"minigen-{i}", (self.jobs,)
+                threading.Thread(target=_wait_for_jobs, args=args, name=name, daemon=True).start()
+                self.started = i + 1
+
+    def close(self) -> None:
+        """End the threads, each after the job that it is at."""
+        for _ in range(self.started):
+            self.jobs.put(None)
+
+
+def _wait_for_jobs(jobs):
+    while (item := jobs.get()) is not None:
+        context, job = item
+        context.run(job.help)
+        del item, context, job  # a thread that waits keeps no array alive
+
+
+def _default_threads():
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_pool = _Pool(_default_threads())
+
+
+def run(function: Callable, pieces: Sequence[tuple]) -> None:
+    """Call function(*piece) for each of pieces, several at a time."""
+    if len(pieces) == 1:
+        function(*pieces[0])
+    else:
+        _pool.run(_Job(function, pieces))
+
+
+def set_num_threads(n: int) -> None:
+    """Compute on n threads, the calling one among them; results are the same bits for any n.
+
+    The default is OMP_NUM_THREADS or the number of cores. NumPy's own BLAS is held to one thread
+    from minigen's first product on, for the pool does what its threads did.
+    """
+    global _pool
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"set_num_threads: n must be a whole number of at least 1, got {n!r}")
+    old, _pool = _pool, _Pool(n)
+    old.close()
+
+
+def get_num_threads() -> int:
+    """The number of threads that minigen computes on."""
+    return _pool.threads
+
+
+def hold_blas() -> None:
+    """Hold NumPy's BLAS to one thread; that of another package, as PyTorch's, is left alone.
+
+    Two pools whose threads spin while they wait for work take each other's cores, and are many
+    times slower than either.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    folders = [set(PurePath(lib.filepath).parts) for lib in found]
+    own = [lib for lib, names in zip(found, folders) if names & {"numpy", "numpy.libs"}]
+    others = [lib for lib, names in zip(found, folders) if not names & {"torch", "scipy.libs"}]
+    for lib in own or others:  # where NumPy brings none of its own, it is the system's
+        lib.set_num_threads(1)
+
+
+def _after_fork():
+    global _pool
+    _pool = _Pool(_pool.threads)  # a child has the memory of the parent, and not its threads
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
