@@ -11,7 +11,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_s
 
 settings.register_profile(
     "quick",
-    max_examples=32,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,

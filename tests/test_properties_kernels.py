@@ -34,6 +34,17 @@ def rows_and_columns(c):
     return c.pick((0, 1, c.integer(2, 9))), c.pick((1, 2, c.integer(3, 17)))
 
 
+def draw_matmul(c):
+    m, k, n = c.pick(((200, 130, 210), (90, 190, 340), [c.integer(0, 5) for _ in range(3)]))
+    lead = c.pick(((), (), (2,), (2, 1)))  # some are large enough to be cut in pieces
+    return [c.array((*lead, m, k)), c.array((*c.narrowed(lead), k, n))]
+
+
+def draw_linear(c):
+    x, weight = c.pick((((200, 130), (210, 130)), ((90, 130), (500, 130)), ((3, 2), (4, 2))))
+    return [c.array(x), c.array(weight), c.pick((None, c.array(weight[:1])))]
+
+
 def draw_philox(c):
     seed, start = c.rng.integers(0, 2**64, dtype=np.uint64), c.pick((0, 1, 2, 3, 5, 2**34 + 1))
     return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
@@ -187,6 +198,8 @@ def draw_gru_step_vjp(c):
 
 
 DRAWS = {
+    "matmul": draw_matmul,
+    "linear": draw_linear,
     "im2col": draw_windows,
     "col2im": draw_col2im,
     "sum_windows": draw_sum_windows,
