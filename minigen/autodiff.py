@@ -134,7 +134,7 @@ def backprop(
     order, useful = _plan([vertex for vertex, _ in roots], inputs, stop)
     observer, found = trace_observer.get(), {}
     sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
-    owned = None if create_graph else set()  # the keys of sums that the walk allocated itself
+    owned = None if create_graph else set()  # the keys of sums that are in nobody else's hands
     for vertex, g in roots:
         _add(sums, vertex, g, owned)
     with grad_mode(True) if create_graph else nullcontext():
@@ -170,6 +170,9 @@ def backprop(
                 if asked and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
                         part = _checked_part(part, x, vertex, create_graph and cls)
+                    first_of_leaf = type(parent) is Leaf and parent not in sums
+                    if first_of_leaf and owned is not None and _is_new(part, parts, g, vertex):
+                        owned.add(parent)
                     _add(sums, parent, part, owned)
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None
@@ -186,6 +189,15 @@ def _add(sums, key, g, owned):
         sums[key] = sums[key] + g
         if owned is not None:
             owned.add(key)
+
+
+def _is_new(part, parts, g, node):
+    """Whether a rule made this array: it is no view, nor any that the rule was given."""
+    if part.base is not None:
+        return False
+    given = [g, node.y, node.residuals, *node.args]
+    held = [x for group in given for x in (group if type(group) in (tuple, list) else (group,))]
+    return sum(part is x for x in parts) <= 1 and not any(part is x for x in held)
 
 
 def _own(g):

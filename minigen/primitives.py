@@ -112,7 +112,8 @@ def primitive(
     *xs has one rule, which gets i after y. `saves` names what the rules read, "y" or arguments
     ("xs"): one string for all, or one for each rule. `prepare` maps the raw arguments before
     forward and rules see them; by default it checks dtypes. `domain` (low, high) is where tests
-    of an elementwise op draw from.
+    of an elementwise op draw from. What a rule returns is a new array, a view or what it was given:
+    the walk adds to new ones in place.
     """
     return lambda forward: recorded(Primitive(forward, rules, saves, prepare, domain))
 

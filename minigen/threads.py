@@ -19,12 +19,12 @@ PIECE = 50_000  # nanoseconds of work: less is not worth a thread, which takes a
 MOST_PIECES = 32
 
 
-def spans(length: int, work: float) -> list[slice]:
-    """Slices of range(length), as many as work pays for: a power of two, and at least one.
+def spans(length: int, work: float, least: int = 1) -> list[slice]:
+    """Slices of range(length), of `least` or more: as many as pay, a power of two.
 
     work is about how many nanoseconds all of it takes one thread.
     """
-    wished = max(min(work / PIECE, MOST_PIECES, length), 1)
+    wished = max(min(work / PIECE, MOST_PIECES, length / least), 1)
     count = 1 << (int(wished).bit_length() - 1)
     edges = [length * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]

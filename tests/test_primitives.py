@@ -112,3 +112,24 @@ def test_cotangents_that_nobody_asked_for_are_not_computed(registry):
     assert calls == [0]
     mg.grad(counted(x, mg.exp(w)).sum(), x)
     assert calls == [0, 0]
+
+
+def test_a_gradient_is_its_own_even_where_a_rule_gives_away_what_it_holds(registry):
+    held = np.full(3, 7.0)
+
+    @mg.fused(lambda a, b: a + b, lambda g, held, wanted, a, b: (held[0], held[0]))
+    def sevens(a, b):
+        return a + b, (held,)
+
+    @mg.primitive(lambda g, y, a, b: g, lambda g, y, a, b: b, saves=("", "b"))
+    def given(a, b):
+        return a + b
+
+    for op in (sevens, given):
+        a, b, g = leaf(3), leaf(3), np.ones(3)
+        before = b.data.copy()
+        op(a, b).backward(g)
+        a.grad.data[:] = b.grad.data[:] = -1
+        op(a, b).backward(g)
+        assert np.array_equal(held, np.full(3, 7.0)) and np.array_equal(g, np.ones(3))
+        assert np.array_equal(b.data, before) and not np.shares_memory(a.grad.data, b.grad.data)

@@ -13,6 +13,7 @@ from minigen.kernels.reference import products as reference
 
 FLOPS = 100  # a nanosecond, about: what BLAS reaches on one core
 SMALL = 2 * threads.PIECE * FLOPS  # products of fewer are not cut
+LEAST = 192  # rows or columns of a piece: of 100, BLAS takes 1.2 times as long, of 50 twice
 
 threads.hold_blas()  # this file is loaded at minigen's first product
 
@@ -36,10 +37,10 @@ def matmul(a, b, out=None):
         axis = batch.index(max(batch))
         cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
         pieces = [(a[cut], b[cut], out[cut]) for cut in cuts]
-    elif m >= n:
-        pieces = [(a[..., s, :], b, out[..., s, :]) for s in threads.spans(m, work)]
+    elif m >= 2 * LEAST or m >= n:
+        pieces = [(a[..., s, :], b, out[..., s, :]) for s in threads.spans(m, work, LEAST)]
     else:
-        pieces = [(a, b[..., s], out[..., s]) for s in threads.spans(n, work)]
+        pieces = [(a, b[..., s], out[..., s]) for s in threads.spans(n, work, LEAST)]
     threads.run(np.matmul, pieces)
     return out
 
@@ -49,11 +50,11 @@ def linear(x, weight, bias):
     if bias is None or work < 2 * threads.PIECE or not x.dtype == weight.dtype == bias.dtype:
         return reference.linear(x, weight, bias)
     y = np.empty((len(x), len(weight)), x.dtype)
-    if len(x) >= len(weight):
-        cuts = threads.spans(len(x), work)
-        pieces = [(x[s], weight, bias, y[s]) for s in cuts]
+    if len(x) >= 2 * LEAST or len(x) >= len(weight):
+        pieces = [(x[s], weight, bias, y[s]) for s in threads.spans(len(x), work, LEAST)]
     else:
-        pieces = [(x, weight[s], bias[s], y[:, s]) for s in threads.spans(len(weight), work)]
+        cuts = threads.spans(len(weight), work, LEAST)
+        pieces = [(x, weight[s], bias[s], y[:, s]) for s in cuts]
     threads.run(_linear, pieces)
     return y
 
