@@ -35,7 +35,9 @@ def rows_and_columns(c):
 
 
 def draw_matmul(c):
-    m, k, n = c.pick(((200, 130, 210), (90, 190, 340), [c.integer(0, 5) for _ in range(3)]))
+    m, k, n = c.pick(
+        ((200, 130, 210), (90, 190, 340), (40, 1100, 130), [c.integer(0, 5) for _ in range(3)])
+    )
     lead = c.pick(((), (), (2,), (2, 1)))  # some are large enough to be cut in pieces
     return [c.array((*lead, m, k)), c.array((*c.narrowed(lead), k, n))]
 

@@ -25,10 +25,11 @@ def number_of_threads():
 
 
 def products():
-    """Pairs of operands that are cut along rows, columns and batch, one with a batch of one."""
+    """Pairs of operands that are cut along rows, columns, sums and batch; one batch is of one."""
     f = np.float32
     yield rng.random((600, 300), f), rng.random((300, 500), f)
     yield rng.random((500, 600), f).T[:40], rng.random((500, 900), f)
+    yield rng.random((90, 2000), f), rng.random((2000, 130), f)
     yield rng.random((7, 90, 200), f), rng.random((1, 200, 300), f)
     yield rng.random((1, 300, 200), f), rng.random((200, 300), f)
     yield rng.random((2, 5, 64, 128)), rng.random((5, 64, 128)).swapaxes(-1, -2)

@@ -1,7 +1,8 @@
 """Matrix products by NumPy's BLAS, large ones in pieces on several threads.
 
-A product is cut along its batch, its rows or its columns, never along the axis that is summed
-over: so each piece is a product itself, and writes its own part of the result.
+A product is cut along its batch, its rows or its columns, and each piece writes its own part of
+the result; or, where the sums are long and many operands give few results, as in the gradient of
+a weight, along the sums, and the parts are added. Which it is depends on the shapes alone.
 """
 
 import math
@@ -13,7 +14,10 @@ from minigen.kernels.reference import products as reference
 
 FLOPS = 100  # a nanosecond, about: what BLAS reaches on one core
 SMALL = 2 * threads.PIECE * FLOPS  # products of fewer are not cut
-LEAST = 192  # rows or columns of a piece: of 100, BLAS takes 1.2 times as long, of 50 twice
+# Rows or columns of a piece: of 100, BLAS takes 1.2 times as long in all, of 50 twice as long.
+LEAST = 192
+# Terms of the sums of a piece; sums of 1,800 in parts of 900 take BLAS itself less time.
+LEAST_TERMS = 512
 
 threads.hold_blas()  # this file is loaded at minigen's first product
 
@@ -22,7 +26,7 @@ def matmul(a, b, out=None):
     if a.ndim == b.ndim == 2:
         batch, small = (), 2 * a.size * b.shape[1] < SMALL
     elif min(a.ndim, b.ndim) < 2:
-        return np.matmul(a, b, out=out, order="C")
+        return np.matmul(a, b, out=out)
     else:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         small = 2 * math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1] < SMALL
@@ -37,6 +41,11 @@ def matmul(a, b, out=None):
         axis = batch.index(max(batch))
         cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
         pieces = [(a[cut], b[cut], out[cut]) for cut in cuts]
+    elif k >= max(2 * LEAST_TERMS, 2 * m, 2 * n):
+        cuts = threads.spans(k, work, LEAST_TERMS)
+        parts = np.empty((len(cuts), *out.shape), out.dtype)
+        threads.run(np.matmul, [(a[..., s], b[..., s, :], part) for s, part in zip(cuts, parts)])
+        return parts.sum(0, out=out)
     elif m >= 2 * LEAST or m >= n:
         pieces = [(a[..., s, :], b, out[..., s, :]) for s in threads.spans(m, work, LEAST)]
     else:
@@ -46,8 +55,10 @@ def matmul(a, b, out=None):
 
 
 def linear(x, weight, bias):
+    if bias is None:
+        return matmul(x, weight.T)
     work = 2 * x.size * len(weight) / FLOPS
-    if bias is None or work < 2 * threads.PIECE or not x.dtype == weight.dtype == bias.dtype:
+    if work < 2 * threads.PIECE or not x.dtype == weight.dtype == bias.dtype:
         return reference.linear(x, weight, bias)
     y = np.empty((len(x), len(weight)), x.dtype)
     if len(x) >= 2 * LEAST or len(x) >= len(weight):
