@@ -1,9 +1,9 @@
 """Recurrent layers: one layer, in one direction, over a whole sequence.
 
 Each op is defined step by step, as papers write it. Its forward makes the part of the gates that
-x contributes in one product over all steps; what is left in the loop is one product with the
-state and one elementwise kernel. The backward pass is the loop in reverse, and again one product
-over all steps for each weight.
+x contributes in one product over all steps; what is left for the loop, which is a kernel, is one
+product with the state and the arithmetic of a step. The backward pass is the loop in reverse, and
+again one product over all steps for each weight.
 
 Shapes: T steps, B sequences, D inputs, H units; K gates, stacked along the rows of weight_ih
 (K H, D) and weight_hh (K H, H).
@@ -98,11 +98,7 @@ def _lstm_definition(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
 def _lstm_backward(g, saved, wanted, x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
     (gy, gh, gc), (gates, h, c, tanh_c) = g, saved
     gz, gh, gc = array_module(gates).empty_like(gates), _start(gh, h[0]), _start(gc, c[0])
-    for t in reversed(range(len(gates))):
-        if gy is not None:
-            gh += gy[t]
-        kernels.lstm_step_vjp(gh, gc, gates[t], c[t], tanh_c[t], gz[t])
-        gh = gz[t] @ weight_hh  # (B, 4H) (4H, H)
+    kernels.lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz)
     of_x, _, _, *others = wanted
     gx, *rest = _products(gz, gz, [of_x, *others], x, h[:-1], weight_ih)
     return (gx, gh, gc, *rest)
@@ -130,8 +126,7 @@ def lstm(
     )
     gates, w = linear(x, weight_ih, _sum(bias_ih, bias_hh)), weight_hh.T.copy()
     h, c, tanh_c = _buffers(len(x), (h0, c0), h0.shape[1])
-    for t in range(len(x)):
-        kernels.lstm_step(gates[t], h[t] @ w, c[t], c[t + 1], tanh_c[t], h[t + 1])
+    kernels.lstm_steps(gates, w, h, c, tanh_c)
     return (h[1:], h[-1].copy(), c[-1].copy()), (gates, h, c, tanh_c)
 
 
@@ -153,11 +148,7 @@ def _gru_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_h
     (gy, gh), (gates, h, hidden_n) = g, saved
     gx, gh = array_module(gates).empty_like(gates), _start(gh, h[0])
     ghidden = array_module(gates).empty_like(gates)
-    for t in reversed(range(len(gates))):
-        if gy is not None:
-            gh += gy[t]
-        kernels.gru_step_vjp(gh, gates[t], h[t], hidden_n[t], gx[t], ghidden[t])
-        gh += ghidden[t] @ weight_hh  # (B, 3H) (3H, H)
+    kernels.gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden)
     of_x, _, *others = wanted
     gx, *rest = _products(gx, ghidden, [of_x, *others], x, h[:-1], weight_ih)
     return (gx, gh, *rest)
@@ -184,11 +175,7 @@ def gru(
     )
     gates, w = linear(x, weight_ih, bias_ih), weight_hh.T.copy()
     h, hidden_n = _buffers(len(x), (h0,), h0.shape[1])
-    for t in range(len(x)):
-        hidden = h[t] @ w
-        if bias_hh is not None:
-            hidden += bias_hh
-        kernels.gru_step(gates[t], hidden, h[t], hidden_n[t], h[t + 1])
+    kernels.gru_steps(gates, w, bias_hh, h, hidden_n)
     return (h[1:], h[-1].copy()), (gates, h, hidden_n)
 
 

@@ -26,6 +26,12 @@ from minigen.kernels.reference.rows import (
     softmax,
     softmax_vjp,
 )
+from minigen.kernels.reference.sequences import (
+    gru_steps,
+    gru_steps_vjp,
+    lstm_steps,
+    lstm_steps_vjp,
+)
 from minigen.kernels.reference.updates import adam
 from minigen.kernels.reference.windows import (
     add_in_rows,

@@ -1,0 +1,98 @@
+"""Recurrent layers over all steps, the sequences of a batch dealt out to the threads.
+
+Sequences do not know each other, so a thread takes its share of them through all steps, without
+waiting for the others at each.
+"""
+
+import numpy as np
+
+from minigen import threads
+from minigen.kernels.cpu.products import FLOPS
+from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
+
+LEAST = 32  # sequences of a piece: of 16, the product takes half as long again
+NANOSECONDS = 2  # for the arithmetic of a gate, about
+
+
+def _shares(gates, w):
+    """Slices of the batch."""
+    steps, batch, _ = gates.shape
+    return threads.spans(
+        batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST
+    )
+
+
+def lstm_steps(gates, w, h, c, tanh_c):
+    shares = _shares(gates, w)
+    threads.run(_lstm_steps, [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares])
+    return h
+
+
+def _lstm_steps(gates, w, h, c, tanh_c):
+    hidden = np.empty(gates.shape[1:], gates.dtype)
+    for t in range(len(gates)):
+        np.matmul(h[t], w, out=hidden)
+        lstm_step(gates[t], hidden, c[t], c[t + 1], tanh_c[t], h[t + 1])
+
+
+def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+    pieces = [
+        (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], weight_hh, gz[:, s])
+        for s in _shares(gates, weight_hh)
+    ]
+    threads.run(_lstm_steps_vjp, pieces)
+    return gz
+
+
+def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+    for t in reversed(range(len(gates))):
+        if gy is not None:
+            gh += gy[t]
+        lstm_step_vjp(gh, gc, gates[t], c[t], tanh_c[t], gz[t])
+        np.matmul(gz[t], weight_hh, out=gh)
+
+
+def gru_steps(gates, w, bias_hh, h, hidden_n):
+    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in _shares(gates, w)]
+    threads.run(_gru_steps, pieces)
+    return h
+
+
+def _gru_steps(gates, w, bias_hh, h, hidden_n):
+    hidden = np.empty(gates.shape[1:], gates.dtype)
+    for t in range(len(gates)):
+        np.matmul(h[t], w, out=hidden)
+        if bias_hh is not None:
+            hidden += bias_hh
+        gru_step(gates[t], hidden, h[t], hidden_n[t], h[t + 1])
+
+
+def gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
+    pieces = [
+        (
+            gh[s],
+            _share(gy, s),
+            gates[:, s],
+            h[:, s],
+            hidden_n[:, s],
+            weight_hh,
+            gx[:, s],
+            ghidden[:, s],
+        )
+        for s in _shares(gates, weight_hh)
+    ]
+    threads.run(_gru_steps_vjp, pieces)
+    return gx
+
+
+def _gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
+    past = np.empty_like(gh)
+    for t in reversed(range(len(gates))):
+        if gy is not None:
+            gh += gy[t]
+        gru_step_vjp(gh, gates[t], h[t], hidden_n[t], gx[t], ghidden[t])
+        gh += np.matmul(ghidden[t], weight_hh, out=past)
+
+
+def _share(gy, s):
+    return None if gy is None else gy[:, s]

@@ -1,0 +1,266 @@
+"""The arguments that each kernel is tested with, drawn from `Choices`."""
+
+import math
+
+import numpy as np
+
+from minigen.kernels import reference
+from minigen.testing.cases_attention import draw_core
+from minigen.testing.cases_neural import softmax, spread_rows
+
+
+def any_shape(c):
+    return c.pick(((), (0,), (1,), c.shape()))
+
+
+def with_axis(c):
+    shape = c.pick(((1,), (0, 3), (3, 0), c.shape(min_dims=1)))
+    axis = c.integer(0, len(shape) - 1)
+    return (shape, axis) if shape[axis] else ((*shape[:axis], 1, *shape[axis + 1 :]), axis)
+
+
+def rows_and_columns(c):
+    return c.pick((0, 1, c.integer(2, 9))), c.pick((1, 2, c.integer(3, 17)))
+
+
+def draw_matmul(c):
+    m, k, n = c.pick(
+        ((200, 130, 210), (90, 190, 340), (40, 1100, 130), [c.integer(0, 5) for _ in range(3)])
+    )
+    lead = c.pick(((), (), (2,), (2, 1)))  # some are large enough to be cut in pieces
+    return [c.array((*lead, m, k)), c.array((*c.narrowed(lead), k, n))]
+
+
+def draw_linear(c):
+    x, weight = c.pick((((200, 130), (210, 130)), ((90, 130), (500, 130)), ((3, 2), (4, 2))))
+    return [c.array(x), c.array(weight), c.pick((None, c.array(weight[:1])))]
+
+
+def draw_philox(c):
+    seed, start = c.rng.integers(0, 2**64, dtype=np.uint64), c.pick((0, 1, 2, 3, 5, 2**34 + 1))
+    return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
+
+
+def draw_scatter_rows(c):
+    n, d = c.integer(1, 4), c.integer(0, 3)
+    index = c.whole((c.integer(0, 6),), 0, n)
+    return [c.array((n, d)), index, c.array((len(index), d))]
+
+
+def draw_softmax(c):
+    shape, axis = with_axis(c)
+    return [c.array(shape), axis]
+
+
+def draw_softmax_vjp(c):
+    shape, axis = with_axis(c)
+    return [c.array(shape), softmax(c.array(shape), axis), axis]
+
+
+def draw_log_softmax_vjp(c):
+    g, y, axis = draw_softmax_vjp(c)
+    return [g, np.log(y), axis]
+
+
+def draw_layer_norm(c):
+    m, n = rows_and_columns(c)
+    params = [c.pick((None, c.array((n,)))) for _ in range(2)]
+    return [spread_rows(c, m, n), *params, 1e-5]
+
+
+def draw_layer_norm_vjp(c):
+    x, weight, bias, eps = draw_layer_norm(c)
+    _, mean, rstd = reference.layer_norm(x, weight, bias, eps)
+    return [c.array(x.shape), x, weight, mean, rstd]
+
+
+def draw_cross_entropy(c):
+    m, n = rows_and_columns(c)
+    return [c.array((m, n)), c.whole((m,), -1, n), c.pick((0.0, 0.1))]
+
+
+def draw_cross_entropy_vjp(c):
+    x, target, smoothing = draw_cross_entropy(c)
+    _, lse = reference.cross_entropy(x, target, smoothing)
+    return [c.array((len(x),)), x, target, lse, smoothing]
+
+
+def draw_adam(c):
+    p, m, g = (c.array(c_shape) for c_shape in [any_shape(c)] * 3)
+    v = c.array(p.shape, 0.1, 1.0)
+    decay, shrink = c.pick(((0.0, 1.0), (0.1, 1.0), (0.0, 0.9)))
+    return [p, m, v, g, 0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay]
+
+
+def draw_attention(c):
+    (q, k, v, mask, kept), static = draw_core(c)
+    return [q, k, v, mask, kept, *static.values()]
+
+
+def draw_attention_vjp(c):
+    q, k, v, mask, kept, *static = draw_attention(c)
+    y, p = reference.dot_attention(q, k, v, mask, kept, *static)
+    return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
+
+
+def draw_relu(c):
+    x = c.array(c.pick(((), (0,), (5, 1), (64, 40))))  # small ones and those worth a loop
+    return [np.where(c.rng.random(x.shape) < 0.1, np.nan, x)]
+
+
+def draw_select(c):
+    shape = c.pick(((), (0,), (5, 1), (64, 40), (3000,)))  # small ones and those worth a loop
+    sides = [c.array(shape), c.array(c.narrowed(shape)), 0.5, c.array(shape)]
+    return [c.mask(shape), c.pick(sides), c.pick(sides)]
+
+
+def draw_windows(c):
+    """Channels of images, and size, stride and dilation of windows that find room in them."""
+    size, stride, dilation = ((c.integer(1, 3), c.integer(1, 3)) for _ in range(3))
+    sides = [d * (k - 1) + 1 + c.integer(0, 3) for k, d in zip(size, dilation)]
+    return [c.array((c.integer(0, 2), c.integer(1, 2), *sides)), size, stride, dilation]
+
+
+def draw_col2im(c):
+    x, *how = draw_windows(c)
+    return [c.array(reference.im2col(x, *how).shape), x.shape[2:], *how[1:]]
+
+
+def draw_sum_windows(c):
+    x, size, stride, _ = draw_windows(c)
+    return [x, size, stride]
+
+
+def draw_spread_windows(c):
+    x, size, stride = draw_sum_windows(c)
+    return [c.array(reference.sum_windows(x, size, stride).shape), size, stride, x.shape[2:]]
+
+
+def draw_max_places(c):
+    x, size, stride, _ = draw_windows(c)
+    x = np.where(c.rng.random(x.shape) < 0.1, np.nan, np.round(x))  # ties, NaN
+    return [x, size, stride, tuple(c.integer(0, k // 2) for k in size)]
+
+
+def draw_take_in_rows(c):
+    n, size = c.pick((0, 2)), c.integer(1, 5)
+    index = c.whole((n, c.integer(0, 6)), 0, size).astype(np.int32)
+    return [c.array((n, size)), index]
+
+
+def draw_add_in_rows(c):
+    x, index = draw_take_in_rows(c)
+    return [c.array(index.shape), index, x.shape[1]]
+
+
+def draw_batch_norm(c):
+    n, k, s = c.integer(2, 3), c.integer(0, 3), c.integer(1, 9)
+    params = [c.pick((None, c.array((k,)))) for _ in range(2)]
+    rows = spread_rows(c, k, n * s).reshape(k, n, s)
+    return [rows.swapaxes(0, 1).copy(), *params, 1e-5]
+
+
+def draw_batch_norm_vjp(c):
+    x, weight, bias, eps = draw_batch_norm(c)
+    _, mean, _, rstd = reference.batch_norm(x, weight, bias, eps)
+    return [c.array(x.shape), x, weight, mean, rstd]
+
+
+def draw_lstm_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 4 * n)), c.array((b, 4 * n)), *(c.array((b, n)) for _ in range(4))]
+
+
+def draw_lstm_step_vjp(c):
+    b, n = rows_and_columns(c)
+    state = [c.array((b, n)) for _ in range(4)]
+    return [*state[:2], c.array((b, 4 * n), -1.0, 1.0), *state[2:], c.array((b, 4 * n))]
+
+
+def draw_gru_step(c):
+    b, n = rows_and_columns(c)
+    return [c.array((b, 3 * n)), c.array((b, 3 * n)), *(c.array((b, n)) for _ in range(3))]
+
+
+def draw_gru_step_vjp(c):
+    b, n = rows_and_columns(c)
+    wide = [c.array((b, 3 * n), -1.0, 1.0) for _ in range(3)]
+    return [c.array((b, n)), wide[0], c.array((b, n)), c.array((b, n)), *wide[1:]]
+
+
+def draw_sequences(c, gates):
+    """Gates, weight_hh.T, h and two arrays more of all steps: some are cut in pieces."""
+    (b, n), t = c.pick((rows_and_columns(c), (70, 33))), c.integer(1, 3)
+    states = [c.array((t + extra, b, n)) for extra in (1, 1, 0)]
+    return [c.array((t, b, gates * n)), c.array((n, gates * n), -0.3, 0.3), *states]
+
+
+def draw_lstm_steps_vjp(c):
+    gates, w, _, cs, tanh_c = draw_sequences(c, 4)
+    gh, gc = (c.array(cs.shape[1:]) for _ in range(2))
+    gates, gy = np.tanh(gates), c.pick((None, c.array(tanh_c.shape)))
+    return [gh, gc, gy, gates, cs, tanh_c, w.T.copy(), np.zeros(gates.shape)]
+
+
+def draw_gru_steps(c):
+    gates, w, h, _, hidden_n = draw_sequences(c, 3)
+    return [gates, w, c.pick((None, c.array(w.shape[1:]))), h, hidden_n]
+
+
+def draw_gru_steps_vjp(c):
+    gates, w, h, _, hidden_n = draw_sequences(c, 3)
+    gates, gy = np.tanh(gates), c.pick((None, c.array(hidden_n.shape)))
+    buffers = [np.zeros(gates.shape) for _ in range(2)]
+    return [c.array(h.shape[1:]), gy, gates, h, hidden_n, w.T.copy(), *buffers]
+
+
+DRAWS = {
+    "lstm_steps": lambda c: draw_sequences(c, 4),
+    "lstm_steps_vjp": draw_lstm_steps_vjp,
+    "gru_steps": draw_gru_steps,
+    "gru_steps_vjp": draw_gru_steps_vjp,
+    "matmul": draw_matmul,
+    "linear": draw_linear,
+    "im2col": draw_windows,
+    "col2im": draw_col2im,
+    "sum_windows": draw_sum_windows,
+    "spread_windows": draw_spread_windows,
+    "max_places": draw_max_places,
+    "take_in_rows": draw_take_in_rows,
+    "add_in_rows": draw_add_in_rows,
+    "batch_norm": draw_batch_norm,
+    "batch_norm_vjp": draw_batch_norm_vjp,
+    "philox": draw_philox,
+    "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
+    "scatter_rows": draw_scatter_rows,
+    "relu": draw_relu,
+    "select": draw_select,
+    "softmax": draw_softmax,
+    "softmax_vjp": draw_softmax_vjp,
+    "log_softmax": draw_softmax,
+    "log_softmax_vjp": draw_log_softmax_vjp,
+    "layer_norm": draw_layer_norm,
+    "layer_norm_vjp": draw_layer_norm_vjp,
+    "cross_entropy": draw_cross_entropy,
+    "cross_entropy_vjp": draw_cross_entropy_vjp,
+    "adam": draw_adam,
+    "lstm_step": draw_lstm_step,
+    "lstm_step_vjp": draw_lstm_step_vjp,
+    "gru_step": draw_gru_step,
+    "gru_step_vjp": draw_gru_step_vjp,
+    "dot_attention": draw_attention,
+    "dot_attention_vjp": draw_attention_vjp,
+}
+WRITTEN = {  # the arguments that a kernel writes to, by their place
+    "philox": (0,),
+    "scatter_rows": (0,),
+    "adam": (0, 1, 2),
+    "lstm_step": (0, 3, 4, 5),
+    "lstm_step_vjp": (1, 5),
+    "gru_step": (0, 3, 4),
+    "gru_step_vjp": (0, 4, 5),
+    "lstm_steps": (0, 2, 3, 4),
+    "lstm_steps_vjp": (0, 1, 7),
+    "gru_steps": (0, 3, 4),
+    "gru_steps_vjp": (0, 6, 7),
+}
