@@ -60,6 +60,7 @@ OPS = [
     "recurrent",
     "attention",
     "losses",
+    "densities",
 ]
 ONLY = {  # what these may import of the package, whatever the order
     "autodiff": {"errors"},
