@@ -114,6 +114,25 @@ def draw_select(c):
     return [c.mask(shape), c.pick(sides), c.pick(sides)]
 
 
+def draw_unary(c):
+    return [c.array(any_shape(c), -7.0, 7.0)]
+
+
+def draw_unary_vjp(c):
+    shape = any_shape(c)
+    return [c.array(shape), c.array(shape, -3.0, 3.0)]
+
+
+def draw_bce(c):
+    shape = any_shape(c)
+    return [c.array(shape), c.array(c.pick((shape, c.narrowed(shape))), 0.0, 1.0)]
+
+
+def draw_bce_vjp(c):
+    shape = any_shape(c)
+    return [c.array(shape), c.array(shape), c.array(shape, 0.0, 1.0)]
+
+
 def draw_windows(c):
     """Channels of images, and size, stride and dilation of windows that find room in them."""
     size, stride, dilation = ((c.integer(1, 3), c.integer(1, 3)) for _ in range(3))
@@ -231,7 +250,15 @@ DRAWS = {
     "batch_norm": draw_batch_norm,
     "batch_norm_vjp": draw_batch_norm_vjp,
     "philox": draw_philox,
-    "erf": lambda c: [c.array(any_shape(c), -7.0, 7.0)],
+    "erf": draw_unary,
+    "sigmoid": draw_unary,
+    "softplus": draw_unary,
+    "gelu": draw_unary,
+    "gelu_vjp": draw_unary_vjp,
+    "gelu_tanh": draw_unary,
+    "gelu_tanh_vjp": draw_unary_vjp,
+    "bce_with_logits": draw_bce,
+    "bce_with_logits_vjp": draw_bce_vjp,
     "scatter_rows": draw_scatter_rows,
     "relu": draw_relu,
     "select": draw_select,

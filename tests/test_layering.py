@@ -61,6 +61,7 @@ OPS = [
     "recurrent",
     "attention",
     "losses",
+    "densities",
 ]
 ONLY = {  # what these may import of the package, whatever the order
     "autodiff": {"errors"},

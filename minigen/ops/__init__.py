@@ -2,7 +2,7 @@
 
 Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
 order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, windows, conv, pooling, recurrent, attention, losses.
+linalg, normalization, windows, conv, pooling, recurrent, attention, losses, densities.
 """
 
 from minigen.ops.activations import (
@@ -19,6 +19,12 @@ from minigen.ops.activations import (
 from minigen.ops.attention import scaled_dot_product_attention
 from minigen.ops.conv import conv1d, conv2d, conv_transpose2d
 from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
+from minigen.ops.densities import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_kl,
+    kl_div,
+)
 from minigen.ops.elementwise import (
     abs,
     add,
@@ -48,12 +54,8 @@ from minigen.ops.indexing import embedding, getitem, repeat, scatter_add, take_a
 from minigen.ops.joining import concatenate, crop, pad, split, stack
 from minigen.ops.linalg import einsum, linear, matmul, outer, tensordot
 from minigen.ops.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
     cross_entropy,
-    gaussian_kl,
     huber_loss,
-    kl_div,
     l1_loss,
     mse_loss,
     nll_loss,

@@ -8,7 +8,7 @@ from minigen import kernels
 from minigen.backend import Array, device_of
 from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
-from minigen.primitives import composite, raw
+from minigen.primitives import composite, fused, raw
 from minigen.random import Generator, default_generator
 
 SMOOTH = (0.1, 3.0)  # on one side of a kink
@@ -17,14 +17,13 @@ SMOOTH = (0.1, 3.0)  # on one side of a kink
 @elementwise(lambda g, y, x: g * (y * (1 - y)), saves="y", domain=REALS)
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
-    e = np.exp(-np.abs(x))
-    return kernels.select(x >= 0, 1.0, e) / (1 + e)
+    return kernels.sigmoid(x)
 
 
 @elementwise(lambda g, y, x: g * sigmoid(-x), saves="x", domain=REALS)
 def log_sigmoid(x: Array) -> Array:
     """log(sigmoid(x)) = -log(1 + exp(-x))."""
-    return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    return -kernels.softplus(-x)
 
 
 @elementwise(lambda g, y, x: where(y <= 0, 0.0, g), saves="y", domain=SMOOTH, dtype="any")
@@ -66,31 +65,38 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     return _gelu(x) if approximate == "none" else _gelu_tanh(x)
 
 
-@elementwise(
-    lambda g, y, x: g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * _normal_density(x)),
-    saves="x",
-    domain=REALS,
-)
+# The rules of the two are fused ops: one pass on raw arrays, and else their definitions.
+
+
+def _gelu_vjp_definition(g, x):
+    density = exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
+    return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
+
+
+@fused(_gelu_vjp_definition)
+def _gelu_vjp(g, x):
+    return kernels.gelu_vjp(g, x), None
+
+
+@elementwise(lambda g, y, x: _gelu_vjp(g, x), saves="x", domain=REALS)
 def _gelu(x):
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+    return kernels.gelu(x)
 
 
-def _normal_density(x):
-    return exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
+def _gelu_tanh_vjp_definition(g, x):
+    t = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
+    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
+    return g * (0.5 * (1 + t + x * (1 - square(t)) * slope))
 
 
-@elementwise(lambda g, y, x: g * _gelu_tanh_slope(x), saves="x", domain=REALS)
+@fused(_gelu_tanh_vjp_definition)
+def _gelu_tanh_vjp(g, x):
+    return kernels.gelu_tanh_vjp(g, x), None
+
+
+@elementwise(lambda g, y, x: _gelu_tanh_vjp(g, x), saves="x", domain=REALS)
 def _gelu_tanh(x):
-    return 0.5 * x * (1 + _inner(x))
-
-
-def _inner(x):
-    return tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
-
-
-def _gelu_tanh_slope(x):
-    t, slope = _inner(x), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
-    return 0.5 * (1 + t + x * (1 - square(t)) * slope)
+    return kernels.gelu_tanh(x)
 
 
 @elementwise(lambda g, y, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), saves="x", domain=REALS)
@@ -107,8 +113,7 @@ def silu(x: Array) -> Array:
 def softplus(x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
     z = beta * x
-    bent = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
-    return kernels.select(z > threshold, x, bent)
+    return kernels.select(z > threshold, x, kernels.softplus(z) / beta)
 
 
 @composite

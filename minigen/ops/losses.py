@@ -8,9 +8,8 @@ import math
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, array_module
+from minigen.backend import Array
 from minigen.errors import ShapeError
-from minigen.ops.activations import log_sigmoid, sigmoid
 from minigen.ops.elementwise import (
     REALS,
     abs,
@@ -18,12 +17,8 @@ from minigen.ops.elementwise import (
     clip,
     divide,
     elementwise,
-    exp,
-    log,
-    maximum,
     multiply,
     negative,
-    square,
     subtract,
     where,
 )
@@ -45,7 +40,8 @@ def reduced(loss: Array, reduction: str) -> Array:
     raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def _check_shapes(name, x, target):
+def check_shapes(name: str, x: Array, target: Array) -> None:
+    """ShapeError unless both have one shape."""
     if x.shape != target.shape:
         raise ShapeError(
             f"{name}: the input has shape {x.shape} and the target {target.shape}; "
@@ -69,14 +65,14 @@ def _mse_loss(a, b):
 @composite
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """(input - target)^2."""
-    _check_shapes("mse_loss", input, target)
+    check_shapes("mse_loss", input, target)
     return reduced(_mse_loss(input, target), reduction)
 
 
 @composite
 def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     """|input - target|."""
-    _check_shapes("l1_loss", input, target)
+    check_shapes("l1_loss", input, target)
     return reduced(abs(subtract(input, target)), reduction)
 
 
@@ -90,7 +86,7 @@ def smooth_l1_loss(
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction)
-    _check_shapes("smooth_l1_loss", input, target)
+    check_shapes("smooth_l1_loss", input, target)
     return reduced(multiply(_huber(subtract(input, target), beta), 1 / beta), reduction)
 
 
@@ -100,7 +96,7 @@ def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: floa
     delta, (input, target) = float(delta), map(_floating, (input, target))
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    _check_shapes("huber_loss", input, target)
+    check_shapes("huber_loss", input, target)
     return reduced(_huber(subtract(input, target), delta), reduction)
 
 
@@ -199,7 +195,7 @@ def _mean_of_kept(loss, target, reduction):
 
 
 def _against_probabilities(logits, target, reduction, smoothing):
-    _check_shapes("cross_entropy", logits, target)
+    check_shapes("cross_entropy", logits, target)
     axis = 0 if logits.ndim == 1 else 1
     if smoothing:
         target = add(multiply(target, 1 - smoothing), smoothing / logits.shape[axis])
@@ -207,92 +203,3 @@ def _against_probabilities(logits, target, reduction, smoothing):
     if reduction == "mean":
         return divide(sum(loss), math.prod(loss.shape) or math.nan)
     return reduced(loss, reduction)
-
-
-# --------------------------------------------------------------------- binary and densities
-
-
-@elementwise(
-    # as PyTorch's: the slope at 0 and 1 is held finite, as the logarithms are
-    lambda g, y, p, t: g * ((p - t) / maximum(p * (1 - p), 1e-12)),
-    lambda g, y, p, t: g * (_bounded_log(1 - p) - _bounded_log(p)),
-    saves=("p t", "p"),
-    domain=(0.1, 0.9),
-)
-def _binary_cross_entropy(p, t):
-    with np.errstate(divide="ignore"):
-        yes, no = np.maximum(np.log(p), -100), np.maximum(np.log(1 - p), -100)
-    return -(t * yes + (1 - t) * no)
-
-
-def _bounded_log(p):
-    return clip(log(p), min=-100.0)
-
-
-@composite
-def binary_cross_entropy(
-    input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
-) -> Array:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p; logarithms are held above -100."""
-    _check_shapes("binary_cross_entropy", input, target)
-    if not array_module(raw(input)).all((raw(input) >= 0) & (raw(input) <= 1)):
-        raise ValueError(
-            "binary_cross_entropy: the input must lie in [0, 1]; "
-            "for logits take binary_cross_entropy_with_logits"
-        )
-    loss = _binary_cross_entropy(input, target)
-    return reduced(loss if weight is None else multiply(loss, weight), reduction)
-
-
-@elementwise(
-    lambda g, y, x, t: g * (sigmoid(x) - t),
-    lambda g, y, x, t: -g * x,
-    saves=("x t", "x"),
-    domain=REALS,
-)
-def _bce_with_logits(x, t):
-    return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-
-
-@composite
-def binary_cross_entropy_with_logits(
-    input: Array,
-    target: Array,
-    weight: Array | None = None,
-    pos_weight: Array | None = None,
-    reduction: str = "mean",
-) -> Array:
-    """-(w t log s + (1 - t) log(1 - s)) for s = sigmoid(input), exact for any finite input.
-
-    pos_weight w broadcasts, by default 1; so does weight, a factor of the loss.
-    """
-    _check_shapes("binary_cross_entropy_with_logits", input, target)
-    if pos_weight is None:
-        loss = _bce_with_logits(input, target)
-    else:
-        factor = add(multiply(target, subtract(pos_weight, 1.0)), 1.0)
-        loss = subtract(multiply(1 - target, input), multiply(factor, log_sigmoid(input)))
-    return reduced(loss if weight is None else multiply(loss, weight), reduction)
-
-
-@composite
-def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str = "mean") -> Array:
-    """t * (log t - input) for log-probabilities `input`; target is t, or log t; 0 log 0 is 0."""
-    _check_shapes("kl_div", input, target)
-    if log_target:
-        return reduced(multiply(exp(target), subtract(target, input)), reduction)
-    positive = raw(target) > 0
-    log_t = log(where(positive, target, 1.0))
-    entropy = where(positive, multiply(target, log_t), 0.0)
-    return reduced(subtract(entropy, multiply(target, input)), reduction)
-
-
-@composite
-def gaussian_kl(mean: Array, logvar: Array) -> Array:
-    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
-
-    half of exp(logvar) + mean^2 - 1 - logvar (Kingma and Welling 2014, appendix B).
-    """
-    _check_shapes("gaussian_kl", mean, logvar)
-    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
-    return multiply(sum(terms, -1), 0.5)

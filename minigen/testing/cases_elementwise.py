@@ -69,6 +69,17 @@ def gelu(x, approximate="none"):
     return x / 2 * (1 + erf(x / math.sqrt(2)))
 
 
+def gelu_vjp(g, x):
+    slope = (1 + erf(x / math.sqrt(2))) / 2 + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return g * slope
+
+
+def gelu_tanh_vjp(g, x):
+    share = sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))  # as (1 + tanh(u)) / 2
+    steepness = math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * x**2)
+    return g * share * (1 + x * (1 - share) * steepness)
+
+
 def softplus(x, beta=1, threshold=20):
     return where_real(beta * x.real > threshold, x, np.log(1 + np.exp(beta * x)) / beta)
 
@@ -101,6 +112,11 @@ def _draw_dropout(c):
 
 def _draw_gelu(c):
     return (c.array(c.shape()),), {"approximate": c.pick(("none", "tanh"))}
+
+
+def _draw_vjp(c):
+    shape = c.shape()
+    return (c.array(shape), c.array(shape)), {}
 
 
 def _clip_options(c):
@@ -146,6 +162,8 @@ ELEMENTWISE = {
     ),
     "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, mirrored=True),
     "gelu": Case(gelu, _draw_gelu),
+    "_gelu_vjp": Case(gelu_vjp, _draw_vjp),
+    "_gelu_tanh_vjp": Case(gelu_tanh_vjp, _draw_vjp),
     "silu": _case("silu", lambda x: x * sigmoid(x)),
     "softplus": _case(
         "softplus", softplus, _softplus_options, lambda o: (o["threshold"] / o["beta"],)

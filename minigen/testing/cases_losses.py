@@ -144,6 +144,15 @@ def bce_with_logits(input, target, weight=None, pos_weight=None, reduction="mean
     return reduced(loss if weight is None else weight * loss, reduction)
 
 
+def _draw_bce_vjp(c):
+    shape = c.shape()
+    return (c.array(shape), c.array(shape), c.array(shape, 0.0, 1.0)), {}
+
+
+def bce_with_logits_vjp(g, x, t):
+    return g / (1 + np.exp(-x)) - g * t
+
+
 def _draw_kl_div(c):
     shape, logarithm = c.shape(), c.flag()
     target = c.array(shape, -3.0, 0.0) if logarithm else c.array(shape, 0.1, 1.0)
@@ -177,6 +186,7 @@ LOSSES = {
     "nll_loss": Case(nll_loss, lambda c: _packed(_logits_and_classes(c))),
     "binary_cross_entropy": Case(binary_cross_entropy, _draw_binary(0.1, 0.9, False)),
     "binary_cross_entropy_with_logits": Case(bce_with_logits, _draw_binary(-3.0, 3.0, True)),
+    "_bce_with_logits_vjp": Case(bce_with_logits_vjp, _draw_bce_vjp),
     "kl_div": Case(kl_div, _draw_kl_div),
     "gaussian_kl": Case(gaussian_kl, _draw_gaussian_kl),
 }

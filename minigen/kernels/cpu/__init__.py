@@ -1,10 +1,19 @@
 """The kernels for speed on a CPU, compiled by Numba; twins of those in `reference/`.
 
-They release the interpreter lock, and cut large work in pieces for the pool of `threads.py`. A
-kernel and its helpers stay in one file: Numba's disk cache notices a change in the file of a
-function only.
+They release the interpreter lock, and cut large work in pieces for the pool of `threads.py`.
+`compiling` says how they are made, and `vector_math` what they compute with.
 """
 
+from minigen.kernels.cpu.activations import (
+    bce_with_logits,
+    bce_with_logits_vjp,
+    gelu,
+    gelu_tanh,
+    gelu_tanh_vjp,
+    gelu_vjp,
+    sigmoid,
+    softplus,
+)
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp

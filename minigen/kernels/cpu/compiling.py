@@ -1,5 +1,9 @@
 """How the kernels of this folder are compiled."""
 
+import hashlib
+from functools import cache
+from pathlib import Path
+
 import numba
 
 # Summing in any order is as accurate as in one; NaN and infinity keep their meaning.
@@ -13,6 +17,19 @@ def compiled(function=None, *, fastmath=frozenset()):
         return lambda f: compiled(f, fastmath=fastmath)
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
     try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no directory to keep the cache in
+        kernel = numba.njit(function, cache=True, **options)
+        # Numba would look at the kernel's own file for changes; helpers stand in others, too.
+        kernel._cache._cache_file._source_stamp  # noqa: B018 - raises if Numba has moved it
+        kernel._cache._cache_file._source_stamp = stamp_of_sources()
+        return kernel
+    except (RuntimeError, AttributeError):  # no directory to keep it in; another Numba
         return numba.njit(function, **options)
+
+
+@cache
+def stamp_of_sources(folder: Path = Path(__file__).parents[1]) -> str:
+    """A hash of all that a kernel is made of: the sources of `cpu/` and of `reference/`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.py")):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    return digest.hexdigest()

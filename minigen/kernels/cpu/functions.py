@@ -1,17 +1,16 @@
 """Special functions."""
 
-import math
-
 import numpy as np
 
-from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu import vector_math
+from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.reference import functions as reference
 
 
-@compiled
+@compiled(fastmath=CONTRACT)
 def _erf(x, y):
     for i in range(x.size):
-        y[i] = math.erf(x[i])
+        y[i] = vector_math.erf(x[i])
 
 
 def erf(x):

@@ -4,6 +4,16 @@ Every function takes its arrays first and has the same name, arguments, result a
 twin in `cpu/` and `gpu.py`, where there is one.
 """
 
+from minigen.kernels.reference.activations import (
+    bce_with_logits,
+    bce_with_logits_vjp,
+    gelu,
+    gelu_tanh,
+    gelu_tanh_vjp,
+    gelu_vjp,
+    sigmoid,
+    softplus,
+)
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp

@@ -1,0 +1,135 @@
+"""Activations and the loss that goes with the sigmoid: one pass over memory each.
+
+In NumPy each is five to fifteen passes, through as many temporary arrays. Constants are made in
+the type of the array: a Python number is a double, and one double makes all of a loop double.
+"""
+
+import math
+
+import numpy as np
+
+from minigen.kernels.cpu import vector_math as vm
+from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.reference import activations as reference
+
+
+def _alike(*arrays):
+    """Whether all are arrays of one shape and dtype, as the loops need."""
+    kinds = {(x.shape, x.dtype) if isinstance(x, np.ndarray) else None for x in arrays}
+    return len(kinds) == 1 and None not in kinds
+
+
+def _flat(x):
+    return np.ascontiguousarray(x).reshape(-1)
+
+
+def _written(loop, *arrays):
+    """What the loop writes, an array like the last one, given flat arrays."""
+    y = np.empty(arrays[-1].shape, arrays[-1].dtype)
+    loop(*map(_flat, arrays), y.reshape(-1))
+    return y
+
+
+@compiled(fastmath=CONTRACT)
+def _sigmoid(x, y):
+    for i in range(y.size):
+        y[i] = vm.sigmoid(x[i])
+
+
+def sigmoid(x):
+    return _written(_sigmoid, x) if _alike(x) else reference.sigmoid(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _softplus(x, y):
+    zero = x.dtype.type(0)
+    for i in range(y.size):
+        y[i] = max(x[i], zero) + vm.log1p_of_share(vm.exp(-abs(x[i])))
+
+
+def softplus(x):
+    return _written(_softplus, x) if _alike(x) else reference.softplus(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _gelu(x, y):
+    real = x.dtype.type
+    half, one, root = real(0.5), real(1), real(math.sqrt(0.5))
+    for i in range(y.size):
+        y[i] = half * x[i] * (one + vm.erf(x[i] * root))
+
+
+def gelu(x):
+    return _written(_gelu, x) if _alike(x) else reference.gelu(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _gelu_vjp(g, x, y):
+    real = x.dtype.type
+    half, one, root = real(0.5), real(1), real(math.sqrt(0.5))
+    top = real(1 / math.sqrt(2 * math.pi))
+    for i in range(y.size):
+        density = top * vm.exp(-half * x[i] * x[i])
+        y[i] = g[i] * (half * (one + vm.erf(x[i] * root)) + x[i] * density)
+
+
+def gelu_vjp(g, x):
+    return _written(_gelu_vjp, g, x) if _alike(g, x) else reference.gelu_vjp(g, x)
+
+
+@compiled(fastmath=CONTRACT)
+def _gelu_tanh(x, y):
+    real = x.dtype.type
+    half, one, scale, cubic = real(0.5), real(1), real(math.sqrt(2 / math.pi)), real(0.044715)
+    for i in range(y.size):
+        t = vm.tanh(scale * x[i] * (one + cubic * x[i] * x[i]))
+        y[i] = half * x[i] * (one + t)
+
+
+def gelu_tanh(x):
+    return _written(_gelu_tanh, x) if _alike(x) else reference.gelu_tanh(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _gelu_tanh_vjp(g, x, y):
+    real = x.dtype.type
+    half, one, scale, cubic = real(0.5), real(1), real(math.sqrt(2 / math.pi)), real(0.044715)
+    steeper = real(3 * 0.044715)
+    for i in range(y.size):
+        square = x[i] * x[i]
+        t = vm.tanh(scale * x[i] * (one + cubic * square))
+        slope = scale * (one + steeper * square)
+        y[i] = g[i] * half * (one + t + x[i] * (one - t * t) * slope)
+
+
+def gelu_tanh_vjp(g, x):
+    return _written(_gelu_tanh_vjp, g, x) if _alike(g, x) else reference.gelu_tanh_vjp(g, x)
+
+
+@compiled(fastmath=CONTRACT)
+def _bce_with_logits(x, t, y):
+    zero = x.dtype.type(0)
+    for i in range(y.size):
+        bent = vm.log1p_of_share(vm.exp(-abs(x[i])))
+        y[i] = max(x[i], zero) - x[i] * t[i] + bent
+
+
+def bce_with_logits(x, t):
+    return _written(_bce_with_logits, x, t) if _alike(x, t) else reference.bce_with_logits(x, t)
+
+
+@compiled(fastmath=CONTRACT)
+def _bce_with_logits_vjp(g, level, x, t, y):
+    for i in range(y.size):
+        slope = vm.sigmoid(x[i]) - t[i]
+        y[i] = slope * level if g is None else slope * g[i]
+
+
+def bce_with_logits_vjp(g, x, t):
+    if not _alike(g, x, t) or not g.size:
+        return reference.bce_with_logits_vjp(g, x, t)
+    y = np.empty(x.shape, x.dtype)
+    # The cotangent of a sum is one number, repeated by strides of 0: not worth an array.
+    repeated = not any(g.strides)
+    _bce_with_logits_vjp(None if repeated else _flat(g), g.flat[0], _flat(x), _flat(t), _flat(y))
+    return y

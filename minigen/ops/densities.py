@@ -1,0 +1,114 @@
+"""Losses between probabilities: binary cross-entropy and Kullback-Leibler divergences."""
+
+import numpy as np
+
+from minigen import kernels
+from minigen.backend import Array, array_module
+from minigen.ops.activations import log_sigmoid, sigmoid
+from minigen.ops.elementwise import (
+    REALS,
+    add,
+    clip,
+    elementwise,
+    exp,
+    log,
+    maximum,
+    multiply,
+    square,
+    subtract,
+    where,
+)
+from minigen.ops.losses import check_shapes, reduced
+from minigen.ops.reduce import sum
+from minigen.primitives import composite, fused, raw
+
+
+@elementwise(
+    # as PyTorch's: the slope at 0 and 1 is held finite, as the logarithms are
+    lambda g, y, p, t: g * ((p - t) / maximum(p * (1 - p), 1e-12)),
+    lambda g, y, p, t: g * (_bounded_log(1 - p) - _bounded_log(p)),
+    saves=("p t", "p"),
+    domain=(0.1, 0.9),
+)
+def _binary_cross_entropy(p, t):
+    with np.errstate(divide="ignore"):
+        yes, no = np.maximum(np.log(p), -100), np.maximum(np.log(1 - p), -100)
+    return -(t * yes + (1 - t) * no)
+
+
+def _bounded_log(p):
+    return clip(log(p), min=-100.0)
+
+
+@composite
+def binary_cross_entropy(
+    input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
+) -> Array:
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p; logarithms are held above -100."""
+    check_shapes("binary_cross_entropy", input, target)
+    if not array_module(raw(input)).all((raw(input) >= 0) & (raw(input) <= 1)):
+        raise ValueError(
+            "binary_cross_entropy: the input must lie in [0, 1]; "
+            "for logits take binary_cross_entropy_with_logits"
+        )
+    loss = _binary_cross_entropy(input, target)
+    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+
+
+@fused(lambda g, x, t: g * (sigmoid(x) - t))
+def _bce_with_logits_vjp(g, x, t):
+    return kernels.bce_with_logits_vjp(g, x, t), None
+
+
+@elementwise(
+    lambda g, y, x, t: _bce_with_logits_vjp(g, x, t),
+    lambda g, y, x, t: -g * x,
+    saves=("x t", "x"),
+    domain=REALS,
+)
+def _bce_with_logits(x, t):
+    return kernels.bce_with_logits(x, t)
+
+
+@composite
+def binary_cross_entropy_with_logits(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """-(w t log s + (1 - t) log(1 - s)) for s = sigmoid(input), exact for any finite input.
+
+    pos_weight w broadcasts, by default 1; so does weight, a factor of the loss.
+    """
+    check_shapes("binary_cross_entropy_with_logits", input, target)
+    if pos_weight is None:
+        loss = _bce_with_logits(input, target)
+    else:
+        factor = add(multiply(target, subtract(pos_weight, 1.0)), 1.0)
+        loss = subtract(multiply(1 - target, input), multiply(factor, log_sigmoid(input)))
+    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+
+
+@composite
+def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str = "mean") -> Array:
+    """t * (log t - input) for log-probabilities `input`; target is t, or log t; 0 log 0 is 0."""
+    check_shapes("kl_div", input, target)
+    if log_target:
+        return reduced(multiply(exp(target), subtract(target, input)), reduction)
+    positive = raw(target) > 0
+    log_t = log(where(positive, target, 1.0))
+    entropy = where(positive, multiply(target, log_t), 0.0)
+    return reduced(subtract(entropy, multiply(target, input)), reduction)
+
+
+@composite
+def gaussian_kl(mean: Array, logvar: Array) -> Array:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
+
+    half of exp(logvar) + mean^2 - 1 - logvar (Kingma and Welling 2014, appendix B).
+    """
+    check_shapes("gaussian_kl", mean, logvar)
+    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
+    return multiply(sum(terms, -1), 0.5)
