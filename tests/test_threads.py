@@ -12,6 +12,7 @@ import pytest
 
 import minigen as mg
 from minigen import kernels, threads
+from minigen.kernels import reference
 
 pytest.importorskip("numba")
 rng = np.random.default_rng(0)
@@ -43,6 +44,31 @@ def test_a_product_in_pieces_is_right_and_the_same_bits_for_any_number_of_thread
         found += [kernels.matmul(a, b) for _ in range(3)]
     assert all(y.tobytes() == found[0].tobytes() for y in found)
     np.testing.assert_allclose(found[0], np.einsum("...ij,...jk->...ik", a, b), 1e-5)
+
+
+LONG = [rng.standard_normal(300_001).astype(np.float32) for _ in range(4)]
+LONG_CALLS = {
+    "relu": LONG[:1],
+    "gelu": LONG[:1],
+    "gelu_vjp": LONG[:2],
+    "select": [LONG[0] > 0, *LONG[1:3]],
+    "bce_with_logits": LONG[:2],
+    "bce_with_logits_vjp": LONG[:3],
+    "adam": [*LONG[:2], np.abs(LONG[2]), LONG[3], 0.1, 0.9, 0.999, 0.5, 1e-8, 1.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_a_long_loop_in_pieces_gives_what_its_reference_gives(name):
+    def result(kernel):
+        args = [x.copy() if isinstance(x, np.ndarray) else x for x in LONG_CALLS[name]]
+        return kernel(*args)
+
+    mg.set_num_threads(1)
+    alone = result(getattr(kernels, name))
+    mg.set_num_threads(3)
+    assert result(getattr(kernels, name)).tobytes() == alone.tobytes()
+    np.testing.assert_allclose(alone, result(getattr(reference, name)), rtol=2e-5, atol=2e-6)
 
 
 def test_a_model_trains_to_the_same_bits_on_any_number_of_threads():

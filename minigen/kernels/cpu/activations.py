@@ -10,7 +10,10 @@ import numpy as np
 
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.cpu.loops import flat, over
 from minigen.kernels.reference import activations as reference
+
+NANOSECONDS = 1.5  # an element, about
 
 
 def _alike(*arrays):
@@ -19,14 +22,10 @@ def _alike(*arrays):
     return len(kinds) == 1 and None not in kinds
 
 
-def _flat(x):
-    return np.ascontiguousarray(x).reshape(-1)
-
-
 def _written(loop, *arrays):
     """What the loop writes, an array like the last one, given flat arrays."""
     y = np.empty(arrays[-1].shape, arrays[-1].dtype)
-    loop(*map(_flat, arrays), y.reshape(-1))
+    over(loop, [*map(flat, arrays), y.reshape(-1)], NANOSECONDS)
     return y
 
 
@@ -119,17 +118,23 @@ def bce_with_logits(x, t):
 
 
 @compiled(fastmath=CONTRACT)
-def _bce_with_logits_vjp(g, level, x, t, y):
+def _bce_with_logits_vjp(g, x, t, y):
     for i in range(y.size):
-        slope = vm.sigmoid(x[i]) - t[i]
-        y[i] = slope * level if g is None else slope * g[i]
+        y[i] = g[i] * (vm.sigmoid(x[i]) - t[i])
+
+
+@compiled(fastmath=CONTRACT)
+def _bce_with_logits_slope(x, t, y, level):
+    for i in range(y.size):
+        y[i] = level * (vm.sigmoid(x[i]) - t[i])
 
 
 def bce_with_logits_vjp(g, x, t):
     if not _alike(g, x, t) or not g.size:
         return reference.bce_with_logits_vjp(g, x, t)
-    y = np.empty(x.shape, x.dtype)
+    if any(g.strides):
+        return _written(_bce_with_logits_vjp, g, x, t)
     # The cotangent of a sum is one number, repeated by strides of 0: not worth an array.
-    repeated = not any(g.strides)
-    _bce_with_logits_vjp(None if repeated else _flat(g), g.flat[0], _flat(x), _flat(t), _flat(y))
+    y = np.empty(x.shape, x.dtype)
+    over(_bce_with_logits_slope, [flat(x), flat(t), flat(y)], NANOSECONDS, g.flat[0])
     return y

@@ -4,7 +4,11 @@ import numpy as np
 
 from minigen.kernels.cpu import vector_math
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.cpu.loops import flat, over
 from minigen.kernels.reference import functions as reference
+
+NANOSECONDS = 0.5  # an element, about
+SMALL = 2048  # elements; smaller arrays are not worth the call
 
 
 @compiled(fastmath=CONTRACT)
@@ -15,17 +19,13 @@ def _erf(x, y):
 
 def erf(x):
     x = np.asarray(x)
-    flat = np.ascontiguousarray(x).reshape(-1)
-    y = np.empty_like(flat)
-    _erf(flat, y)
-    return y.reshape(x.shape)
-
-
-SMALL = 2048  # elements; smaller arrays are not worth the call
+    y = np.empty(x.shape, x.dtype)
+    over(_erf, [flat(x), y.reshape(-1)], 2 * NANOSECONDS)
+    return y
 
 
 @compiled
-def _relu(x, zero, y):
+def _relu(x, y, zero):
     for i in range(y.size):
         value = x[i]
         y[i] = zero if value <= zero else value
@@ -35,7 +35,7 @@ def relu(x):
     if not isinstance(x, np.ndarray) or x.size < SMALL or x.dtype.kind != "f":
         return reference.relu(x)
     y = np.empty(x.shape, x.dtype)  # NumPy's maximum with a scalar takes ten times as long
-    _relu(np.ascontiguousarray(x).reshape(-1), x.dtype.type(0), y.reshape(-1))
+    over(_relu, [flat(x), y.reshape(-1)], NANOSECONDS, x.dtype.type(0))
     return y
 
 
@@ -51,7 +51,7 @@ def _select(condition, a, b, y):
 
 
 @compiled
-def _select_or_scalar(condition, a, scalar, y):
+def _select_or_scalar(condition, a, y, scalar):
     for i in range(y.size):
         first = a[i]
         y[i] = first if condition[i] else scalar
@@ -68,11 +68,11 @@ def select(condition, a, b):
     if not same or dtype.kind != "f" or condition.dtype != np.bool_:
         return reference.select(condition, a, b)
     y = np.empty(condition.shape, dtype)
-    flat = [np.ascontiguousarray(x).reshape(-1) for x in (condition, *sides)]
+    condition, *sides = [flat(x) for x in (condition, *sides)]
     if not scalars:
-        _select(*flat, y.reshape(-1))
-    elif sides[0] is a:
-        _select_or_scalar(*flat, dtype.type(b), y.reshape(-1))
+        over(_select, [condition, *sides, y.reshape(-1)], NANOSECONDS)
+    elif scalars[0] is b:
+        over(_select_or_scalar, [condition, *sides, y.reshape(-1)], NANOSECONDS, dtype.type(b))
     else:
-        _select_or_scalar(~flat[0], flat[1], dtype.type(a), y.reshape(-1))
+        over(_select_or_scalar, [~condition, *sides, y.reshape(-1)], NANOSECONDS, dtype.type(a))
     return y
