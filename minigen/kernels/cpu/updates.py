@@ -2,7 +2,6 @@
 
 import math
 
-
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.cpu.loops import flat, over
 from minigen.kernels.reference import updates as reference
