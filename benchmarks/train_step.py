@@ -4,223 +4,149 @@
     python benchmarks/train_step.py --share      where the time of a step goes, op by op
     python benchmarks/train_step.py --scaling    steps of growing batch and depth
 
-Float32, input in memory, Adam but for the tanh net. minigen, PyTorch and the products have a
-process each and take turns, so that only one of them runs at a time; the ratios are medians over
-the turns, and only they count where a machine is shared. Memory is the peak resident size less
-that after the imports. PyTorch's columns are left out where it is not installed.
+Float32, input in memory, Adam but for the tanh net. minigen, PyTorch and the products alone, in
+NumPy, have a process each and take turns, a step each; ratios are medians over the turns. Where a
+machine is shared only they count. Memory is the peak resident size less that after the imports.
+PyTorch is left out where it is not installed, memory where there is no /proc.
 """
 
 import argparse
-import importlib
 import importlib.util
 import json
 import math
-import multiprocessing
-import os
 import statistics
-import time
+from contextlib import ExitStack
 
+from measuring import Child, compile_kernels, cores, count
 from workloads import LARGE, SCALING, SMALL
 
-SIDES = ("ours", "theirs", "products")  # the modules of workloads
-TURN = 0.01  # seconds that a turn lasts at least: short steps are repeated
-LONG, PAIRS_IF_LONG = 0.5, 15  # seconds of a round from which so many rounds are enough
+WORKLOADS = {**SMALL, **LARGE}
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+TURN = 0.01  # seconds: shorter steps are repeated until a turn takes so long
+LONG, PAIRS_OF_LONG = 0.5, 15  # seconds of a round from which so many are enough
 
 
-def resident_bytes(field: str) -> int | None:
-    """The resident size of this process: now ("VmRSS") or at its peak ("VmHWM"). Linux only."""
-    try:
-        with open("/proc/self/status") as file:
-            line = next(line for line in file if line.startswith(field))
-    except OSError:
-        return None
-    return int(line.split()[1]) * 1024
-
-
-# ------------------------------------------------------------------------- a child process
-
-
-def serve(pipe, side: str, kind: str, sizes: dict, threads: int) -> None:
-    """Says what is trained; then, as often as asked, makes so many steps and says their time."""
-    workloads = importlib.import_module(f"workloads.{side}")
-    workloads.set_threads(threads)
-    before = resident_bytes("VmRSS")
-    step, shapes = getattr(workloads, kind)(**sizes)
-    pipe.send(shapes)
-    for repeats in iter(pipe.recv, 0):
-        if repeats < 0:
-            pipe.send(importlib.import_module("workloads.shares").shares(step, -repeats))
-            continue
-        start = time.perf_counter()
-        for _ in range(repeats):
-            step()
-        pipe.send((time.perf_counter() - start) / repeats)
-    pipe.send(before and resident_bytes("VmHWM") - before)
-
-
-class Child:
-    """A process that makes the steps of one side."""
-
-    def __init__(self, side: str, kind: str, sizes: dict, threads: int):
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        arguments = (theirs, side, kind, sizes, threads)
-        self.process = context.Process(target=serve, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()  # or else nobody would notice the end of the process
-
-    def ask(self, repeats: int):
-        """The seconds of a step, of so many; for 0 the peak memory, and the end."""
-        self.pipe.send(repeats)
-        return self.answer()
-
-    def answer(self):
-        try:
-            return self.pipe.recv()
-        except EOFError:
-            raise SystemExit("a child process failed; its error is printed above") from None
-
-
-# ------------------------------------------------------------------------------ a workload
-
-
-def compare(kind: str, sizes: dict, sides: list[str], args: argparse.Namespace) -> dict:
-    """What is measured of one workload: seconds and bytes by side, and the ratios of ours."""
-    compiling = Child("ours", kind, sizes, args.threads)  # its memory shall not be in the peak
-    compiling.answer(), compiling.ask(1), compiling.ask(0)
-    children = {side: Child(side, kind, sizes, args.threads) for side in sides}
-    shapes = {side: child.answer() for side, child in children.items()}
-    if "theirs" in sides and shapes["ours"] != shapes["theirs"]:
-        raise SystemExit(f"{kind}: the nets differ, {shapes['ours']} and {shapes['theirs']}")
-    for _ in range(args.warm_up):
-        first = {side: child.ask(1) for side, child in children.items()}
-    repeats = max(1, math.ceil(TURN / max(first.values())))
-    pairs = args.pairs
-    if sum(first.values()) > LONG:
-        pairs = min(pairs, PAIRS_IF_LONG)
-    times = {side: [] for side in sides}
-    for i in range(pairs):
-        for side in sides[i % len(sides) :] + sides[: i % len(sides)]:
-            times[side].append(children[side].ask(repeats))
-    row = {"parameters": sum(map(math.prod, shapes["ours"])), "pairs": pairs}
-    row["seconds"] = {side: min(times[side]) for side in sides}
-    row["bytes"] = {side: child.ask(0) for side, child in children.items()}
-    row["ratio"] = {
-        side: statistics.median(a / b for a, b in zip(times["ours"], times[side]))
-        for side in sides[1:]
+def take_turns(kind: str, sizes: dict, sides: list[str], args: argparse.Namespace) -> dict:
+    """What is measured of one workload, by side: least seconds, bytes, median of ours / theirs."""
+    compile_kernels(kind, sizes, args.threads)
+    with ExitStack() as stack:
+        children = [Child(side, kind, sizes, args.threads) for side in sides]
+        children = {side: stack.enter_context(child) for side, child in zip(sides, children)}
+        shapes = [child.shapes for child in children.values() if child.shapes]
+        if any(other != shapes[0] for other in shapes):
+            raise SystemExit(f"{kind}: the nets differ: {shapes}")
+        for _ in range(args.warm_up):
+            once = [child.ask("seconds", 1) for child in children.values()]
+        repeats = max(1, math.ceil(TURN / max(once)))
+        pairs = min(args.pairs, PAIRS_OF_LONG) if sum(once) > LONG else args.pairs
+        times = {side: [] for side in sides}
+        for _ in range(pairs):
+            for side, child in children.items():
+                times[side].append(child.ask("seconds", repeats))
+        sizes = {side: child.ask("memory") for side, child in children.items()}
+    ratio = lambda side: statistics.median(a / b for a, b in zip(times["ours"], times[side]))
+    return {
+        "parameters": sum(map(math.prod, shapes[0])),
+        "pairs": pairs,
+        "seconds": {side: min(times[side]) for side in sides},
+        "ratio": {side: ratio(side) for side in sides},
+        "bytes": sizes,
     }
-    return row
 
 
-def table(names: list[str], sides: list[str], args: argparse.Namespace) -> list[dict]:
-    """Measures the workloads and prints a line for each."""
-    titles = [
-        "minigen ms",
-        "PyTorch ms",
-        "ratio",
-        "floor ms",
-        "/ floor",
-        "minigen MB",
-        "PyTorch MB",
-    ]
-    print(f"{'':<14}" + "".join(f"{title:>12}" for title in titles), flush=True)
-    rows = []
-    for name in names:
-        row = {"name": name, **compare(*{**SMALL, **LARGE}[name], sides, args)}
+# ------------------------------------------------------------------------------ the tables
+
+
+def line(name: str, cells: list, width: int = 14) -> None:
+    """Prints a line of a table: words, numbers, and None for what was not measured."""
+    words = ["-" if x is None else x if isinstance(x, str) else f"{x:.2f}" for x in cells]
+    print(f"{name:<{width}}" + "".join(f"{word:>12}" for word in words), flush=True)
+
+
+def scaled(values: dict, side: str, factor: float) -> float | None:
+    """The value of a side in the unit of a column, None if there is none."""
+    return None if values.get(side) is None else values[side] * factor
+
+
+def step_table(args: argparse.Namespace) -> list[dict]:
+    """The workloads, one a line."""
+    head = ["minigen ms", "PyTorch ms", "ratio", "floor ms", "/ floor", "minigen MB", "PyTorch MB"]
+    line("", head)
+    sides, rows = ["ours", *["theirs"] * HAS_TORCH, "products"], []
+    for name in args.only:
+        row = {"name": name, **take_turns(*WORKLOADS[name], sides, args)}
+        ms = [scaled(row["seconds"], side, 1e3) for side in ("ours", "theirs", "products")]
+        mb = [scaled(row["bytes"], side, 1e-6) for side in ("ours", "theirs")]
+        ratio = row["ratio"]
+        line(name, [*ms[:2], ratio.get("theirs"), ms[2], ratio["products"], *mb])
         rows.append(row)
-        seconds, ratio, size = row["seconds"], row["ratio"], row["bytes"]
-        cells = [
-            *(1e3 * seconds["ours"], 1e3 * seconds.get("theirs", math.nan)),
-            *(ratio.get("theirs", math.nan), 1e3 * seconds["products"], ratio["products"]),
-            *(size[side] / 1e6 if size.get(side) else math.nan for side in ("ours", "theirs")),
-        ]
-        words = ["-" if math.isnan(cell) else f"{cell:.2f}" for cell in cells]
-        print(f"{name:<14}" + "".join(f"{word:>12}" for word in words), flush=True)
-    small = [row["ratio"]["theirs"] for row in rows if row["name"] in SMALL and "theirs" in sides]
+    small = [row["ratio"]["theirs"] for row in rows if row["name"] in SMALL and HAS_TORCH]
     if small:
         mean = statistics.geometric_mean(small)
-        print(f"geometric mean of the ratios of the small ones: {mean:.2f}")
+        print(f"geometric mean of the ratios of the {len(small)} small ones: {mean:.2f}")
     return rows
 
 
-def scaling(sides: list[str], args: argparse.Namespace) -> list[dict]:
-    """Steps of growing batch or depth; the time of one image or layer beside the first line's."""
-    print(f"{'':<28}{'minigen ms':>12}{'per one':>12}{'PyTorch ms':>12}{'per one':>12}")
-    rows = []
+def scaling_table(args: argparse.Namespace) -> list[dict]:
+    """Growing batch or depth; "each": the time of an image or layer beside the first line's."""
+    line("", ["minigen ms", "each", "PyTorch ms", "each"], 28)
+    sides, rows = ["ours", *["theirs"] * HAS_TORCH], []
     for name, size, values in SCALING:
-        kind, sizes = SMALL[name]
-        first = {}
+        kind, sizes = WORKLOADS[name]
+        first, cells = None, []
         for value in values:
-            row = compare(kind, {**sizes, size: value}, sides, args)
+            row = take_turns(kind, {**sizes, size: value}, sides, args)
+            each = {side: row["seconds"][side] / value for side in sides}
+            first = first or each
+            cells = [(1e3 * row["seconds"][side], each[side] / first[side]) for side in sides]
+            line(f"{name}, {size} {value}", sum(cells, ()), 28)
             rows.append({"name": name, size: value, **row})
-            text = f"{f'{name}, {size} {value}':<28}"
-            for side in sides:
-                seconds = row["seconds"][side]
-                each = seconds / value
-                text += f"{1e3 * seconds:>12.2f}{each / first.setdefault(side, each):>12.2f}"
-            print(text, flush=True)
     return rows
 
 
-def shares(names: list[str], args: argparse.Namespace) -> list[dict]:
-    """Where the time of minigen's steps goes."""
+def share_tables(args: argparse.Namespace) -> list[dict]:
+    """A table for each workload: where the time of minigen's step goes."""
     rows = []
-    for name in names:
-        child = Child("ours", *{**SMALL, **LARGE}[name], args.threads)
-        child.answer()
-        found = child.ask(-args.pairs)
-        child.ask(0)
+    for name in args.only:
+        with Child("ours", *WORKLOADS[name], args.threads) as child:
+            found = child.ask("shares", args.pairs)
         total = sum(f + b for _, _, f, b in found)
-        print(f"{name}, {1e3 * total:.2f} ms")
-        print(f"{'':<24}{'calls':>8}{'forward ms':>12}{'backward ms':>12}{'share':>8}")
+        line(f"{name}, {1e3 * total:.2f} ms", ["calls", "forward ms", "backward ms", "share"], 28)
         for op, calls, forward, backward in found:
             share = (forward + backward) / total
-            print(f"{op:<24}{calls:>8}{1e3 * forward:>12.2f}{1e3 * backward:>12.2f}{share:>8.1%}")
-            rows.append({"name": name, "op": op, "calls": calls, "forward": forward})
-            rows[-1] |= {"backward": backward, "share": share}
-        print(flush=True)
+            line("  " + op, [str(calls), 1e3 * forward, 1e3 * backward, f"{share:.1%}"], 28)
+            row = {"name": name, "op": op, "calls": calls, "forward": forward}
+            rows.append({**row, "backward": backward, "share": share})
     return rows
 
 
 # ------------------------------------------------------------------------------- the flags
 
 
-def count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
-    return int(text)
-
-
 def workload_names(text: str) -> list[str]:
-    known, names = [*SMALL, *LARGE], text.split(",")
-    for name in names:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-    return names
+    """The type of --only."""
+    for name in text.split(","):
+        if name not in WORKLOADS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(WORKLOADS)}")
+    return text.split(",")
 
 
 def main() -> None:
-    doc = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser(**doc)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parser.add_argument("--only", type=workload_names, default=[*SMALL, *LARGE], metavar="NAMES")
+    kind = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    names = ", ".join(WORKLOADS)
+    parser.add_argument("--only", type=workload_names, default=[*WORKLOADS], help=names)
     parser.add_argument("--pairs", type=count, default=31, help="turns of each side; default 31")
     parser.add_argument("--warm-up", type=count, default=5, help="steps before; default 5")
-    parser.add_argument("--threads", type=count, default=cores, help=f"default {cores}, all cores")
+    threads = f"of every side; default {cores()}, all cores"
+    parser.add_argument("--threads", type=count, default=cores(), help=threads)
     parser.add_argument("--json", help="write the rows to this file too")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--share", action="store_true", help="the share of time of each op")
+    which.add_argument("--share", action="store_true", help="where the time goes, op by op")
     which.add_argument("--scaling", action="store_true", help="growing batch and depth")
     args = parser.parse_args()
-    for library in ("OPENBLAS", "MKL", "OMP"):  # read by the children as they start
-        os.environ[f"{library}_NUM_THREADS"] = str(args.threads)
-    sides = ["ours", *["theirs"] * (importlib.util.find_spec("torch") is not None)]
-    if args.share:
-        rows = shares(args.only, args)
-    elif args.scaling:
-        rows = scaling(sides, args)
-    else:
-        rows = table(args.only, [*sides, "products"], args)
+    table = share_tables if args.share else scaling_table if args.scaling else step_table
+    rows = table(args)
     if args.json:
         with open(args.json, "w") as file:
             json.dump(rows, file, indent=1)

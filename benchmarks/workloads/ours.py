@@ -1,13 +1,10 @@
 """Training steps in minigen: each function gives a step and the shapes of what it trains."""
 
-import importlib.util
 from collections.abc import Callable
 
 import minigen as mg
 from minigen import models, nn, optim
-
-if importlib.util.find_spec("numba"):
-    import numba  # noqa: F401 - minigen imports it at the first kernel; it counts as an import
+from workloads.shares import shares  # noqa: F401 - part of what a child is asked
 
 Workload = tuple[Callable[[], None], list[tuple[int, ...]]]
 
@@ -27,10 +24,10 @@ def workload(model: nn.Module, loss: Callable, optimizer: Callable = optim.Adam)
         lost.backward()
         optimizer.step()
 
-    return step, shapes(model)
+    return step, shapes_of(model)
 
 
-def shapes(*parts: nn.Module) -> list[tuple[int, ...]]:
+def shapes_of(*parts: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(p.shape) for part in parts for p in part.parameters()]
 
 
@@ -56,7 +53,7 @@ def gan(batch: int) -> Workload:
         lost = models.non_saturating.generator(discriminator, fake)
         of_generator.step(mg.grad(lost, generator.parameters()))
 
-    return step, shapes(generator, discriminator)
+    return step, shapes_of(generator, discriminator)
 
 
 def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> Workload:

@@ -2,11 +2,12 @@
 
 import time
 from collections import defaultdict
+from statistics import median
 
 from minigen import optim
 from minigen.trace import Observer, observed
 
-FORWARD, BACKWARD = 1, 2
+FORWARD, BACKWARD, WARM_UP = 1, 2, 3
 Row = tuple[str, int, float, float]  # a name, its calls, seconds forward and backward
 
 
@@ -14,11 +15,16 @@ class Shares(Observer):
     """Charges all time that passes to an op, the optimizer, or what lies between ops.
 
     Between them: the modules, the graph, checks, random numbers. The walk back is charged to the
-    op that it has just passed, the copies of leaves' gradients to "leaves".
+    op that it has just passed, to the first one with what comes before (its plan, zero_grad),
+    and to "leaves" with what comes after the last: the copies of gradients.
     """
 
     def __init__(self):
         super().__init__()
+        self.start()
+
+    def start(self) -> None:
+        """Begin a step."""
         self.rows = defaultdict(lambda: [0, 0.0, 0.0])
         self.last = time.perf_counter()
 
@@ -56,18 +62,19 @@ class Shares(Observer):
 
 
 def shares(step, repeats: int) -> list[Row]:
-    """The rows of a step, a mean over repeats; changes the optimizers of this process for good."""
-    shares = Shares()
+    """The rows of a step, medians over repeats; changes the optimizers of this process for good."""
+    watch, steps = Shares(), []
     for kind in (optim.SGD, optim.Adam):
-        kind.step = shares.optimizing(kind.step)
-    for _ in range(3):
+        kind.step = watch.optimizing(kind.step)
+    for _ in range(WARM_UP):
         step()
-    with observed(shares):
-        shares.rows.clear()
-        shares.last = time.perf_counter()
+    with observed(watch):
         for _ in range(repeats):
+            watch.start()
             step()
-    rows = [
-        (name, n // repeats, f / repeats, b / repeats) for name, (n, f, b) in shares.rows.items()
-    ]
-    return sorted(rows, key=lambda row: -row[2] - row[3])
+            steps.append(watch.rows)
+    found = []
+    for name in steps[0]:
+        calls, forward, backward = zip(*(rows[name] for rows in steps))
+        found.append((name, calls[0], median(forward), median(backward)))
+    return sorted(found, key=lambda row: -row[2] - row[3])

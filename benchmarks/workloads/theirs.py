@@ -28,10 +28,10 @@ def workload(model: nn.Module, loss: Callable, optimizer: Callable = adam) -> Wo
         lost.backward()
         optimizer.step()
 
-    return step, shapes(model)
+    return step, shapes_of(model)
 
 
-def shapes(*parts: nn.Module) -> list[tuple[int, ...]]:
+def shapes_of(*parts: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(p.shape) for part in parts for p in part.parameters()]
 
 
@@ -86,7 +86,7 @@ def gan(batch: int) -> Workload:
         descend(lost, discriminator, of_discriminator)
         descend(F.softplus(-discriminator(fake)).mean(), generator, of_generator)
 
-    return step, shapes(generator, discriminator)
+    return step, shapes_of(generator, discriminator)
 
 
 def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> Workload:
