@@ -9,8 +9,8 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import IO, Any
 
 
 def seconds(function: Callable, repeats: int) -> float:
@@ -50,6 +50,26 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
     return int(text)
+
+
+def new_file(text: str) -> IO[str]:
+    """The type of a flag that is a file to write, which is opened before anything is measured."""
+    try:
+        return open(text, "w")
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write {text}: {error.strerror}") from None
+
+
+def known_names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """The type of a flag that is a list of names, with commas between."""
+
+    def names(text):
+        for name in text.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return text.split(",")
+
+    return names
 
 
 # ------------------------------------------------------------------------- child processes

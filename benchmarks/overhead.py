@@ -14,7 +14,7 @@ import time
 from itertools import pairwise
 
 import numpy as np
-from measuring import Child, compare, compile_kernels, cores
+from measuring import Child, compare, compile_kernels, cores, new_file
 from workloads import SMALL
 
 import minigen as mg
@@ -61,7 +61,7 @@ def vae_memory(side: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", help="write the rows to this file too")
+    parser.add_argument("--json", type=new_file, help="write the rows to this file too")
     parser.add_argument("--chain", type=int, default=1_000_000, help="ops in the chain")
     args = parser.parse_args()
     rows = []
@@ -84,8 +84,7 @@ def main() -> None:
     for part, a, b in zip(("forward", "backward", "free"), long, short):
         row(f"chain of {args.chain:,} ops, {part} / a tenth", a, b, a / b, "us")
     if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+        json.dump(rows, args.json, indent=1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import math
 import statistics
 from contextlib import ExitStack
 
-from measuring import Child, compile_kernels, cores, count
+from measuring import Child, compile_kernels, cores, count, known_names, new_file
 from workloads import LARGE, SCALING, SMALL
 
 WORKLOADS = {**SMALL, **LARGE}
@@ -120,27 +120,16 @@ def share_tables(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-# ------------------------------------------------------------------------------- the flags
-
-
-def workload_names(text: str) -> list[str]:
-    """The type of --only."""
-    for name in text.split(","):
-        if name not in WORKLOADS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(WORKLOADS)}")
-    return text.split(",")
-
-
 def main() -> None:
     kind = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    names = ", ".join(WORKLOADS)
-    parser.add_argument("--only", type=workload_names, default=[*WORKLOADS], help=names)
+    only = {"type": known_names(WORKLOADS), "default": [*WORKLOADS], "metavar": "NAME,NAME"}
+    parser.add_argument("--only", **only, help=", ".join(WORKLOADS))
     parser.add_argument("--pairs", type=count, default=31, help="turns of each side; default 31")
     parser.add_argument("--warm-up", type=count, default=5, help="steps before; default 5")
     threads = f"of every side; default {cores()}, all cores"
     parser.add_argument("--threads", type=count, default=cores(), help=threads)
-    parser.add_argument("--json", help="write the rows to this file too")
+    parser.add_argument("--json", type=new_file, help="write the rows to this file too")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--share", action="store_true", help="where the time goes, op by op")
     which.add_argument("--scaling", action="store_true", help="growing batch and depth")
@@ -148,8 +137,7 @@ def main() -> None:
     table = share_tables if args.share else scaling_table if args.scaling else step_table
     rows = table(args)
     if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+        json.dump(rows, args.json, indent=1)
 
 
 if __name__ == "__main__":
