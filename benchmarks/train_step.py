@@ -15,6 +15,7 @@ import importlib.util
 import json
 import math
 import statistics
+import time
 from contextlib import ExitStack
 
 from measuring import Child, compile_kernels, cores, count, known_names, new_file
@@ -23,6 +24,9 @@ from workloads import LARGE, SCALING, SMALL
 WORKLOADS = {**SMALL, **LARGE}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 TURN = 0.01  # seconds: shorter steps are repeated until a turn takes so long
+# Threads of OpenBLAS spin for 20 to 28 ms behind a product, those of PyTorch for 1 to 3 (measured):
+# they would be in the way of who comes next.
+PAUSE = 0.04  # seconds before a turn
 LONG, PAIRS_OF_LONG = 0.5, 15  # seconds of a round from which so many are enough
 
 
@@ -42,6 +46,7 @@ def take_turns(kind: str, sizes: dict, sides: list[str], args: argparse.Namespac
         times = {side: [] for side in sides}
         for _ in range(pairs):
             for side, child in children.items():
+                time.sleep(PAUSE if args.threads > 1 else 0)
                 times[side].append(child.ask("seconds", repeats))
         sizes = {side: child.ask("memory") for side, child in children.items()}
     ratio = lambda side: statistics.median(a / b for a, b in zip(times["ours"], times[side]))
