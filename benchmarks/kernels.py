@@ -1,0 +1,191 @@
+"""Each kernel on a typical size, beside its reference in NumPy and beside the memory it moves.
+
+    python benchmarks/kernels.py [--only NAME,NAME] [--rounds N] [--json FILE]
+
+Float32. The floor is the time that the bytes read and written would take at the bandwidth of a
+large copy. Kernel, reference and copy take turns within one run, and only the ratios count where
+a machine is shared; one to the floor below 1 says that a cache held the arrays. The kernels of
+attention hold matrix products, and are far above it.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from measuring import count, known_names, new_file, seconds
+
+from minigen import kernels
+from minigen.kernels import reference
+
+COPIED = 2**24  # values of the large copy, 64 MB
+CHANGED = {  # arguments that are read and written; other arguments are one of the two
+    "scatter_rows": (0,),
+    "adam": (0, 1, 2),
+    "lstm_step": (0,),
+    "lstm_step_vjp": (1,),
+    "gru_step": (0,),
+    "gru_step_vjp": (0,),
+}
+RNG = np.random.default_rng(0)
+
+
+# -------------------------------------------- the arguments, of sizes as in train_step.py
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape, np.float32)
+
+
+def whole(high: int, *shape: int) -> np.ndarray:
+    return RNG.integers(0, high, shape)
+
+
+def elementwise() -> dict[str, list]:
+    """Images behind a convolution, hidden units of a Transformer, weights of a dense layer."""
+    images, eps, shrink, decay = normal(64, 32, 28, 28), 1e-8, 1.0, 0.0
+    p, m, v, g = (normal(784, 400) for _ in range(4))
+    return {
+        "philox": [np.empty(2**20, np.uint32), 0, 0],
+        "erf": [normal(768, 512)],
+        "relu": [images],
+        "select": [images > 0, images, 0.2],
+        "adam": [p, m, v * v, g, 1e-3, 0.9, 0.999, 1.0, eps, shrink, decay],
+    }
+
+
+def rows() -> dict[str, list]:
+    """12 x 64 tokens of width 128, their attention scores and their logits."""
+    x, g, weight, bias = normal(768, 128), normal(768, 128), normal(128), normal(128)
+    scores, logits, ids = normal(48, 64, 64), normal(768, 65), whole(65, 768)
+    y = reference.softmax(scores, -1)
+    _, *moments = reference.layer_norm(x, weight, bias, 1e-5)
+    _, lse = reference.cross_entropy(logits, ids, 0.0)
+    return {
+        "scatter_rows": [normal(65, 128), ids, x],
+        "softmax": [scores, -1],
+        "softmax_vjp": [normal(*y.shape), y, -1],
+        "log_softmax": [scores, -1],
+        "log_softmax_vjp": [normal(*y.shape), np.log(y), -1],
+        "layer_norm": [x, weight, bias, 1e-5],
+        "layer_norm_vjp": [g, x, weight, *moments],
+        "cross_entropy": [logits, ids, 0.0],
+        "cross_entropy_vjp": [normal(768), logits, ids, lse, 0.0],
+    }
+
+
+def channels() -> dict[str, list]:
+    """64 images of 32 channels, as a batch norm has them."""
+    x, g, weight, bias = normal(64, 32, 196), normal(64, 32, 196), normal(32), normal(32)
+    _, mean, _, rstd = reference.batch_norm(x, weight, bias, 1e-5)
+    return {
+        "batch_norm": [x, weight, bias, 1e-5],
+        "batch_norm_vjp": [g, x, weight, mean, rstd],
+    }
+
+
+def windows() -> dict[str, list]:
+    """3x3 windows over images with a border, as many as a block of a convolution; 2x2 pools."""
+    images, pooled = normal(64, 32, 28, 28), normal(64, 32, 14, 14)
+    places = reference.max_places(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
+    return {
+        "im2col": [normal(18, 32, 16, 16), (3, 3), (1, 1), (1, 1)],
+        "col2im": [normal(18, 32, 3, 3, 14, 14), (16, 16), (1, 1), (1, 1)],
+        "sum_windows": [images, (2, 2), (2, 2)],
+        "spread_windows": [pooled, (2, 2), (2, 2), (28, 28)],
+        "max_places": [images, (2, 2), (2, 2), (0, 0)],
+        "take_in_rows": [images.reshape(-1, 784), places],
+        "add_in_rows": [pooled.reshape(-1, 196), places, 784],
+    }
+
+
+def recurrent() -> dict[str, list]:
+    """A step of 64 sequences and 128 units."""
+    wide = lambda gates: normal(64, gates * 128)
+    one = lambda: normal(64, 128)
+    return {
+        "lstm_step": [wide(4), wide(4), one(), one(), one(), one()],
+        "lstm_step_vjp": [one(), one(), np.tanh(wide(4)), one(), np.tanh(one()), wide(4)],
+        "gru_step": [wide(3), wide(3), one(), one(), one()],
+        "gru_step_vjp": [one(), np.tanh(wide(3)), one(), one(), wide(3), wide(3)],
+    }
+
+
+def attention() -> dict[str, list]:
+    """12 x 4 heads of 64 tokens and 32 features, causal."""
+    q, k, v, g = (normal(12, 4, 64, 32) for _ in range(4))
+    _, p = reference.dot_attention(q, k, v, None, None, True, 32**-0.5, 0.0)
+    return {
+        "dot_attention": [q, k, v, None, None, True, 32**-0.5, 0.0],
+        "dot_attention_vjp": [g, q, k, v, p, None, 32**-0.5, 0.0],
+    }
+
+
+GROUPS = (elementwise, rows, channels, windows, recurrent, attention)
+
+
+# --------------------------------------------------------------------------- measurements
+
+
+def once(kernel: Callable, args: list, changed: tuple[int, ...]) -> float:
+    """The time of a call after one that warms the caches, both with fresh copies of `changed`."""
+    for _ in range(2):
+        call = partial(kernel, *(x.copy() if i in changed else x for i, x in enumerate(args)))
+        found = seconds(call, 1)
+    return found
+
+
+def moved_bytes(kernel: Callable, args: list, changed: tuple[int, ...]) -> int:
+    """What a call reads and writes: its arguments, those it changes twice, and its results."""
+    result = kernel(*args)
+    arrays = [x for x in args if isinstance(x, np.ndarray)]
+    given = {id(x) for x in arrays}
+    arrays += [args[i] for i in changed]
+    results = result if isinstance(result, tuple) else (result,)
+    return sum(x.nbytes for x in arrays + [x for x in results if id(x) not in given])
+
+
+def measured(name: str, args: list, source: np.ndarray, rounds: int) -> dict:
+    """A row of the table."""
+    kernel, plain = getattr(kernels, name), getattr(reference, name)
+    changed, target, times = CHANGED.get(name, ()), np.empty_like(source), []
+    moved = moved_bytes(kernel, args, changed)
+    for _ in range(rounds):
+        copy = seconds(lambda: np.copyto(target, source), 1) / (2 * source.nbytes)  # a byte
+        times.append((once(kernel, args, changed), once(plain, args, changed), copy * moved))
+    return {
+        "name": name,
+        "shape": max((x.shape for x in args if isinstance(x, np.ndarray)), key=np.prod),
+        "bytes": moved,
+        "seconds": min(ours for ours, _, _ in times),
+        "reference": min(theirs for _, theirs, _ in times),
+        "to reference": statistics.median(ours / theirs for ours, theirs, _ in times),
+        "to floor": statistics.median(ours / floor for ours, _, floor in times),
+    }
+
+
+def main() -> None:
+    arguments = {name: args for group in GROUPS for name, args in group().items()}
+    kind = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    only = {"type": known_names(arguments), "default": [*arguments], "metavar": "NAME,NAME"}
+    parser.add_argument("--only", **only, help=", ".join(arguments))
+    parser.add_argument("--rounds", type=count, default=31, help="calls of each; default 31")
+    parser.add_argument("--json", type=new_file, help="write the rows to this file too")
+    args = parser.parse_args()
+    source, found = normal(COPIED), []
+    print(f"{'':<18}{'largest array':<22}{'us':>10}{'NumPy us':>10}{'ratio':>8}{'/ floor':>9}")
+    for name in args.only:
+        row = measured(name, arguments[name], source, args.rounds)
+        found.append(row)
+        times = f"{1e6 * row['seconds']:>10.0f}{1e6 * row['reference']:>10.0f}"
+        ratios = f"{row['to reference']:>8.2f}{row['to floor']:>9.2f}"
+        print(f"{name:<18}{row['shape']!s:<22}{times}{ratios}", flush=True)
+    if args.json:
+        json.dump(found, args.json, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Training steps in PyTorch: what `ours` does, each at PyTorch's best setting."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Workload = tuple[Callable[[], None], list[tuple[int, ...]]]
+
+
+def set_threads(count: int) -> None:
+    torch.set_num_threads(count)
+
+
+def adam(parameters, **settings):
+    return torch.optim.Adam(parameters, **settings, fused=True)
+
+
+def workload(model: nn.Module, loss: Callable, optimizer: Callable = adam) -> Workload:
+    """Forward, zero_grad, backward and the optimizer's step."""
+    optimizer = optimizer(model.parameters())
+
+    def step():
+        lost = loss()
+        optimizer.zero_grad()
+        lost.backward()
+        optimizer.step()
+
+    return step, shapes_of(model)
+
+
+def shapes_of(*parts: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(p.shape) for part in parts for p in part.parameters()]
+
+
+class VAE(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(784, hidden), nn.ReLU())
+        self.mean, self.logvar = nn.Linear(hidden, 20), nn.Linear(hidden, 20)
+        self.decoder = nn.Sequential(nn.Linear(20, hidden), nn.ReLU(), nn.Linear(hidden, 784))
+
+    def loss(self, x):
+        h = self.encoder(x)
+        mean, logvar = self.mean(h), self.logvar(h)
+        logits = self.decoder(mean + torch.exp(0.5 * logvar) * torch.randn_like(mean))
+        total = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        kl = 0.5 * (logvar.exp() + mean**2 - 1 - logvar).sum(-1).mean()
+        return total / len(x) + kl
+
+
+def vae(batch: int, hidden: int) -> Workload:
+    model, x = VAE(hidden), torch.rand(batch, 784)
+    return workload(model, lambda: model.loss(x))
+
+
+def dense(sizes: tuple[int, ...], activation: Callable) -> nn.Sequential:
+    layers = []
+    for fan_in, fan_out in pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def gan(batch: int) -> Workload:
+    generator = nn.Sequential(*dense((100, 256, 512, 784), nn.ReLU), nn.Tanh())
+    discriminator = dense((784, 512, 256, 1), lambda: nn.LeakyReLU(0.2))
+    rate = {"lr": 5e-4, "betas": (0.5, 0.999)}
+    of_generator = adam(generator.parameters(), **rate)
+    of_discriminator = adam(discriminator.parameters(), **rate)
+    real = torch.rand(batch, 784) * 2 - 1
+
+    def descend(lost, part, optimizer):
+        """A step with the gradients of one part alone, as fast as PyTorch gives them."""
+        parameters = list(part.parameters())
+        for p, g in zip(parameters, torch.autograd.grad(lost, parameters)):
+            p.grad = g
+        optimizer.step()
+
+    def step():
+        fake = generator(torch.randn(batch, 100))
+        logit = discriminator(real)
+        lost_on_real = F.softplus(-logit) + 0.1 * logit
+        lost = (lost_on_real + F.softplus(discriminator(fake.detach()))).mean()
+        descend(lost, discriminator, of_discriminator)
+        descend(F.softplus(-discriminator(fake)).mean(), generator, of_generator)
+
+    return step, shapes_of(generator, discriminator)
+
+
+def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> Workload:
+    first, second = widths
+    model = nn.Sequential(
+        *(nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(second * (side // 4) ** 2, 128), nn.ReLU()),
+        nn.Linear(128, 10),
+    )
+    x, label = torch.randn(batch, channels, side, side), torch.randint(10, (batch,))
+    return workload(model, lambda: F.cross_entropy(model(x), label))
+
+
+class LSTMClassifier(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, hidden, batch_first=True), nn.Linear(hidden, 10)
+
+    def forward(self, x):
+        _, (h, _) = self.lstm(x)
+        return self.head(h[-1])
+
+
+def lstm(batch: int, hidden: int) -> Workload:
+    model = LSTMClassifier(hidden)
+    x, label = torch.randn(batch, 28, 28), torch.randint(10, (batch,))
+    return workload(model, lambda: F.cross_entropy(model(x), label))
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.qkv = nn.LayerNorm(width), nn.Linear(width, 3 * width)
+        self.attended, self.norm2 = nn.Linear(width, width), nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        B, T, W = x.shape
+        qkv = self.qkv(self.norm1(x)).view(B, T, 3, 4, W // 4)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.attended(y.transpose(1, 2).reshape(B, T, W))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    def __init__(self, block, layers, width):
+        super().__init__()
+        self.token, self.position = nn.Embedding(65, width), nn.Embedding(block, width)
+        self.blocks = nn.ModuleList([Block(width) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, ids):
+        x = self.token(ids) + self.position(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return F.linear(self.norm(x), self.token.weight)
+
+
+def gpt(batch: int, block: int, layers: int, width: int) -> Workload:
+    model = GPT(block, layers, width)
+    ids, targets = torch.randint(65, (2, batch, block))
+    return workload(model, lambda: F.cross_entropy(model(ids).flatten(0, 1), targets.flatten()))
+
+
+def tanh(batch: int) -> Workload:
+    model = nn.Sequential(
+        *(nn.Linear(2, 16), nn.Tanh()),
+        *(nn.Linear(16, 16), nn.Tanh()),
+        nn.Linear(16, 1),
+    )
+    x, y = torch.randn(batch, 2), torch.randn(batch, 1)
+    sgd = lambda parameters: torch.optim.SGD(parameters, lr=0.01)
+    return workload(model, lambda: F.mse_loss(model(x), y), sgd)

@@ -1,0 +1,89 @@
+"""The benchmarks run, and measure the same work on every side."""
+
+import ast
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minigen import kernels
+from minigen.kernels import reference
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script, *flags):
+    command = [sys.executable, str(FOLDER / script), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def rows_of(script, path, *flags):
+    done = run(script, *flags, "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text())
+
+
+def test_a_training_step_is_measured(tmp_path):
+    flags = "--only", "tanh", "--pairs", "3", "--threads", "1"
+    (row,) = rows_of("train_step.py", tmp_path / "rows.json", *flags)
+    assert row["parameters"] == 2 * 16 + 16 + 16 * 16 + 16 + 16 + 1
+    assert row["pairs"] == 3
+    assert 0 < row["seconds"]["products"] < row["seconds"]["ours"] < 1
+    assert row["ratio"]["products"] > 1
+
+
+def test_the_shares_of_a_step_make_one(tmp_path):
+    flags = "--share", "--only", "tanh", "--pairs", "3", "--threads", "1"
+    rows = rows_of("train_step.py", tmp_path / "rows.json", *flags)
+    calls = {row["op"]: row["calls"] for row in rows}
+    assert {"linear": 3, "tanh": 2, "optimizer": 1}.items() <= calls.items()
+    assert math.isclose(sum(row["share"] for row in rows), 1)
+
+
+def test_every_kernel_is_measured(tmp_path):
+    rows = rows_of("kernels.py", tmp_path / "rows.json", "--rounds", "1")
+    names = {name for name in vars(kernels) if callable(getattr(reference, name, None))}
+    assert {row["name"] for row in rows} == names - {"array_module"}
+    assert all(row["seconds"] > 0 and row["bytes"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("script", ["train_step.py", "kernels.py"])
+@pytest.mark.parametrize("flag", ["--only", "--json", "--pairs", "--rounds"])
+def test_a_bad_flag_is_answered_in_a_sentence(script, flag, tmp_path):
+    done = run(script, flag, {"--json": str(tmp_path)}.get(flag, "0"))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"{script}: error: ")
+
+
+def test_both_sides_and_the_products_have_the_same_nets_in_the_same_order(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from workloads import LARGE, SMALL
+
+    kinds = {kind for kind, _ in [*SMALL.values(), *LARGE.values()]}
+    found = []
+    for name in ("ours", "theirs", "products"):
+        body = ast.parse((FOLDER / "workloads" / f"{name}.py").read_text()).body
+        functions = [part for part in body if isinstance(part, ast.FunctionDef)]
+        found.append([(f.name, ast.unparse(f.args)) for f in functions if f.name in kinds])
+    assert found[0] == found[1] == found[2]
+    assert {name for name, _ in found[0]} == kinds
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "cnn", "tanh", "cnn-3x32x32"])
+def test_the_products_are_those_of_pytorch(name, monkeypatch):
+    pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    monkeypatch.syspath_prepend(FOLDER)
+    from workloads import LARGE, SMALL, products, theirs
+
+    kind, sizes = {**SMALL, **LARGE}[name]
+    monkeypatch.setattr(products, "workload", lambda found: found)
+    flops = sum(2 * math.prod(product) for product in getattr(products, kind)(**sizes))
+    step, _ = getattr(theirs, kind)(**sizes)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    assert counter.get_total_flops() == flops
