@@ -48,14 +48,14 @@ def take_turns(kind: str, sizes: dict, sides: list[str], args: argparse.Namespac
             for side, child in children.items():
                 time.sleep(PAUSE if args.threads > 1 else 0)
                 times[side].append(child.ask("seconds", repeats))
-        sizes = {side: child.ask("memory") for side, child in children.items()}
+        peaks = {side: child.ask("memory") for side, child in children.items()}
     ratio = lambda side: statistics.median(a / b for a, b in zip(times["ours"], times[side]))
     return {
         "parameters": sum(map(math.prod, shapes[0])),
         "pairs": pairs,
         "seconds": {side: min(times[side]) for side in sides},
         "ratio": {side: ratio(side) for side in sides},
-        "bytes": sizes,
+        "bytes": peaks,
     }
 
 
@@ -98,7 +98,7 @@ def scaling_table(args: argparse.Namespace) -> list[dict]:
     sides, rows = ["ours", *["theirs"] * HAS_TORCH], []
     for name, size, values in SCALING:
         kind, sizes = WORKLOADS[name]
-        first, cells = None, []
+        first = None
         for value in values:
             row = take_turns(kind, {**sizes, size: value}, sides, args)
             each = {side: row["seconds"][side] / value for side in sides}
