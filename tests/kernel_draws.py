@@ -121,9 +121,32 @@ def draw_windows(c):
     return [c.array((c.integer(0, 2), c.integer(1, 2), *sides)), size, stride, dilation]
 
 
-def draw_col2im(c):
-    x, *how = draw_windows(c)
-    return [c.array(reference.im2col(x, *how).shape), x.shape[2:], *how[1:]]
+def draw_convolve(c):
+    """Small ones of every kind, and some that are cut in strips, in pieces and in several runs."""
+    sizes = c.pick((None, None, (5, 1, 70, (30, 21)), (2, 3, 20, (40, 35)), (9, 70, 130, (6, 5))))
+    groups, stride, dilation = (1, *((c.integer(1, 2), c.integer(1, 2)) for _ in range(2)))
+    N, C, F, sides = sizes or (c.integer(0, 6), c.integer(1, 3), c.integer(1, 9), None)
+    size, padding = (3, c.integer(1, 3)), (c.integer(0, 2), c.integer(0, 1))
+    if not sizes:
+        groups, size = c.integer(1, 3), (c.integer(1, 3), c.integer(1, 3))
+        spans = [d * (k - 1) + 1 - 2 * p for k, d, p in zip(size, dilation, padding)]
+        sides = [max(span, 1) + c.integer(0, 4) for span in spans]
+    x, w = c.array((N, groups * C, *sides)), c.array((groups * F, C, *size))
+    return [x, w, c.pick((None, c.array((len(w),)))), stride, padding, dilation, groups]
+
+
+def draw_convolve_transpose(c):
+    x, w, bias, *how = draw_convolve(c)
+    gy = c.array(reference.convolve(x, w, bias, *how).shape)
+    bias = c.pick((None, c.array((x.shape[1],))))
+    if c.pick((False, False, True)):  # some windows fewer than find room
+        gy = gy[:, :, : max(gy.shape[2] - 1, 1), : max(gy.shape[3] - 1, 1)].copy()
+    return [gy, w, bias, x.shape[2:], *how]
+
+
+def draw_convolve_weight(c):
+    x, w, _, *how = draw_convolve(c)
+    return [c.array(reference.convolve(x, w, None, *how).shape), x, w.shape[2:], *how]
 
 
 def draw_sum_windows(c):
@@ -221,8 +244,9 @@ DRAWS = {
     "gru_steps_vjp": draw_gru_steps_vjp,
     "matmul": draw_matmul,
     "linear": draw_linear,
-    "im2col": draw_windows,
-    "col2im": draw_col2im,
+    "convolve": draw_convolve,
+    "convolve_transpose": draw_convolve_transpose,
+    "convolve_weight": draw_convolve_weight,
     "sum_windows": draw_sum_windows,
     "spread_windows": draw_spread_windows,
     "max_places": draw_max_places,

@@ -8,6 +8,7 @@ function only.
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.cpu.functions import erf, relu, select
 from minigen.kernels.cpu.memory import keep_freed_memory
 from minigen.kernels.cpu.products import linear, matmul
@@ -22,7 +23,6 @@ from minigen.kernels.cpu.sequences import (
 from minigen.kernels.cpu.updates import adam
 from minigen.kernels.cpu.windows import (
     add_in_rows,
-    col2im,
     max_places,
     take_in_rows,
 )
