@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from kernel_draws_recurrent import RECURRENT_DRAWS, RECURRENT_WRITTEN, rows_and_columns
 
 from minigen.kernels import reference
 from minigen.testing.cases_attention import draw_core
@@ -17,10 +18,6 @@ def with_axis(c):
     shape = c.pick(((1,), (0, 3), (3, 0), c.shape(min_dims=1)))
     axis = c.integer(0, len(shape) - 1)
     return (shape, axis) if shape[axis] else ((*shape[:axis], 1, *shape[axis + 1 :]), axis)
-
-
-def rows_and_columns(c):
-    return c.pick((0, 1, c.integer(2, 9))), c.pick((1, 2, c.integer(3, 17)))
 
 
 def draw_matmul(c):
@@ -140,9 +137,32 @@ def draw_windows(c):
     return [c.array((c.integer(0, 2), c.integer(1, 2), *sides)), size, stride, dilation]
 
 
-def draw_col2im(c):
-    x, *how = draw_windows(c)
-    return [c.array(reference.im2col(x, *how).shape), x.shape[2:], *how[1:]]
+def draw_convolve(c):
+    """Small ones of every kind, and some that are cut in strips, in pieces and in several runs."""
+    sizes = c.pick((None, None, (5, 1, 70, (30, 21)), (2, 3, 20, (40, 35)), (9, 70, 130, (6, 5))))
+    groups, stride, dilation = (1, *((c.integer(1, 2), c.integer(1, 2)) for _ in range(2)))
+    N, C, F, sides = sizes or (c.integer(0, 6), c.integer(1, 3), c.integer(1, 9), None)
+    size, padding = (3, c.integer(1, 3)), (c.integer(0, 2), c.integer(0, 1))
+    if not sizes:
+        groups, size = c.integer(1, 3), (c.integer(1, 3), c.integer(1, 3))
+        spans = [d * (k - 1) + 1 - 2 * p for k, d, p in zip(size, dilation, padding)]
+        sides = [max(span, 1) + c.integer(0, 4) for span in spans]
+    x, w = c.array((N, groups * C, *sides)), c.array((groups * F, C, *size))
+    return [x, w, c.pick((None, c.array((len(w),)))), stride, padding, dilation, groups]
+
+
+def draw_convolve_transpose(c):
+    x, w, bias, *how = draw_convolve(c)
+    gy = c.array(reference.convolve(x, w, bias, *how).shape)
+    bias = c.pick((None, c.array((x.shape[1],))))
+    if c.pick((False, False, True)):  # some windows fewer than find room
+        gy = gy[:, :, : max(gy.shape[2] - 1, 1), : max(gy.shape[3] - 1, 1)].copy()
+    return [gy, w, bias, x.shape[2:], *how]
+
+
+def draw_convolve_weight(c):
+    x, w, _, *how = draw_convolve(c)
+    return [c.array(reference.convolve(x, w, None, *how).shape), x, w.shape[2:], *how]
 
 
 def draw_sum_windows(c):
@@ -185,63 +205,13 @@ def draw_batch_norm_vjp(c):
     return [c.array(x.shape), x, weight, mean, rstd]
 
 
-def draw_lstm_step(c):
-    b, n = rows_and_columns(c)
-    return [c.array((b, 4 * n)), c.array((b, 4 * n)), *(c.array((b, n)) for _ in range(4))]
-
-
-def draw_lstm_step_vjp(c):
-    b, n = rows_and_columns(c)
-    state = [c.array((b, n)) for _ in range(4)]
-    return [*state[:2], c.array((b, 4 * n), -1.0, 1.0), *state[2:], c.array((b, 4 * n))]
-
-
-def draw_gru_step(c):
-    b, n = rows_and_columns(c)
-    return [c.array((b, 3 * n)), c.array((b, 3 * n)), *(c.array((b, n)) for _ in range(3))]
-
-
-def draw_gru_step_vjp(c):
-    b, n = rows_and_columns(c)
-    wide = [c.array((b, 3 * n), -1.0, 1.0) for _ in range(3)]
-    return [c.array((b, n)), wide[0], c.array((b, n)), c.array((b, n)), *wide[1:]]
-
-
-def draw_sequences(c, gates):
-    """Gates, weight_hh.T, h and two arrays more of all steps: some are cut in pieces."""
-    (b, n), t = c.pick((rows_and_columns(c), (70, 33))), c.integer(1, 3)
-    states = [c.array((t + extra, b, n)) for extra in (1, 1, 0)]
-    return [c.array((t, b, gates * n)), c.array((n, gates * n), -0.3, 0.3), *states]
-
-
-def draw_lstm_steps_vjp(c):
-    gates, w, _, cs, tanh_c = draw_sequences(c, 4)
-    gh, gc = (c.array(cs.shape[1:]) for _ in range(2))
-    gates, gy = np.tanh(gates), c.pick((None, c.array(tanh_c.shape)))
-    return [gh, gc, gy, gates, cs, tanh_c, w.T.copy(), np.zeros(gates.shape)]
-
-
-def draw_gru_steps(c):
-    gates, w, h, _, hidden_n = draw_sequences(c, 3)
-    return [gates, w, c.pick((None, c.array(w.shape[1:]))), h, hidden_n]
-
-
-def draw_gru_steps_vjp(c):
-    gates, w, h, _, hidden_n = draw_sequences(c, 3)
-    gates, gy = np.tanh(gates), c.pick((None, c.array(hidden_n.shape)))
-    buffers = [np.zeros(gates.shape) for _ in range(2)]
-    return [c.array(h.shape[1:]), gy, gates, h, hidden_n, w.T.copy(), *buffers]
-
-
 DRAWS = {
-    "lstm_steps": lambda c: draw_sequences(c, 4),
-    "lstm_steps_vjp": draw_lstm_steps_vjp,
-    "gru_steps": draw_gru_steps,
-    "gru_steps_vjp": draw_gru_steps_vjp,
+    **RECURRENT_DRAWS,
     "matmul": draw_matmul,
     "linear": draw_linear,
-    "im2col": draw_windows,
-    "col2im": draw_col2im,
+    "convolve": draw_convolve,
+    "convolve_transpose": draw_convolve_transpose,
+    "convolve_weight": draw_convolve_weight,
     "sum_windows": draw_sum_windows,
     "spread_windows": draw_spread_windows,
     "max_places": draw_max_places,
@@ -271,23 +241,12 @@ DRAWS = {
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
     "adam": draw_adam,
-    "lstm_step": draw_lstm_step,
-    "lstm_step_vjp": draw_lstm_step_vjp,
-    "gru_step": draw_gru_step,
-    "gru_step_vjp": draw_gru_step_vjp,
     "dot_attention": draw_attention,
     "dot_attention_vjp": draw_attention_vjp,
 }
 WRITTEN = {  # the arguments that a kernel writes to, by their place
+    **RECURRENT_WRITTEN,
     "philox": (0,),
     "scatter_rows": (0,),
     "adam": (0, 1, 2),
-    "lstm_step": (0, 3, 4, 5),
-    "lstm_step_vjp": (1, 5),
-    "gru_step": (0, 3, 4),
-    "gru_step_vjp": (0, 4, 5),
-    "lstm_steps": (0, 2, 3, 4),
-    "lstm_steps_vjp": (0, 1, 7),
-    "gru_steps": (0, 3, 4),
-    "gru_steps_vjp": (0, 6, 7),
 }

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from scipy import signal
 
 import minigen as mg
+from minigen import kernels
 from minigen.errors import DTypeError, ShapeError
+from minigen.kernels import reference
 from minigen.testing import assert_close, gradcheck
 
 sides = st.integers(1, 3)
@@ -97,11 +99,15 @@ def test_conv1d_is_conv2d_one_row_high():
     assert_close(mg.conv1d(x, w, b, 2, 1, 2, 2), y[:, :, 0])
 
 
-def test_a_1x1_convolution_is_a_dense_layer_at_each_place_and_makes_no_columns(monkeypatch):
-    from minigen import kernels
-
-    monkeypatch.setattr(kernels, "im2col", None)
-    monkeypatch.setattr(kernels, "col2im", None)
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_1x1_convolution_is_a_dense_layer_at_each_place_and_makes_no_columns(
+    columns, monkeypatch
+):
+    if not columns:
+        for name in ("convolve", "convolve_transpose", "convolve_weight"):
+            monkeypatch.setattr(kernels, name, getattr(reference, name))
+        for name in ("im2col", "col2im"):
+            monkeypatch.setattr(reference.convolution, name, None)
     x, w = (mg.tensor(rng.standard_normal(s), requires_grad=True) for s in ((2, 3, 4, 5), (6, 3)))
     one = mg.conv2d(x, w.reshape((6, 3, 1, 1)))
     other = mg.linear(x.transpose((0, 2, 3, 1)), w).transpose((0, 3, 1, 2))
@@ -117,25 +123,28 @@ def test_convolution_has_derivatives_of_every_order():
     gradcheck(lambda x, w: mg.conv2d(x, w, stride=2, padding=1) ** 4, [x, w], order=3)
 
 
+HOW = (2, 1), (1, 1), (1, 1), 2  # stride, padding, dilation, groups
+
+
 def test_large_batches_are_cut_into_blocks_that_change_nothing(monkeypatch):
-    from minigen.ops import conv
-
     x, w = rng.standard_normal((5, 4, 6, 5)), rng.standard_normal((6, 2, 3, 3))
+    cpu = pytest.importorskip("minigen.kernels.cpu.convolution")
 
-    def all_three():
-        tensors = [mg.tensor(a, requires_grad=True) for a in (x, w)]
-        y = mg.conv2d(*tensors, stride=2, padding=1, groups=2)
-        return [y.data, *(g.data for g in mg.grad(y, tensors, np.ones(y.shape)))]
+    def all_three(kernels):
+        y = kernels.convolve(x, w, None, *HOW)
+        back = kernels.convolve_transpose(y, w, None, (6, 5), *HOW)
+        return y, back, kernels.convolve_weight(y, x, (3, 3), *HOW)
 
-    want = all_three()
+    want = all_three(reference)
     for block in (1, 600):
-        monkeypatch.setattr(conv, "BLOCK", block)
-        for got, expected in zip(all_three(), want):
+        monkeypatch.setattr(reference.convolution, "BLOCK", block)
+        monkeypatch.setattr(cpu, "MOST", block // 50)
+        for got, expected in zip((*all_three(reference), *all_three(cpu)), (*want, *want)):
             assert_close(got, expected)
 
 
 def test_columns_are_not_kept_for_the_backward_pass():
-    """A 5x5 window's columns are 25 times its images; what stays is the padded images."""
+    """A 5x5 window's columns are 25 times its images."""
     x = mg.Tensor(np.ones((16, 8, 32, 32), np.float32)).requires_grad_()
     w = mg.Tensor(np.ones((4, 8, 5, 5), np.float32)).requires_grad_()
     mg.conv2d(x, w)

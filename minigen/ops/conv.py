@@ -2,116 +2,62 @@
 
 With images x (N, C, H, W), filters w (F, C / groups, kh, kw) and y = x * w (N, F, OH, OW), the
 product is linear in x and in w. So the gradient of x is a product of that of y with w, and the
-gradient of w one of that of y with x: the three are closed under differentiation.
-
-Each is a matrix product with the values under each window laid out as columns (im2col). Columns
-are made anew for each product, for as many images at a time as a cache holds, and never saved.
+gradient of w one of that of y with x: the three are closed under differentiation. All share the
+settings of the windows: stride, padding, dilation (each along H and along W) and groups. How
+they are computed is in `kernels/reference/convolution.py`; nothing is saved but what they multiply.
 """
-
-import math
 
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, array_module, checked, floating, is_cupy
+from minigen.backend import Array, checked, floating
 from minigen.errors import ShapeError
-from minigen.ops.elementwise import add
-from minigen.ops.joining import crop, pad
+from minigen.ops.reduce import sum
 from minigen.ops.shape import reshape
-from minigen.ops.windows import Sides, check_room, padded, pair, window_counts
+from minigen.ops.windows import Sides, check_room, pair
 from minigen.primitives import composite, primitive
-
-BLOCK, BLOCK_ON_GPU = 2**20, 2**27  # values of columns made at a time
-
 
 # ------------------------------------------------------------------------------ the three
 
 
 @primitive(
-    lambda g, y, x, w, **how: _convolve_transpose(g, w, size=x.shape[2:], **how),
-    lambda g, y, x, w, **how: _convolve_weight(g, x, size=w.shape[2:], **how),
-    saves=("w", "x"),
+    lambda g, y, x, w, bias, **how: _convolve_transpose(g, w, None, size=x.shape[2:], **how),
+    lambda g, y, x, w, bias, **how: _convolve_weight(g, x, size=w.shape[2:], **how),
+    lambda g, y, x, w, bias, **how: sum(g, (0, 2, 3)),
+    saves=("w", "x", ""),
     prepare=floating,
 )
-def _convolve(x, w, *, stride, dilation, groups):
-    """y, of images that are padded already."""
-    N, F = len(x), len(w)
-    sides = window_counts(x.shape[2:], w.shape[2:], stride, dilation)
-    matrix = w.reshape(groups, F // groups, math.prod(w.shape[1:]))
-    y = array_module(x).empty(
-        (N, groups, F // groups, math.prod(sides)), np.result_type(x.dtype, w.dtype)
-    )
-    for part in _blocks(x, F, w.shape[2:], sides, groups):
-        # (G, F/G, K) @ (n, G, K, OH*OW)
-        kernels.matmul(matrix, _columns(x[part], w.shape[2:], stride, dilation, groups), y[part])
-    return y.reshape(N, F, *sides)
+def _convolve(x, w, bias, *, stride, padding, dilation, groups):
+    """y, plus bias (F,)."""
+    return kernels.convolve(x, w, bias, stride, padding, dilation, groups)
 
 
 @primitive(
-    lambda g, y, gy, w, size, **how: _convolve(g, w, **how),
-    lambda g, y, gy, w, size, **how: _convolve_weight(gy, g, size=w.shape[2:], **how),
-    saves=("w", "gy"),
+    lambda g, y, gy, w, bias, size, **how: _first(_convolve(g, w, None, **how), gy),
+    lambda g, y, gy, w, bias, size, **how: _convolve_weight(gy, g, size=w.shape[2:], **how),
+    lambda g, y, gy, w, bias, **how: sum(g, (0, 2, 3)),
+    saves=("w", "gy", ""),
     prepare=floating,
 )
-def _convolve_transpose(gy, w, *, size, stride, dilation, groups):
-    """The gradient of images of that size for the gradient gy of y."""
-    N, F, *sides = gy.shape
-    C, K = w.shape[1] * groups, math.prod(w.shape[1:])
-    matrix = w.reshape(groups, F // groups, K).swapaxes(1, 2)
-    gy = gy.reshape(N, groups, F // groups, math.prod(sides))
-    gx = array_module(gy).empty((N, C, *size), np.result_type(gy.dtype, w.dtype))
-    for part in _blocks(gx, F, w.shape[2:], sides, groups):
-        cols = kernels.matmul(matrix, gy[part])  # (G, K, F/G) @ (n, G, F/G, OH*OW)
-        if not _pointwise(w.shape[2:], stride):
-            cols = cols.reshape(len(cols), C, *w.shape[2:], *sides)
-            cols = kernels.col2im(cols, tuple(size), stride, dilation)
-        gx[part] = cols.reshape(len(cols), C, *size)
-        del cols  # before the next block is made
-    return gx
+def _convolve_transpose(gy, w, bias, *, size, stride, padding, dilation, groups):
+    """The gradient of images of that size for the gradient gy of y; plus bias (C,)."""
+    return kernels.convolve_transpose(gy, w, bias, size, stride, padding, dilation, groups)
 
 
 @primitive(
-    lambda g, y, gy, x, size, **how: _convolve(x, g, **how),
-    lambda g, y, gy, x, size, **how: _convolve_transpose(gy, g, size=x.shape[2:], **how),
+    lambda g, y, gy, x, size, **how: _first(_convolve(x, g, None, **how), gy),
+    lambda g, y, gy, x, size, **how: _convolve_transpose(gy, g, None, size=x.shape[2:], **how),
     saves=("x", "gy"),
     prepare=floating,
 )
-def _convolve_weight(gy, x, *, size, stride, dilation, groups):
+def _convolve_weight(gy, x, *, size, stride, padding, dilation, groups):
     """The gradient of filters of that size for the gradient gy of y."""
-    N, F, *sides = gy.shape
-    C = x.shape[1] // groups
-    gw = array_module(x).zeros(
-        (groups, F // groups, C * math.prod(size)), np.result_type(gy.dtype, x.dtype)
-    )
-    gy = gy.reshape(N, groups, F // groups, math.prod(sides))
-    for part in _blocks(x, F, size, sides, groups):
-        # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
-        cols_t = _columns(x[part], size, stride, dilation, groups).swapaxes(2, 3)
-        gw += kernels.matmul(gy[part], cols_t).sum(0)
-        del cols_t  # before the next block is made
-    return gw.reshape(F, C, *size)
+    return kernels.convolve_weight(gy, x, size, stride, padding, dilation, groups)
 
 
-def _columns(x, size, stride, dilation, groups):
-    """The values under each window of x: (N, groups, C / groups * kh * kw, OH * OW)."""
-    N, C = x.shape[:2]
-    if not _pointwise(size, stride):
-        x = kernels.im2col(x, size, stride, dilation)
-    depth = C // groups * math.prod(size)
-    return x.reshape(N, groups, depth, math.prod(x.shape[-2:]))
-
-
-def _pointwise(size, stride):
-    """Whether windows are single places, all of them: images are then their own columns."""
-    return tuple(size) == tuple(stride) == (1, 1)
-
-
-def _blocks(x, F, size, sides, groups):
-    """Slices of the batch, so long that neither columns nor products of one outgrow a block."""
-    N, C = x.shape[:2]
-    each = C * math.prod(size) * max(math.prod(sides), F // groups, 1)
-    step = max((BLOCK_ON_GPU if is_cupy(x) else BLOCK) // max(each, 1), 1)
-    return [slice(start, start + step) for start in range(0, N, step)]
+def _first(y, gy):
+    """As many rows and columns of y as gy has, which may be of fewer windows than find room."""
+    return y if y.shape == gy.shape else y[:, :, : gy.shape[2], : gy.shape[3]]
 
 
 # --------------------------------------------------------------------------- the public ops
@@ -181,22 +127,16 @@ def conv_transpose2d(
             f"{name}: output_padding {extra} must be smaller than stride {stride} "
             f"or dilation {dilation}"
         )
-    lines = zip(x.shape[2:], weight.shape[2:], stride, dilation)
-    size = tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in lines)
-    sides = tuple(n + e - 2 * p for n, e, p in zip(size, extra, padding))
-    if min(sides) < 1 or 0 in x.shape[2:] or 0 in weight.shape[2:]:
+    lines = zip(x.shape[2:], weight.shape[2:], stride, padding, extra, dilation)
+    size = tuple((n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, e, d in lines)
+    if min(size) < 1 or 0 in x.shape[2:] or 0 in weight.shape[2:]:
         raise ShapeError(
-            f"{name}: x {x.shape} and weight {weight.shape} give an output of sides {sides}; "
+            f"{name}: x {x.shape} and weight {weight.shape} give an output of sides {size}; "
             "use less padding or larger images"
         )
-    y = _convolve_transpose(x, weight, size=size, stride=stride, dilation=dilation, groups=groups)
-    # `extra` rows are added at the end, `padding` cut from both: what is left to add or to cut
-    if any(padding):
-        cuts = ((p, max(p - e, 0)) for p, e in zip(padding, extra))
-        y = crop(y, ((0, 0), (0, 0), *cuts))
-    if any(e > p for p, e in zip(padding, extra)):
-        y = pad(y, ((0, 0), (0, 0), *((0, max(e - p, 0)) for p, e in zip(padding, extra))))
-    return _biased(name, y, bias)
+    _check_bias(name, bias, weight.shape[1] * groups)
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return _convolve_transpose(x, weight, bias, size=size, **how)
 
 
 def _conv(name, dims, x, weight, bias, stride, padding, dilation, groups):
@@ -213,21 +153,19 @@ def _conv(name, dims, x, weight, bias, stride, padding, dilation, groups):
     if dims == 1:  # a sequence is an image one row high
         (N, C, L), (F, D, k) = x.shape, weight.shape
         x, weight = reshape(x, (N, C, 1, L)), reshape(weight, (F, D, 1, k))
-    x = padded(x, padding)
-    cut = slice(4 - dims, None)
-    check_room(name, x.shape[cut], weight.shape[cut], dilation[2 - dims :])
-    y = _convolve(x, weight, stride=stride, dilation=dilation, groups=groups)
-    y = _biased(name, y, bias)
+    sides = [n + 2 * p for n, p in zip(x.shape[2:], padding)]
+    check_room(name, sides[2 - dims :], weight.shape[4 - dims :], dilation[2 - dims :])
+    _check_bias(name, bias, len(weight))
+    how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = _convolve(x, weight, bias, **how)
     return y if dims == 2 else reshape(y, (N, F, y.shape[3]))
 
 
-def _biased(name, y, bias):
-    if bias is None:
-        return y
-    F = y.shape[1]
-    if bias.shape != (F,):
-        raise ShapeError(f"{name}: bias {bias.shape} must be ({F},), one value for each output")
-    return add(y, reshape(bias, (F, 1, 1)))
+def _check_bias(name, bias, channels):
+    if bias is not None and bias.shape != (channels,):
+        raise ShapeError(
+            f"{name}: bias {bias.shape} must be ({channels},), one value for each output"
+        )
 
 
 def _check(name, dims, groups, x, weight):

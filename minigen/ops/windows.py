@@ -25,12 +25,6 @@ def pair(name: str, argument: str, value: Sides, low: int = 1, dims: int = 2) ->
     return given * 2 if len(given) == 1 else given
 
 
-def window_counts(sides, size, stride, dilation=(1, 1)) -> tuple[int, int]:
-    """How many windows of that size find room along each of sides."""
-    lines = zip(sides, size, stride, dilation)
-    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lines)
-
-
 def check_room(name: str, sides, size, dilation=(1, 1)) -> None:
     """ShapeError unless a window of that size finds room, or if it has none."""
     spans = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation))

@@ -33,18 +33,20 @@ def convolve(x, w, stride, dilation, groups):
     return y
 
 
-def convolve_transpose(gy, w, size, stride, dilation, groups):
-    (n, f, *counts), (_, d, *kernel) = gy.shape, w.shape
-    x = np.zeros((n, d * groups, *size), np.result_type(gy, w))
+def convolve_transpose(gy, w, bias, size, stride, padding, dilation, groups):
+    (n, f, *counts), (_, d, *kernel), (p, q) = gy.shape, w.shape, padding
+    whole = [m + 2 * a for m, a in zip(size, padding)]
+    x = np.zeros((n, d * groups, *whole), np.result_type(gy, w))
     for o, u, v, i, j in product(range(f), *map(range, counts), *map(range, kernel)):
         first = o // (f // groups) * d
         row, column = u * stride[0] + i * dilation[0], v * stride[1] + j * dilation[1]
         x[:, first : first + d, row, column] += gy[:, o, u, v, None] * w[o, :, i, j]
-    return x
+    x = x[:, :, p : whole[0] - p, q : whole[1] - q]
+    return x if bias is None else x + bias[:, None, None]
 
 
-def convolve_weight(gy, x, size, stride, dilation, groups):
-    (_, f, *counts), d = gy.shape, x.shape[1] // groups
+def convolve_weight(gy, x, size, stride, padding, dilation, groups):
+    (_, f, *counts), d, x = gy.shape, x.shape[1] // groups, bordered(x, padding)
     w = np.zeros((f, d, *size), np.result_type(gy, x))
     for o, u, v, i, j in product(range(f), *map(range, counts), *map(range, size)):
         first = o // (f // groups) * d
@@ -66,12 +68,10 @@ def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 def conv_transpose2d(
     x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    stride, dilation, (p, q) = pair(stride), pair(dilation), pair(padding)
-    lines = zip(x.shape[2:], weight.shape[2:], stride, dilation, pair(output_padding))
-    size = [(n - 1) * s + d * (k - 1) + 1 + e for n, k, s, d, e in lines]
-    y = convolve_transpose(x, weight, size, stride, dilation, groups)
-    y = y[:, :, p : size[0] - p, q : size[1] - q]
-    return y if bias is None else y + bias[:, None, None]
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
+    lines = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, pair(output_padding))
+    size = [(n - 1) * s - 2 * p + d * (k - 1) + 1 + e for n, k, s, p, d, e in lines]
+    return convolve_transpose(x, weight, bias, size, stride, padding, dilation, groups)
 
 
 def setting(c: Choices, low, high):
@@ -129,12 +129,14 @@ def _draw_core(kind):
 
     def draw(c):
         groups, C, F, size, stride, dilation = _draw_geometry(c)
+        padding = pair(setting(c, 0, 1))
         how = {"stride": pair(stride), "dilation": pair(dilation), "groups": groups}
-        sides, N = sides_for(c, size, dilation), c.integer(0, 2)
+        sides, N = sides_for(c, size, dilation, padding), c.integer(0, 2)
         x, w = c.array((N, C, *sides)), c.array((F, C // groups, *size))
-        y = c.array(convolve(x, w, **how).shape)
+        y = c.array(convolve(bordered(x, padding), w, **how).shape)
+        how["padding"] = padding
         if kind == "transpose":
-            return (y, w), {"size": sides} | how
+            return (y, w, c.pick((None, c.array((C,))))), {"size": sides} | how
         return (y, x), {"size": size} | how
 
     return draw

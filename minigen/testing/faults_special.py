@@ -176,11 +176,11 @@ RULES = {
     ),
     "filters turned around": (
         *("_convolve", "conv2d", 0, causes.VALUES),
-        replaced(lambda g, y, x, w, **how: CONVOLVE[0](g, y, x, ops.flip(w, (2, 3)), **how)),
+        replaced(lambda g, y, x, w, b, **how: CONVOLVE[0](g, y, x, ops.flip(w, (2, 3)), b, **how)),
     ),
     "images shifted under the windows": (
         *("_convolve", "conv2d", 1, causes.VALUES),
-        replaced(lambda g, y, x, w, **how: CONVOLVE[1](g, y, ops.roll(x, 1, 3), w, **how)),
+        replaced(lambda g, y, x, w, b, **how: CONVOLVE[1](g, y, ops.roll(x, 1, 3), w, b, **how)),
     ),
     "a window's sum given to its first place": (
         *("_sum_windows", "avg_pool2d", 0, causes.VALUES),

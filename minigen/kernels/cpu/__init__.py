@@ -17,6 +17,7 @@ from minigen.kernels.cpu.activations import (
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.cpu.functions import erf, relu, select
 from minigen.kernels.cpu.memory import keep_freed_memory
 from minigen.kernels.cpu.products import linear, matmul
@@ -34,6 +35,6 @@ from minigen.kernels.cpu.rows import (
 )
 from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
 from minigen.kernels.cpu.updates import adam
-from minigen.kernels.cpu.windows import add_in_rows, col2im, max_places, take_in_rows
+from minigen.kernels.cpu.windows import add_in_rows, max_places, take_in_rows
 
 keep_freed_memory()

@@ -1,35 +1,8 @@
-"""Windows that slide over images. Columns are a copy of a view, which NumPy makes fastest."""
+"""Windows that slide over images: the places of their maxima."""
 
 import numpy as np
 
 from minigen.kernels.cpu.compiling import compiled
-
-
-@compiled
-def _col2im(cols, stride, dilation, x):
-    planes, kh, kw, oh, ow = cols.shape
-    for m in range(planes):
-        x[m] = 0
-        for i in range(kh):
-            for j in range(kw):
-                left = j * dilation[1]
-                for u in range(oh):
-                    row = x[m, u * stride[0] + i * dilation[0]]
-                    part = cols[m, i, j, u]
-                    if stride[1] == 1:
-                        for v in range(ow):
-                            row[left + v] += part[v]
-                    else:
-                        for v in range(ow):
-                            row[left + v * stride[1]] += part[v]
-
-
-def col2im(cols, shape, stride, dilation):
-    n, c, *sides = cols.shape
-    x = np.empty((n, c, *shape), cols.dtype)
-    planes = np.ascontiguousarray(cols).reshape(n * c, *sides)
-    _col2im(planes, stride, dilation, x.reshape(n * c, *shape))
-    return x
 
 
 @compiled

@@ -17,6 +17,11 @@ from minigen.kernels.reference.activations import (
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import philox
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.reference.convolution import (
+    convolve,
+    convolve_transpose,
+    convolve_weight,
+)
 from minigen.kernels.reference.functions import erf, relu, select
 from minigen.kernels.reference.products import linear, matmul
 from minigen.kernels.reference.recurrent import (
@@ -45,8 +50,6 @@ from minigen.kernels.reference.sequences import (
 from minigen.kernels.reference.updates import adam
 from minigen.kernels.reference.windows import (
     add_in_rows,
-    col2im,
-    im2col,
     max_places,
     spread_windows,
     sum_windows,

@@ -10,13 +10,18 @@ import numpy as np
 from minigen.backend import array_module
 
 
+def window_counts(sides, size, stride, dilation=(1, 1)):
+    """How many windows of that size find room along each of sides."""
+    lines = zip(sides, size, stride, dilation)
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lines)
+
+
 def im2col(x, size, stride, dilation):
     """The values under each window: cols (N, C, kh, kw, OH, OW) of x (N, C, H, W).
 
     cols[n, c, i, j, u, v] = x[n, c, u * stride + i * dilation, v * stride + j * dilation].
     """
-    lines = zip(x.shape[2:], size, stride, dilation)
-    sides = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lines]
+    sides = window_counts(x.shape[2:], size, stride, dilation)
     steps = [s * n for n, s in zip(x.strides[2:], dilation)]  # from place to place
     steps += [s * n for n, s in zip(x.strides[2:], stride)]  # from window to window
     xp, shape = array_module(x), (*x.shape[:2], *size, *sides)
@@ -43,7 +48,7 @@ def _seen_from(place, sides, stride, dilation):
 
 def sum_windows(x, size, stride):
     """The sum under each window, (N, C, OH, OW)."""
-    sides = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], size, stride)]
+    sides = window_counts(x.shape[2:], size, stride)
     y = array_module(x).zeros((*x.shape[:2], *sides), x.dtype)
     for place in product(*map(range, size)):
         y += x[_seen_from(place, sides, stride, (1, 1))]
