@@ -19,14 +19,12 @@ from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.cpu.functions import erf, relu, select
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
-from minigen.kernels.cpu.rows import (
+from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows
+from minigen.kernels.cpu.softmax import (
     cross_entropy,
     cross_entropy_vjp,
-    layer_norm,
-    layer_norm_vjp,
     log_softmax,
     log_softmax_vjp,
-    scatter_rows,
     softmax,
     softmax_vjp,
 )
