@@ -22,18 +22,16 @@ from minigen.kernels.cpu.functions import erf, relu, select
 from minigen.kernels.cpu.memory import keep_freed_memory
 from minigen.kernels.cpu.products import linear, matmul
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
-from minigen.kernels.cpu.rows import (
+from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows
+from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
+from minigen.kernels.cpu.softmax import (
     cross_entropy,
     cross_entropy_vjp,
-    layer_norm,
-    layer_norm_vjp,
     log_softmax,
     log_softmax_vjp,
-    scatter_rows,
     softmax,
     softmax_vjp,
 )
-from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
 from minigen.kernels.cpu.updates import adam
 from minigen.kernels.cpu.windows import add_in_rows, max_places, take_in_rows
 

@@ -2,49 +2,53 @@
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import REASSOCIATE, compiled
+from minigen.kernels.cpu import vector_math as vm
+from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.products import matmul
+from minigen.kernels.cpu.softmax import largest
 from minigen.kernels.reference.attention import dropped, heard
 
+# The loops take 32 numbers at a time, four vectors, and what is left over of a row one by one, or
+# nearly so: it pays to round up the part of a row that takes part.
+AT_ONCE = 32
 
-@compiled(fastmath=REASSOCIATE)
-def _below_the_top(scores, mask, is_causal):
-    """Subtract from each row its largest score that takes part; -inf for those that do not."""
+
+@inlined(fastmath=REASSOCIATE)
+def _exp_below(row, top):
+    """Replace row by exp(row - top); the sum. `softmax.exp_below` would not vectorize in place."""
+    total = row.dtype.type(0)
+    for s in range(row.size):
+        e = vm.exp(row[s] - top)
+        row[s] = e
+        total += e
+    return total
+
+
+@compiled(fastmath=CONTRACT)
+def _softmax(scores, mask, is_causal):
+    """Each row to its softmax over the places that take part, in place; 0 elsewhere."""
     rows, queries, keys = scores.shape
+    real = scores.dtype.type
+    zero, one, nan, low = real(0), real(1), real(np.nan), real(-np.inf)
     for n in range(rows):
         for t in range(queries):
             row = scores[n, t]
             seen = min(t + 1, keys) if is_causal else keys
+            wide = row[: (seen + AT_ONCE - 1) // AT_ONCE * AT_ONCE]
+            wide[seen:] = low
             if mask is not None:
-                for s in range(seen):
-                    if not mask[n, t, s]:
-                        row[s] = -np.inf
-            top, wrong = scores.dtype.type(-np.inf), 0
-            for s in range(seen):
-                top = row[s] if row[s] > top else top
-                wrong += row[s] != row[s]
-            if wrong or top == -np.inf:  # NaN, or nothing but -inf: all that takes part is NaN
-                for s in range(seen):
-                    if mask is None or mask[n, t, s]:
-                        row[s] = np.nan
-            else:
-                for s in range(seen):
-                    row[s] -= top
-            for s in range(seen, keys):
-                row[s] = -np.inf
-
-
-@compiled(fastmath=REASSOCIATE)
-def _normalise(p):
-    """Each row to sum 1, but a row of zeros; what is 0 stays so beside NaN."""
-    rows, keys = p.shape
-    for i in range(rows):
-        total = 0.0
-        for s in range(keys):
-            total += p[i, s]
-        share = p.dtype.type(1 / total)
-        for s in range(keys):
-            p[i, s] = p[i, s] * share if p[i, s] != 0 else 0
+                for s in range(wide.size):
+                    wide[s] = wide[s] if mask[n, t, s] else low
+            total = _exp_below(wide, largest(wide))
+            if total == total:
+                share = one / total
+                for s in range(wide.size):
+                    wide[s] *= share
+            else:  # NaN, or nothing but -inf: so is all that takes part
+                for s in range(wide.size):
+                    heard = s < seen and (mask is None or mask[n, t, s])
+                    wide[s] = nan if heard else zero
+            row[wide.size :] = zero
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
@@ -55,23 +59,29 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
         mask = np.broadcast_to(mask, full).reshape(-1, *full[-2:]) if p.size else None
     if p.size:
         rows = p.reshape(-1, *p.shape[-2:])
-        _below_the_top(rows, mask, is_causal)
-        np.exp(p, out=p)
-        _normalise(p.reshape(-1, p.shape[-1]))
+        _softmax(rows, mask, is_causal)
     return matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
 
 
-@compiled(fastmath=REASSOCIATE)
+@inlined(fastmath=REASSOCIATE)
+def _mean_under(p, gp):
+    """The sum of p * gp, with 0 where p is 0."""
+    zero = p.dtype.type(0)
+    level = zero
+    for s in range(p.size):
+        level += gp[s] * p[s] if p[s] != 0 else zero
+    return level
+
+
+@compiled(fastmath=CONTRACT)
 def _scores_vjp(gp, p, scale):
     """scale * p * (gp - sum(gp * p)) for each row, written over gp; 0 where p is 0."""
     rows, keys = gp.shape
+    zero = p.dtype.type(0)
     for i in range(rows):
-        level = 0.0
+        level = _mean_under(p[i], gp[i])
         for s in range(keys):
-            level += gp[i, s] * p[i, s] if p[i, s] != 0 else 0.0
-        level = p.dtype.type(level)
-        for s in range(keys):
-            gp[i, s] = scale * p[i, s] * (gp[i, s] - level) if p[i, s] != 0 else 0.0
+            gp[i, s] = scale * p[i, s] * (gp[i, s] - level) if p[i, s] != 0 else zero
 
 
 def dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numba
 
-# Summing in any order is as accurate as in one; NaN and infinity keep their meaning.
+# Sums in any order, so that each lane of a vector has its own: as accurate as one after another.
+# It is for loops that sum and do no more; elsewhere it would turn (a - b) - c into a - (b + c).
 REASSOCIATE = frozenset({"contract", "nsz", "reassoc"})
 CONTRACT = frozenset({"contract"})
 
@@ -15,7 +16,7 @@ def compiled(function=None, *, fastmath=frozenset()):
     """Numba's njit with a disk cache where one can be written, else compiled in memory."""
     if function is None:
         return lambda f: compiled(f, fastmath=fastmath)
-    options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
+    options = _options(fastmath)
     try:
         kernel = numba.njit(function, cache=True, **options)
         # Numba would look at the kernel's own file for changes; helpers stand in others, too.
@@ -24,6 +25,17 @@ def compiled(function=None, *, fastmath=frozenset()):
         return kernel
     except (RuntimeError, AttributeError):  # no directory to keep it in; another Numba
         return numba.njit(function, **options)
+
+
+def inlined(function=None, *, fastmath=frozenset()):
+    """A helper of kernels: LLVM writes it into them, where it keeps the fastmath of its own."""
+    if function is None:
+        return lambda f: inlined(f, fastmath=fastmath)
+    return numba.njit(function, forceinline=True, **_options(fastmath))
+
+
+def _options(fastmath):
+    return {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
 
 
 @cache

@@ -30,12 +30,12 @@ from minigen.kernels.cpu.compiling import CONTRACT
 
 @intrinsic
 def larger(typingctx, a, b):
-    """The larger of a and b, the number if one is NaN: a loop with max would not vectorize."""
+    """The larger of a and b, NaN if either is: a loop with Python's max would not vectorize."""
 
     def codegen(context, builder, signature, args):
         kind = args[0].type
-        maxnum = ir.FunctionType(kind, [kind, kind])
-        return builder.call(builder.module.declare_intrinsic("llvm.maxnum", [kind], maxnum), args)
+        maximum = ir.FunctionType(kind, [kind, kind])
+        return builder.call(builder.module.declare_intrinsic("llvm.maximum", [kind], maximum), args)
 
     return a(a, a), codegen
 
