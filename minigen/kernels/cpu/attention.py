@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from minigen import threads
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
+from minigen.kernels.cpu.loops import over
 from minigen.kernels.cpu.products import matmul
 from minigen.kernels.cpu.softmax import largest
 from minigen.kernels.reference.attention import dropped, heard
@@ -11,6 +13,7 @@ from minigen.kernels.reference.attention import dropped, heard
 # The loops take 32 numbers at a time, four vectors, and what is left over of a row one by one, or
 # nearly so: it pays to round up the part of a row that takes part.
 AT_ONCE = 32
+NANOSECONDS = 1.0  # for a score, about
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -59,7 +62,11 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
         mask = np.broadcast_to(mask, full).reshape(-1, *full[-2:]) if p.size else None
     if p.size:
         rows = p.reshape(-1, *p.shape[-2:])
-        _softmax(rows, mask, is_causal)
+        pieces = [
+            (rows[s], None if mask is None else mask[s], is_causal)
+            for s in threads.spans(len(rows), rows.size * NANOSECONDS)
+        ]
+        threads.run(_softmax, pieces)
     return matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
 
 
@@ -93,6 +100,6 @@ def dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p):
     gs = np.ascontiguousarray(gs)
     if gs.size:
         p = np.ascontiguousarray(np.broadcast_to(p, gs.shape)).reshape(-1, gs.shape[-1])
-        _scores_vjp(gs.reshape(p.shape), p, p.dtype.type(scale))
+        over(_scores_vjp, [gs.reshape(p.shape), p], NANOSECONDS, p.dtype.type(scale))
     gv = matmul(weights.swapaxes(-1, -2), g)
     return matmul(gs, k), matmul(gs.swapaxes(-1, -2), q), gv

@@ -1,4 +1,4 @@
-"""Loops over elements, in pieces on several threads."""
+"""Loops over elements or rows, in pieces on several threads."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,13 @@ def flat(x: np.ndarray) -> np.ndarray:
 
 
 def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constants) -> None:
-    """loop(*arrays, *constants) for flat arrays, at about so many nanoseconds an element."""
-    size = arrays[-1].size
-    if size * nanoseconds < 2 * threads.PIECE:
+    """loop(*arrays, *constants), with the first axis of all arrays cut in pieces.
+
+    nanoseconds: about so many an element of the first array takes.
+    """
+    work = arrays[0].size * nanoseconds
+    if work < 2 * threads.PIECE:
         loop(*arrays, *constants)
         return
-    cuts = threads.spans(size, size * nanoseconds)
+    cuts = threads.spans(len(arrays[0]), work)
     threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
+from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
+from minigen.kernels.cpu.loops import over
 
 
 @compiled
@@ -24,6 +26,7 @@ def scatter_rows(out, index, updates):
 # lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
 PART = 4096  # values of a row that are summed as they are, and
 BATCH = 32  # rows
+NANOSECONDS = 1.0  # for a value, about
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -54,7 +57,7 @@ def _squares_of_parts(row, mean):
 
 
 @compiled(fastmath=CONTRACT)
-def _layer_norm(x, weight, bias, eps, y, mean, rstd):
+def _layer_norm(x, y, mean, rstd, weight, bias, eps):
     rows, n = x.shape
     real = x.dtype.type
     for i in range(rows):
@@ -74,7 +77,8 @@ def layer_norm(x, weight, bias, eps):
     x = np.ascontiguousarray(x)
     y, mean = np.empty_like(x), np.empty((len(x), 1), x.dtype)
     rstd = np.empty_like(mean)
-    _layer_norm(x, _contiguous(weight), _contiguous(bias), eps, y, mean, rstd)
+    constants = _contiguous(weight), _contiguous(bias), eps
+    over(_layer_norm, [x, y, mean, rstd], NANOSECONDS, *constants)
     return y, mean, rstd
 
 
@@ -120,9 +124,17 @@ def _layer_norm_vjp(g, x, weight, mean, rstd, gx, gw, gb):
 
 def layer_norm_vjp(g, x, weight, mean, rstd):
     g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
-    gx, gw, gb = np.empty_like(x), np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    _layer_norm_vjp(g, x, _contiguous(weight), mean, rstd, gx, gw, gb)
-    return gx, gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+    gx, weight, cuts = (
+        np.empty_like(x),
+        _contiguous(weight),
+        threads.spans(len(x), 2 * NANOSECONDS * x.size),
+    )
+    gw, gb = np.zeros((2, len(cuts), x.shape[1]))  # the sums of each piece
+    pieces = [
+        (g[s], x[s], weight, mean[s], rstd[s], gx[s], gw[i], gb[i]) for i, s in enumerate(cuts)
+    ]
+    threads.run(_layer_norm_vjp, pieces)
+    return gx, gw.sum(0).astype(x.dtype, copy=False), gb.sum(0).astype(x.dtype, copy=False)
 
 
 def _contiguous(x):

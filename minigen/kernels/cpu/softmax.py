@@ -9,8 +9,11 @@ import numpy as np
 
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
+from minigen.kernels.cpu.loops import over
 from minigen.kernels.cpu.rows import sum_of
 from minigen.kernels.reference import rows as reference
+
+NANOSECONDS = 2.0  # for an element, about
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -72,7 +75,7 @@ def softmax(x, axis):
     if not _in_rows(x, axis):
         return reference.softmax(x, axis)
     y = np.empty(x.shape, x.dtype)
-    _softmax(_rows(x), _rows(y))
+    over(_softmax, [_rows(x), _rows(y)], NANOSECONDS)
     return y
 
 
@@ -89,7 +92,7 @@ def softmax_vjp(g, y, axis):
     if not _in_rows(y, axis) or g.shape != y.shape:
         return reference.softmax_vjp(g, y, axis)
     gx = np.empty(y.shape, y.dtype)
-    _softmax_vjp(_rows(g), _rows(y), _rows(gx))
+    over(_softmax_vjp, [_rows(g), _rows(y), _rows(gx)], NANOSECONDS)
     return gx
 
 
@@ -107,7 +110,7 @@ def log_softmax(x, axis):
     if not _in_rows(x, axis):
         return reference.log_softmax(x, axis)
     y = np.empty(x.shape, x.dtype)
-    _log_softmax(_rows(x), _rows(y))
+    over(_log_softmax, [_rows(x), _rows(y)], NANOSECONDS)
     return y
 
 
@@ -124,7 +127,7 @@ def log_softmax_vjp(g, y, axis):
     if not _in_rows(y, axis) or g.shape != y.shape:
         return reference.log_softmax_vjp(g, y, axis)
     gx = np.empty(y.shape, y.dtype)
-    _log_softmax_vjp(_rows(g), _rows(y), _rows(gx))
+    over(_log_softmax_vjp, [_rows(g), _rows(y), _rows(gx)], NANOSECONDS)
     return gx
 
 
@@ -132,7 +135,7 @@ def log_softmax_vjp(g, y, axis):
 
 
 @compiled(fastmath=CONTRACT)
-def _cross_entropy(x, target, smoothing, loss, lse):
+def _cross_entropy(x, target, loss, lse, smoothing):
     rows, n = x.shape
     for i in range(rows):
         top, t = largest(x[i]), target[i]
@@ -146,12 +149,13 @@ def cross_entropy(x, target, smoothing):
     if not x.size:
         return reference.cross_entropy(x, target, smoothing)
     loss, lse = np.empty(len(x), x.dtype), np.empty((len(x), 1), x.dtype)
-    _cross_entropy(_rows(x), np.ascontiguousarray(target), smoothing, loss, lse)
+    arrays = [_rows(x), np.ascontiguousarray(target), loss, lse]
+    over(_cross_entropy, arrays, NANOSECONDS, smoothing)
     return loss, lse
 
 
 @compiled(fastmath=CONTRACT)
-def _cross_entropy_vjp(g, x, target, lse, smoothing, gx):
+def _cross_entropy_vjp(x, g, target, lse, gx, smoothing):
     rows, n = x.shape
     low, high = x.dtype.type(smoothing / n), x.dtype.type(1 - smoothing)
     for i in range(rows):
@@ -169,5 +173,6 @@ def cross_entropy_vjp(g, x, target, lse, smoothing):
     if not x.size:
         return reference.cross_entropy_vjp(g, x, target, lse, smoothing)
     gx = np.empty(x.shape, x.dtype)
-    _cross_entropy_vjp(*map(np.ascontiguousarray, (g, x, target, lse)), smoothing, gx)
+    arrays = [*map(np.ascontiguousarray, (x, g, target, lse)), gx]
+    over(_cross_entropy_vjp, arrays, NANOSECONDS, smoothing)
     return gx
