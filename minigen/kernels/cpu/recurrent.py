@@ -54,7 +54,7 @@ def lstm_step(gates, hidden, c, c_next, tanh_c, h_next):
 
 
 @compiled(fastmath=CONTRACT)
-def _lstm_step_vjp(gh, gc, gates, c, tanh_c, gz, one):
+def cell_vjp(gh, gc, gates, c, tanh_c, gz, one):
     rows, n = c.shape
     for b in range(rows):
         i, f, g, o = gates[b, 0], gates[b, 1], gates[b, 2], gates[b, 3]
@@ -76,7 +76,7 @@ def lstm_step_vjp(gh, gc, gates, c, tanh_c, gz):
     if not _all_contiguous(gh, gc, gates, c, tanh_c, gz):
         return reference.lstm_step_vjp(gh, gc, gates, c, tanh_c, gz)
     one = gz.dtype.type(1)
-    _lstm_step_vjp(gh, gc, _blocks(gates, 4), c, tanh_c, _blocks(gz, 4), one)
+    cell_vjp(gh, gc, _blocks(gates, 4), c, tanh_c, _blocks(gz, 4), one)
     return gz
 
 

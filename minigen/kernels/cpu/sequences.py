@@ -14,8 +14,8 @@ LEAST = 32  # sequences of a piece: of 16, the product takes half as long again
 NANOSECONDS = 2  # for the arithmetic of a gate, about
 
 
-def _shares(gates, w):
-    """Slices of the batch."""
+def shares(gates, w):
+    """Slices of the batch, for the pieces."""
     steps, batch, _ = gates.shape
     return threads.spans(
         batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST
@@ -23,8 +23,8 @@ def _shares(gates, w):
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
-    shares = _shares(gates, w)
-    threads.run(_lstm_steps, [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares])
+    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares(gates, w)]
+    threads.run(_lstm_steps, pieces)
     return h
 
 
@@ -38,7 +38,7 @@ def _lstm_steps(gates, w, h, c, tanh_c):
 def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
     pieces = [
         (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], weight_hh, gz[:, s])
-        for s in _shares(gates, weight_hh)
+        for s in shares(gates, weight_hh)
     ]
     threads.run(_lstm_steps_vjp, pieces)
     return gz
@@ -53,7 +53,7 @@ def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
 
 
 def gru_steps(gates, w, bias_hh, h, hidden_n):
-    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in _shares(gates, w)]
+    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares(gates, w)]
     threads.run(_gru_steps, pieces)
     return h
 
@@ -79,7 +79,7 @@ def gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
             gx[:, s],
             ghidden[:, s],
         )
-        for s in _shares(gates, weight_hh)
+        for s in shares(gates, weight_hh)
     ]
     threads.run(_gru_steps_vjp, pieces)
     return gx

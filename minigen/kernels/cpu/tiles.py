@@ -86,7 +86,7 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, c, to, width):
 
 
 @compiled
-def _add_product(a, rows, steps, b, at, c, width, left, count):
+def add_product(a, rows, steps, b, at, c, width, left, count):
     """c[m, j] += sum over r of a[rows[m] + steps[r]] * b[r, j] for so many j from left on.
 
     rows are a whole number of tiles; c is flat, and the rows of c of that width; b begins there
@@ -246,7 +246,7 @@ def correlate(x, b, bias, piece, plan, phases, places, steps, y):
                     for m in range(tiles):
                         _copy(level, g * width, c, m * width, width)
                     at = (g * depth + first) * width
-                    _add_product(a, places[:tiles], steps[first:last], b, at, c, width, 0, width)
+                    add_product(a, places[:tiles], steps[first:last], b, at, c, width, 0, width)
                     for i in range(count):
                         image = ((n + i) * groups + g) * filters
                         _put(c, i * each * width, width, y, image, u, rows, phase, plan)
@@ -284,7 +284,7 @@ def correlate_weight(x, gy, piece, plan, places, steps, gw):
                         to += each * panel
                     left += panel
                 a, c = planes[g * plane :], gw_flat[g * depth * width :]
-                _add_product(a, steps, places[: count * each], b, 0, c, width, first_filter, wide)
+                add_product(a, steps, places[: count * each], b, 0, c, width, first_filter, wide)
 
 
 @compiled

@@ -1,0 +1,57 @@
+"""The backward pass of an LSTM over all steps in one kernel, arithmetic and product of each step.
+
+The weights are laid for `tiles.add_product` once for all steps, where a product by BLAS would lay
+them at each; and threads do not meet at the interpreter's lock between one and the other. On two
+threads it takes 0.35 to 0.6 of the time of `sequences.lstm_steps_vjp`. The forward pass would
+gain nothing: NumPy's tanh, at 0.5 nanoseconds, is faster than a loop's.
+"""
+
+import numpy as np
+
+from minigen import threads
+from minigen.kernels.cpu import sequences, tiles
+from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.cpu.recurrent import cell_vjp
+
+
+@compiled(fastmath=CONTRACT)
+def _steps_vjp(first, last, gh, gc, gy, gates, b, places, units, c, tanh_c, gz):
+    """The steps for the sequences from first to last; b holds the weights, laid in panels."""
+    n, here, one = gh.shape[1], slice(first, last), gh.dtype.type(1)
+    space = np.zeros((len(places), n), b.dtype)
+    for t in range(len(gates) - 1, -1, -1):
+        if gy is not None:
+            gh[here] += gy[t, here]
+        cell_vjp(gh[here], gc[here], gates[t, here], c[t, here], tanh_c[t, here], gz[t, here], one)
+        space[:] = 0
+        a, z = gz[t, here].reshape(-1), space.reshape(-1)
+        tiles.add_product(a, places, units, b, 0, z, n, 0, n)
+        gh[here] = space[: last - first]
+
+
+def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+    n = gh.shape[1]
+    if not _fit(n, gh, gc, gates, c, tanh_c, weight_hh, gz):
+        return sequences.lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz)
+    gy = None if gy is None else np.ascontiguousarray(gy)
+    phases, taps = np.array([[0, 0, 0, 4 * n]]), np.arange(4 * n) * n
+    b = tiles.lay_filters(weight_hh.reshape(1, -1), taps, 1, n, phases, n)
+    z, of_z = (x.reshape(*x.shape[:2], 4, n) for x in (gates, gz))
+    pieces = [
+        (s.start, s.stop, gh, gc, gy, z, b, _places(s, 4 * n), np.arange(4 * n), c, tanh_c, of_z)
+        for s in sequences.shares(gates, weight_hh)
+    ]
+    threads.run(_steps_vjp, pieces)
+    return gz
+
+
+def _fit(units, *arrays):
+    """Whether the loops can work on them: of one dtype, in C order, units whole vectors."""
+    alike = all(x.flags.c_contiguous and x.size and x.dtype == arrays[0].dtype for x in arrays)
+    return alike and units * arrays[0].itemsize % tiles.VECTOR == 0
+
+
+def _places(share, length):
+    """Where each sequence of a share begins, and zeros for what the last tile has too many."""
+    count = share.stop - share.start
+    return np.concatenate([np.arange(count) * length, np.zeros(-count % tiles.ROWS, int)])
