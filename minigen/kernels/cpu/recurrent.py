@@ -1,12 +1,10 @@
-"""One step of a recurrent layer: loops for the arithmetic, NumPy's vectorized tanh between them.
+"""One step of a recurrent layer, all of it in one call: steps are small, and each call costs 1 us.
 
-A tanh in the loops would be a call of the scalar one: 26 nanoseconds an element, against 0.5.
-Loops are short, with one array written in each: LLVM vectorizes a loop only if a few checks at
-run time show that its arrays do not overlap.
+Loops are short, with one array written in each, and read in no other place: LLVM vectorizes a
+loop only if a few checks at run time show that what is written does not overlap what is read.
 """
 
-import numpy as np
-
+from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.reference import recurrent as reference
 
@@ -21,36 +19,27 @@ def _blocks(x, count):
 
 
 @compiled(fastmath=CONTRACT)
-def _add_and_halve(z, hidden, blocks, whole, half):
-    """z += hidden over that many blocks, and halved but in block `whole`: sigmoids are to come."""
-    rows, _, n = z.shape
-    for b in range(rows):
-        for k in range(blocks):
-            scale = half + half if k == whole else half
-            for j in range(n):
-                z[b, k, j] = scale * (z[b, k, j] + hidden[b, k, j])
-
-
-@compiled(fastmath=CONTRACT)
-def _lstm_cell(z, c, c_next, half):
+def _lstm_step(z, hidden, c, c_next, tanh_c, h_next):
     rows, n = c.shape
+    half, one = z.dtype.type(0.5), z.dtype.type(1)
     for b in range(rows):
-        for k in (0, 1, 3):
+        for k in range(4):
+            scale = one if k == 2 else half  # sigmoid(z) is 1/2 + 1/2 tanh(1/2 z)
             for j in range(n):
-                z[b, k, j] = half + half * z[b, k, j]
+                z[b, k, j] = one - scale + scale * vm.tanh(scale * (z[b, k, j] + hidden[b, k, j]))
         for j in range(n):
             c_next[b, j] = z[b, 1, j] * c[b, j] + z[b, 0, j] * z[b, 2, j]
+        for j in range(n):
+            tanh_c[b, j] = vm.tanh(c_next[b, j])
+        for j in range(n):
+            h_next[b, j] = z[b, 3, j] * tanh_c[b, j]
 
 
 def lstm_step(gates, hidden, c, c_next, tanh_c, h_next):
     if not _all_contiguous(gates, hidden, c, c_next, tanh_c, h_next):
         return reference.lstm_step(gates, hidden, c, c_next, tanh_c, h_next)
-    z, half = _blocks(gates, 4), gates.dtype.type(0.5)
-    _add_and_halve(z, _blocks(hidden, 4), 4, 2, half)
-    np.tanh(z, out=z)  # of all gates at once: sigmoid(z) = (1 + tanh(z / 2)) / 2
-    _lstm_cell(z, c, c_next, half)
-    np.tanh(c_next, out=tanh_c)
-    return np.multiply(z[:, 3], tanh_c, out=h_next)
+    _lstm_step(_blocks(gates, 4), _blocks(hidden, 4), c, c_next, tanh_c, h_next)
+    return h_next
 
 
 @compiled(fastmath=CONTRACT)
@@ -81,22 +70,19 @@ def lstm_step_vjp(gh, gc, gates, c, tanh_c, gz):
 
 
 @compiled(fastmath=CONTRACT)
-def _gru_new(z, hidden, hidden_n, half):
-    rows, n = hidden_n.shape
+def _gru_step(z, hidden, h, hidden_n, h_next):
+    rows, n = h.shape
+    half = z.dtype.type(0.5)
     for b in range(rows):
         for k in range(2):
             for j in range(n):
-                z[b, k, j] = half + half * z[b, k, j]
+                z[b, k, j] = half + half * vm.tanh(half * (z[b, k, j] + hidden[b, k, j]))
         for j in range(n):
             hidden_n[b, j] = hidden[b, 2, j]
+        for j in range(n):  # not straight into z, from which it reads at another place
+            h_next[b, j] = vm.tanh(z[b, 2, j] + z[b, 0, j] * hidden[b, 2, j])
         for j in range(n):
-            z[b, 2, j] += z[b, 0, j] * hidden[b, 2, j]
-
-
-@compiled(fastmath=CONTRACT)
-def _gru_mix(z, h, h_next):
-    rows, n = h.shape
-    for b in range(rows):
+            z[b, 2, j] = h_next[b, j]
         for j in range(n):
             h_next[b, j] = z[b, 2, j] + z[b, 1, j] * (h[b, j] - z[b, 2, j])
 
@@ -104,12 +90,7 @@ def _gru_mix(z, h, h_next):
 def gru_step(gates, hidden, h, hidden_n, h_next):
     if not _all_contiguous(gates, hidden, h, hidden_n, h_next):
         return reference.gru_step(gates, hidden, h, hidden_n, h_next)
-    z, hidden, half = _blocks(gates, 3), _blocks(hidden, 3), gates.dtype.type(0.5)
-    _add_and_halve(z, hidden, 2, 2, half)
-    np.tanh(z[:, :2], out=z[:, :2])
-    _gru_new(z, hidden, hidden_n, half)
-    np.tanh(z[:, 2], out=z[:, 2])
-    _gru_mix(z, h, h_next)
+    _gru_step(_blocks(gates, 3), _blocks(hidden, 3), h, hidden_n, h_next)
     return h_next
 
 
@@ -123,12 +104,13 @@ def _gru_step_vjp(gh, gates, h, hidden_n, gx, ghidden, one):
         for j in range(n):
             gx[b, 1, j] = gh[b, j] * (h[b, j] - new[j]) * z[j] * (one - z[j])
         for j in range(n):
-            gx[b, 0, j] = gx[b, 2, j] * hidden_n[b, j] * r[j] * (one - r[j])
-        for k in range(2):
-            for j in range(n):
-                ghidden[b, k, j] = gx[b, k, j]
-        for j in range(n):
             ghidden[b, 2, j] = gx[b, 2, j] * r[j]
+        for j in range(n):
+            ghidden[b, 1, j] = gx[b, 1, j]
+        for j in range(n):
+            ghidden[b, 0, j] = gx[b, 2, j] * hidden_n[b, j] * r[j] * (one - r[j])
+        for j in range(n):
+            gx[b, 0, j] = ghidden[b, 0, j]
         for j in range(n):
             gh[b, j] *= z[j]
 
