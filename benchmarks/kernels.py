@@ -4,8 +4,8 @@
 
 Float32. The floor is the time that the bytes read and written would take at the bandwidth of a
 large copy. Kernel, reference and copy take turns within one run, and only the ratios count where
-a machine is shared; one to the floor below 1 says that a cache held the arrays. The kernels of
-attention hold matrix products, and are far above it.
+a machine is shared; one to the floor below 1 says that a cache held the arrays. Attention and
+convolution hold matrix products, and are far above it.
 """
 
 import argparse
@@ -87,12 +87,15 @@ def channels() -> dict[str, list]:
 
 
 def windows() -> dict[str, list]:
-    """3x3 windows over images with a border, as many as a block of a convolution; 2x2 pools."""
+    """3x3 windows over images with a border; 2x2 pools."""
+    x, y, w, bias = normal(64, 32, 14, 14), normal(64, 64, 14, 14), normal(64, 32, 3, 3), normal(64)
+    how = (1, 1), (1, 1), (1, 1), 1
     images, pooled = normal(64, 32, 28, 28), normal(64, 32, 14, 14)
     places = reference.max_places(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
     return {
-        "im2col": [normal(18, 32, 16, 16), (3, 3), (1, 1), (1, 1)],
-        "col2im": [normal(18, 32, 3, 3, 14, 14), (16, 16), (1, 1), (1, 1)],
+        "convolve": [x, w, bias, *how],
+        "convolve_transpose": [y, w, None, (14, 14), *how],
+        "convolve_weight": [y, x, (3, 3), *how],
         "sum_windows": [images, (2, 2), (2, 2)],
         "spread_windows": [pooled, (2, 2), (2, 2), (28, 28)],
         "max_places": [images, (2, 2), (2, 2), (0, 0)],
