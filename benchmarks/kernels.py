@@ -4,8 +4,8 @@
 
 Float32. The floor is the time that the bytes read and written would take at the bandwidth of a
 large copy. Kernel, reference and copy take turns within one run, and only the ratios count where
-a machine is shared; one to the floor below 1 says that a cache held the arrays. The kernels of
-attention hold matrix products, and are far above it.
+a machine is shared; one to the floor below 1 says that a cache held the arrays. Attention and
+convolution hold matrix products, and are far above it.
 """
 
 import argparse
@@ -28,6 +28,10 @@ CHANGED = {  # arguments that are read and written; other arguments are one of t
     "lstm_step_vjp": (1,),
     "gru_step": (0,),
     "gru_step_vjp": (0,),
+    "lstm_steps": (0, 2, 3),
+    "lstm_steps_vjp": (0, 1),
+    "gru_steps": (0, 3),
+    "gru_steps_vjp": (0,),
 }
 RNG = np.random.default_rng(0)
 
@@ -47,7 +51,18 @@ def elementwise() -> dict[str, list]:
     """Images behind a convolution, hidden units of a Transformer, weights of a dense layer."""
     images, eps, shrink, decay = normal(64, 32, 28, 28), 1e-8, 1.0, 0.0
     p, m, v, g = (normal(784, 400) for _ in range(4))
+    hidden, of_hidden, logits, pixels = (normal(768, 512) for _ in range(4))
     return {
+        "matmul": [normal(768, 128), normal(128, 512)],
+        "linear": [normal(768, 128), normal(512, 128), normal(512)],
+        "sigmoid": [hidden],
+        "softplus": [hidden],
+        "gelu": [hidden],
+        "gelu_vjp": [of_hidden, hidden],
+        "gelu_tanh": [hidden],
+        "gelu_tanh_vjp": [of_hidden, hidden],
+        "bce_with_logits": [logits, pixels],
+        "bce_with_logits_vjp": [of_hidden, logits, pixels],
         "philox": [np.empty(2**20, np.uint32), 0, 0],
         "erf": [normal(768, 512)],
         "relu": [images],
@@ -87,12 +102,15 @@ def channels() -> dict[str, list]:
 
 
 def windows() -> dict[str, list]:
-    """3x3 windows over images with a border, as many as a block of a convolution; 2x2 pools."""
+    """3x3 windows over images with a border; 2x2 pools."""
+    x, y, w, bias = normal(64, 32, 14, 14), normal(64, 64, 14, 14), normal(64, 32, 3, 3), normal(64)
+    how = (1, 1), (1, 1), (1, 1), 1
     images, pooled = normal(64, 32, 28, 28), normal(64, 32, 14, 14)
     places = reference.max_places(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
     return {
-        "im2col": [normal(18, 32, 16, 16), (3, 3), (1, 1), (1, 1)],
-        "col2im": [normal(18, 32, 3, 3, 14, 14), (16, 16), (1, 1), (1, 1)],
+        "convolve": [x, w, bias, *how],
+        "convolve_transpose": [y, w, None, (14, 14), *how],
+        "convolve_weight": [y, x, (3, 3), *how],
         "sum_windows": [images, (2, 2), (2, 2)],
         "spread_windows": [pooled, (2, 2), (2, 2), (28, 28)],
         "max_places": [images, (2, 2), (2, 2), (0, 0)],
@@ -102,10 +120,16 @@ def windows() -> dict[str, list]:
 
 
 def recurrent() -> dict[str, list]:
-    """A step of 64 sequences and 128 units."""
+    """A step of 64 sequences and 128 units, and 28 steps."""
     wide = lambda gates: normal(64, gates * 128)
     one = lambda: normal(64, 128)
+    steps = lambda gates: 0.1 * normal(28, 64, gates * 128)
+    state, lstm, gru = normal(29, 64, 128), 0.1 * normal(512, 128), 0.1 * normal(384, 128)
     return {
+        "lstm_steps": [steps(4), lstm.T, state, state.copy(), steps(1)],
+        "lstm_steps_vjp": [one(), one(), None, steps(4), state, steps(1), lstm, steps(4)],
+        "gru_steps": [steps(3), gru.T, None, state, steps(1)],
+        "gru_steps_vjp": [one(), None, steps(3), state, steps(1), gru, steps(3), steps(3)],
         "lstm_step": [wide(4), wide(4), one(), one(), one(), one()],
         "lstm_step_vjp": [one(), one(), np.tanh(wide(4)), one(), np.tanh(one()), wide(4)],
         "gru_step": [wide(3), wide(3), one(), one(), one()],

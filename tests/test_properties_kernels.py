@@ -48,6 +48,8 @@ def test_kernel_equals_its_reference_in_every_layout(name, dtype, data):
         layout = layouts[i % len(layouts)]
         if i in written and layout in ("read-only", "stride 0"):
             layout = "reversed"
+        if name == "batch_norm" and layout == "stride 0":
+            layout = "reversed"  # one image many times has no variance: rounding, made large
         laid.append(in_layout(x, layout) if isinstance(x, np.ndarray) else x)
     plain = [np.array(x, order="C") if isinstance(x, np.ndarray) else x for x in laid]
     before = [x.tobytes() if isinstance(x, np.ndarray) else x for x in laid]

@@ -1,4 +1,4 @@
-"""The three products of convolution: the geometry for the kernels of `tiles.py` and `few.py`.
+"""The three products of convolution: the geometry for the kernels of `correlation.py` and `few.py`.
 
 Both the product itself and the gradient of images are sums, at each result, over places of a
 filter, of a value at that place. With a stride s, results of the gradient that are s apart see
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen import threads
-from minigen.kernels.cpu import few, tiles
+from minigen.kernels.cpu import correlation, few, tiles
 from minigen.kernels.reference.windows import window_counts
 
 FLOPS = 60  # a nanosecond, about, on one core
@@ -154,14 +154,14 @@ def _many(x, y, w, w_step, w_steps, level, axes, apart):
     N, groups, C = x.shape[:3]
     plan = _planned(axes, apart, N if N >= 4 else 1, MOST)
     phases, windows, steps, taps = _tables(axes, plan, groups, C, w_steps)
-    b = tiles.lay_filters(w, taps, w_step, y.shape[2], phases, level.shape[1])
+    b = correlation.lay_filters(w, taps, w_step, y.shape[2], phases, level.shape[1])
     work = 2 * y.size * len(steps) / len(phases) / FLOPS * SHARE
     high = max(phase.count for phase in axes[0])
     pieces = [(s.start, s.stop, 0, high) for s in threads.spans(N, work)]
     if N < 4:  # too few for all threads
         pieces = [(0, N, s.start, s.stop) for s in threads.spans(high, work)]
     tables = phases, _whole_tiles(windows), steps
-    threads.run(tiles.correlate, [(x, b, level, piece, plan, *tables, y) for piece in pieces])
+    threads.run(correlation.correlate, [(x, b, level, piece, plan, *tables, y) for piece in pieces])
 
 
 def _few(x, y, w, w_step, w_steps, level, axes, apart):
@@ -199,9 +199,9 @@ def convolve_weight(gy, x, size, stride, padding, dilation, groups):
         cuts = threads.spans(-(-width // panel), work)
         pieces = [((0, N, s.start * panel, s.stop * panel), parts[0]) for s in cuts]
     pieces = [(x, gy, piece, plan, windows, steps, part) for piece, part in pieces]
-    threads.run(tiles.correlate_weight, pieces)
+    threads.run(correlation.correlate_weight, pieces)
     total = parts.sum(0) if len(parts) > 1 else parts[0]
-    tiles.put_weight(total, gw.reshape(groups, F, C * K))
+    correlation.put_weight(total, gw.reshape(groups, F, C * K))
     return gw
 
 
