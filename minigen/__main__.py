@@ -1,9 +1,11 @@
-"""The command line: python -m minigen gradcheck [OPS...]."""
+"""The command line: python -m minigen gradcheck [OPS...], python -m minigen doctor."""
 
 import argparse
 import sys
 
 from minigen.backend import resolve_device
+from minigen.doctor import doctor
+from minigen.doctor.self_test import self_test
 from minigen.errors import BackendUnavailable
 from minigen.testing import table
 from minigen.testing.cases import CASES
@@ -35,6 +37,14 @@ def gradcheck(args: argparse.Namespace) -> int:
     return bool(wrong)
 
 
+def examine(args: argparse.Namespace) -> int:
+    """Print the report of the doctor, or the result of one self-test; 1 if something is broken."""
+    if args.self_test is None:
+        return doctor()
+    print(self_test(resolve_device(args.self_test)))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m minigen", description="minigen on the command line"
@@ -45,6 +55,9 @@ def main() -> int:
     check.add_argument("--cases", type=int, default=20, help="calls of each op; default 20")
     check.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default cpu")
     check.set_defaults(run=gradcheck)
+    helper = commands.add_parser("doctor", help="say what works here, and remedies for the rest")
+    helper.add_argument("--self-test", metavar="DEVICE", help="only test this device, here")
+    helper.set_defaults(run=examine)
     args = parser.parse_args()
     return args.run(args)
 

@@ -43,6 +43,7 @@ LAYERS = [
     "training",
     "classification",
     "testing",
+    "doctor",
     "__main__",
 ]
 OPS = [

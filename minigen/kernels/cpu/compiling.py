@@ -1,6 +1,7 @@
 """How the kernels of this folder are compiled."""
 
 import hashlib
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -16,15 +17,17 @@ def compiled(function=None, *, fastmath=frozenset()):
     """Numba's njit with a disk cache where one can be written, else compiled in memory."""
     if function is None:
         return lambda f: compiled(f, fastmath=fastmath)
-    options = _options(fastmath)
+    kernel = numba.njit(function, **_options(fastmath))
     try:
-        kernel = numba.njit(function, cache=True, **options)
+        from minigen.kernels.cpu.caching import KernelCache
+
         # Numba would look at the kernel's own file for changes; helpers stand in others, too.
-        kernel._cache._cache_file._source_stamp  # noqa: B018 - raises if Numba has moved it
-        kernel._cache._cache_file._source_stamp = stamp_of_sources()
-        return kernel
-    except (RuntimeError, AttributeError):  # no directory to keep it in; another Numba
-        return numba.njit(function, **options)
+        kernel._cache = KernelCache(function, stamp_of_sources(), warn_once)
+    except RuntimeError:
+        warn_once("there is no folder that it can be written to")
+    except (ImportError, AttributeError, TypeError) as error:
+        warn_once(f"this Numba, {numba.__version__}, keeps it otherwise ({error})")
+    return kernel
 
 
 def inlined(function=None, *, fastmath=frozenset()):
@@ -45,3 +48,19 @@ def stamp_of_sources(folder: Path = Path(__file__).parents[1]) -> str:
     for path in sorted(folder.glob("*/*.py")):
         digest.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def warn_once(reason: str) -> None:
+    """Say what the cache of kernels lacks; the same thing once in a process."""
+    warnings.warn(
+        f"the kernel cache fails: {reason}; minigen goes on with kernels compiled in memory, which "
+        "takes seconds in each process; `python -m minigen doctor` names the remedy",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def cache_folder() -> str | None:
+    """Where the compiled kernels are kept; None where they cannot be kept."""
+    return compiled(cache_folder).stats.cache_path  # any function of this folder

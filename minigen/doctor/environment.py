@@ -1,0 +1,243 @@
+"""What minigen stands on here: each function describes a part, and names what is wrong with it."""
+
+import importlib
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from minigen import backend
+from minigen.errors import BackendUnavailable
+from minigen.threads import get_num_threads
+
+NEEDED = ("numpy", "numba", "matplotlib", "safetensors", "tqdm", "threadpoolctl")
+LEAST_FREE = 100e6  # bytes of disk: all kernels take some 10 MB, a checkpoint often more
+REINSTALL = "pip install --force-reinstall numba llvmlite"
+OTHERS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_CACHE_DIR")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and the remedy; `broken` if something does not work, else it is a hint."""
+
+    what: str
+    remedy: str
+    broken: bool = True
+
+
+@dataclass
+class Part:
+    """A part of the report."""
+
+    label: str
+    text: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def installed(name: str) -> str | None:
+    """The version of a distribution; None if it is not there."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cupy_packages() -> list[str]:
+    """The installed distributions of CuPy, of which there may be one."""
+    names = {d.metadata["Name"] or "" for d in metadata.distributions()}
+    return sorted(name for name in names if name == "cupy" or name.startswith("cupy-"))
+
+
+def versions() -> Part:
+    """Python, minigen and what it needs."""
+    found = {name: installed(name) for name in ("minigen", *NEEDED, *cupy_packages())}
+    said = [f"{name}\xa0{version}" for name, version in found.items() if version]
+    part = Part("versions", ", ".join([f"Python\xa0{platform.python_version()}", *said]))
+    for name in NEEDED:
+        if not found[name] and name != "numba":
+            part.problems.append(Problem(f"{name} is not installed.", f"pip install {name}"))
+    return part
+
+
+def numba_failure() -> str:
+    """Why Numba cannot be used; empty where it can."""
+    try:
+        module = importlib.import_module("numba")
+    except Exception as error:  # a broken installation raises OSError, AttributeError and others
+        if getattr(error, "name", None) == "numba":
+            return "is not installed"
+        return f"is installed but cannot be imported ({error})"
+    return "is switched off by NUMBA_DISABLE_JIT" if module.config.DISABLE_JIT else ""
+
+
+def fast_kernels(failure: str) -> Part:
+    """Which kernels run, where numba_failure() says that."""
+    wanted = os.environ.get("MINIGEN_KERNELS", "")
+    plain = bool(failure) or wanted == "reference"
+    part = Part("kernels", "plain ones, in NumPy" if plain else "compiled by Numba")
+    if wanted == "reference":
+        what = "MINIGEN_KERNELS=reference is set: the plain kernels run, several times slower."
+        part.problems.append(Problem(what, "unset MINIGEN_KERNELS for the fast ones", broken=False))
+    elif wanted:
+        what = f"MINIGEN_KERNELS={wanted} means nothing to minigen and is ignored."
+        part.problems.append(Problem(what, "unset it, or set it to reference"))
+    if failure:
+        remedy = {"is not installed": "pip install numba"}.get(failure, REINSTALL)
+        remedy = "unset NUMBA_DISABLE_JIT" if "JIT" in failure else remedy
+        what = f"Numba {failure}: kernels are many times slower."
+        part.problems.append(Problem(what, remedy))
+    return part
+
+
+def kernel_cache(folder: str | None, damaged: Callable) -> Part:
+    """The disk cache of compiled kernels in folder; None where there is none."""
+    part, asked = Part("cache"), os.environ.get("NUMBA_CACHE_DIR")
+    other = "set NUMBA_CACHE_DIR to a folder that can be written, on a disk with space"
+    if folder is None:
+        part.text = "none"
+        what = "No folder for compiled kernels can be written: each process compiles anew."
+        part.problems.append(Problem(what, other))
+        return part
+    if asked and Path(asked) not in Path(folder).parents:
+        what = f"NUMBA_CACHE_DIR={asked} cannot be written and is passed over."
+        part.problems.append(Problem(what, "make it a folder of yours, or unset it", False))
+    files = list(Path(folder).glob("*.nbc"))
+    failure = _write_failure(folder)
+    size, free = sum(path.stat().st_size for path in files), shutil.disk_usage(folder).free
+    part.text = f"{folder}, {len(files)} files of kernels, {size / 1e6:.1f} MB; "
+    part.text += f"{free / 1e9:.1f} GB free, {'writable' if not failure else 'not writable'}"
+    broken = damaged(folder)
+    if broken:
+        what = f"{len(broken)} files of the cache are damaged, the first {broken[0].name}."
+        part.problems.append(Problem(what, f"rm {folder}/*.nbc (kernels are compiled anew)"))
+    if failure:
+        what = f"{folder} cannot be written ({failure}): each process compiles anew."
+        part.problems.append(Problem(what, other))
+    elif free < LEAST_FREE:
+        what = f"The disk of {folder} has {free / 1e6:.0f} MB left."
+        part.problems.append(Problem(what, f"free some space, or {other}"))
+    return part
+
+
+def _write_failure(folder: str) -> str:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(100_000))
+            file.flush()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def data() -> Part:
+    """Where data files are looked for."""
+    named = os.environ.get("MINIGEN_DATA")
+    part = Part("data", named or "the user's cache; MINIGEN_DATA is not set")
+    if named and not Path(named).expanduser().is_dir():
+        what = f"MINIGEN_DATA={named} is no folder."
+        part.problems.append(Problem(what, "set it to the folder with the data, or unset it"))
+    return part
+
+
+def cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The number of cores that this process may use: by affinity, and by a container's share."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, period = cgroup.read_text().split()
+        return max(1, min(here, math.ceil(int(share) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return here
+
+
+def threads(available: int) -> Part:
+    """minigen's threads, those of BLAS, and what the environment says of them."""
+    number, asked = get_num_threads(), os.environ.get("OMP_NUM_THREADS", "")
+    text = [f"{number} of minigen on {available} cores", *_blas()]
+    text += [f"{name}={os.environ[name]}" for name in OTHERS if name in os.environ]
+    part = Part("threads", "; ".join(text))
+    if number > available:
+        what = f"There are {number} threads for {available} cores: they wait for each other."
+        part.problems.append(Problem(what, f"set OMP_NUM_THREADS={available}", False))
+    if asked and not (asked.isdecimal() and int(asked)):
+        what = f"OMP_NUM_THREADS={asked} is no number of threads and is ignored."
+        part.problems.append(Problem(what, "unset it, or set it to a whole number from 1"))
+    return part
+
+
+def _blas() -> list[str]:
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:  # versions() says so
+        return []
+    return [
+        f"BLAS {lib['internal_api']} {lib['version']} ({lib.get('architecture', 'unknown')}): "
+        f"{lib['num_threads']} threads, 1 from the first fast kernel on"
+        for lib in threadpool_info()
+        if lib["user_api"] == "blas"
+    ]
+
+
+def devices(driver: int | None, packages: list[str]) -> Part:
+    """The devices, for a driver of that CUDA version (12040 is 12.4) and those CuPy packages."""
+    part = Part("devices", f"cpu, {_processor()}; ")
+    extra = f'pip install "minigen[cuda{min(driver // 1000, 13) if driver else 12}]"'
+    clean = f"pip uninstall -y {' '.join(packages)}; {extra}"
+    if len(packages) > 1:
+        what = f"{' and '.join(packages)} are installed at once and overwrite each other."
+        part.problems.append(Problem(what, clean))
+    if driver is None:
+        part.text += "no NVIDIA driver"
+        if packages:
+            what = f"{packages[0]} is installed, but there is no NVIDIA driver."
+            remedy = "install the driver of your GPU; without one minigen takes the CPU"
+            part.problems.append(Problem(what, remedy, broken=False))
+        return part
+    part.text += f"NVIDIA driver for CUDA {driver // 1000}.{driver % 1000 // 10}"
+    if driver < 12000:
+        what = "The NVIDIA driver is too old for CUDA 12, which CuPy needs."
+        remedy = "install a driver of release 525 or newer"
+        part.problems.append(Problem(what, remedy, broken=bool(packages)))
+    elif not packages:
+        what = "There is an NVIDIA driver, but no CuPy: device='cuda' cannot be used."
+        part.problems.append(Problem(what, extra, broken=False))
+    elif not part.problems:
+        _try_cupy(part, driver, packages[0], clean)
+    return part
+
+
+def _try_cupy(part, driver, package, clean):
+    release = package.removeprefix("cupy-cuda").removesuffix("x")
+    if release.isdecimal() and int(release) > driver // 1000:
+        part.problems.append(Problem(f"The driver is too old for {package}.", clean))
+        return
+    try:
+        backend.cupy()
+        part.text += "; " + ", ".join(backend.devices()[1:])
+    except BackendUnavailable as error:
+        part.problems.append(Problem(f"{package} does not work: {error}.", clean))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(s.partition(":")[2].strip() for s in lines if s.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def driver_version(load: Callable | None = None) -> int | None:
+    """The newest CUDA that the NVIDIA driver can run, as 12040 for 12.4; None without a driver."""
+    import ctypes
+
+    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    found = ctypes.c_int(0)
+    try:
+        failed = (load or ctypes.CDLL)(name).cuDriverGetVersion(ctypes.byref(found))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else found.value
