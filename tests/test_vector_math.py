@@ -201,15 +201,3 @@ def test_a_change_of_a_helper_in_another_file_is_noticed(tmp_path):
     (tmp_path / "minigen/kernels/cpu/vector_math.py").write_text(changed)
     second, hits = run_erf(tmp_path)
     assert second > 1.0 * first and second != first and hits == 0
-
-
-def test_no_disk_cache_where_numba_keeps_the_stamp_elsewhere(monkeypatch):
-    njit, asked = numba.njit, []
-
-    def other_njit(function, cache=False, **options):
-        asked.append(cache)
-        return njit(function, **options)  # its cache has no file
-
-    monkeypatch.setattr(numba, "njit", other_njit)
-    kernel = compiling.compiled(lambda x: x + 1)
-    assert asked == [True, False] and kernel(1) == 2

@@ -24,14 +24,19 @@ def _variant(on_gpu: bool) -> ModuleType:
 
         return gpu
     try:
-        from minigen.kernels import cpu
-    except ImportError as error:
+        import numba  # noqa: F401 - to tell its errors from ours
+    except Exception as error:  # a broken installation raises OSError, AttributeError and others
+        missing = getattr(error, "name", None) == "numba"
+        reason = "not installed" if missing else f"installed but cannot be imported ({error})"
         warnings.warn(
-            f"Numba cannot be imported ({error}); minigen runs on its slower NumPy kernels",
+            f"Numba is {reason}; minigen runs on its slower NumPy kernels, with the same results; "
+            "`python -m minigen doctor` names the remedy",
             RuntimeWarning,
             stacklevel=3,
         )
         return reference
+    from minigen.kernels import cpu
+
     return cpu
 
 

@@ -28,6 +28,8 @@ class KernelCache(FunctionCache):
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
+        except OSError:  # to write is tried next, and says what is wrong
+            return None
         except Exception:  # whatever a damaged file makes of itself
             self.warn(f"a file in {self._cache_path} is damaged and is written anew")
             return None
