@@ -24,7 +24,7 @@ def _variant(on_gpu: bool) -> ModuleType:
 
         return gpu
     try:
-        import numba  # noqa: F401 - to tell its errors from ours
+        import numba  # to tell its errors from ours
     except Exception as error:  # a broken installation raises OSError, AttributeError and others
         missing = getattr(error, "name", None) == "numba"
         reason = "not installed" if missing else f"installed but cannot be imported ({error})"
