@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from minigen.backend import PYTHON_SCALARS, as_array
+from minigen.backend import PYTHON_SCALARS, as_array, device_of
 from minigen.errors import DeviceError, DTypeError, ShapeError
 
 ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpose", "astype")
@@ -31,17 +31,16 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
         return error  # it says already
     if isinstance(error, AttributeError) and error.name in ARRAY_ATTRIBUTES:
         return _no_array(name, error.obj)
+    parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
+    arrays = [x for x in parts if isinstance(getattr(x, "shape", None), tuple)]
+    if len({_device(x) for x in arrays}) > 1:
+        return _two_devices(name, arrays)
     if isinstance(error, TypeError) and not isinstance(error, DTypeError):
-        devices = sorted({str(x.device) for x in args if hasattr(x, "device")})
-        if len(devices) > 1:
-            return DeviceError(f"{name}: arguments on different devices, {devices}; use .to")
         for x in args:
             if x is None or isinstance(x, str | list):
                 return _no_array(name, x)
         if type(error).__module__.startswith("numpy"):
             return DTypeError(f"{name}: {error}")
-    parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
-    arrays = [x for x in parts if isinstance(getattr(x, "shape", None), tuple)]
     shapes = " and ".join(str(tuple(x.shape)) for x in arrays)
     if isinstance(error, ShapeError) or type(error).__name__ == "AxisError":
         return ShapeError(f"{name}: {error}; shapes {shapes}")
@@ -61,9 +60,31 @@ def _no_array(name: str, x: Any) -> DTypeError:
     )
 
 
+def _device(x: Any) -> str:
+    device = getattr(x, "device", None)
+    return device if isinstance(device, str) else device_of(x)
+
+
+def _two_devices(name: str, arrays: list) -> DeviceError:
+    places = [_device(x) for x in arrays]
+    other = next(i for i, place in enumerate(places) if place != places[0])
+    said = [f"array {i}, of shape {arrays[i].shape}, is on {places[i]}" for i in (0, other)]
+    return DeviceError(f"{name}: {' and '.join(said)}; bring both to one device with .to")
+
+
 def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str:
     for axis in range(1, max(map(len, shapes), default=0) + 1):
         sides = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
         if len(sides) > 1:
             return f"axis {-axis} has lengths {' and '.join(map(str, sorted(sides)))}"
     return ""
+
+
+def name_module(error: Exception, module: Any) -> None:
+    """Add to the message the path of the module that failed; called from the inside out."""
+    message, failed = vars(error).setdefault("origin", (str(error), module))
+    for path, part in module.named_modules():
+        if part is failed:
+            kind, whole = type(failed).__name__, type(module).__name__
+            error.args = (f"{message}; in {f'{path} ({kind}) of {whole}' if path else whole}",)
+            return

@@ -141,7 +141,7 @@ def composite(function: Callable) -> Callable:
     def call(*args, **named):
         try:
             return function(*args, **named)
-        except (AttributeError, TypeError, ValueError) as error:
+        except Exception as error:
             again = scalar_as_array(error, args)
             if again is not None:
                 return call(*again, **named)
@@ -174,7 +174,7 @@ def recorded(op: Primitive | Fused) -> Callable:
         try:
             raw = prepare(raw)
             result = run(*raw, **static) if static else run(*raw)
-        except (AttributeError, TypeError, ValueError) as error:
+        except Exception as error:
             again = scalar_as_array(error, raw)
             if again is not None and cls is None:
                 return function(*again, **static)

@@ -13,6 +13,7 @@ from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
 from minigen.backend import DTYPES, Array, as_array
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
 from minigen.explain import explained
+from minigen.heat_map import as_html
 
 
 def silent() -> np.errstate:
@@ -95,9 +96,15 @@ class Tensor(Traced):
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=100)
+        return f"tensor({values}, {self._facts()})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.numpy(), f"tensor of {self._facts()}")
+
+    def _facts(self):
         made = ", requires_grad" if type(self.node) is Leaf else ""
         made = made or (f", op={self.node.op.name}" if self.node is not None else "")
-        return f"tensor({values}, {self.shape}, {self.dtype}, {self.device}{made})"
+        return f"{self.shape}, {self.dtype}, {self.device}{made}"
 
     # ---------------------------------------------------------------- to other forms
 

@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -117,17 +118,41 @@ def test_a_failed_move_leaves_the_module_as_it_was():
 
 
 class Elsewhere:
-    """As much of an array on another device as the explanation of an error looks at."""
+    """As much of an array on a GPU as ops look at before they fail: NumPy refuses it."""
 
-    dtype, shape, ndim, device = np.dtype("float32"), (2,), 1, "cuda:0"
+    __module__ = "cupy"
+    __array_ufunc__ = None
+    __array_priority__ = -1
+    dtype, shape, ndim, size = np.dtype("float32"), (2, 2), 2, 4
+    device = type("Device", (), {"id": 1})
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __len__(self):
+        return self.shape[0]
 
 
-def test_arguments_on_two_devices_are_a_device_error_that_names_op_both_and_the_remedy():
-    args = [np.ones(2, np.float32), Elsewhere()]
-    error = explained(TypeError("unsupported"), "multiply", args)
-    assert isinstance(error, DeviceError)
-    for part in ("multiply", "'cpu'", "'cuda:0'", ".to"):
-        assert part in str(error)
+HERE, THERE = np.ones((2, 2), np.float32), mg.Tensor(Elsewhere())
+MIXED = {
+    "add": lambda x: x + THERE,
+    "matmul": lambda x: mg.matmul(x, THERE),
+    "linear": lambda x: mg.linear(x, THERE),
+    "where": lambda x: mg.where(HERE > 0, x, THERE),
+    "concatenate": lambda x: mg.concatenate([x, THERE]),
+    "mse_loss": lambda x: mg.mse_loss(x, THERE),
+    "multiply": lambda x: mg.cross_entropy(x, THERE),
+    "scatter_add": lambda x: mg.scatter_add(x, 0, THERE),
+}
+
+
+@pytest.mark.parametrize("op", MIXED)
+def test_tensors_on_two_devices_are_a_device_error_that_names_op_both_and_the_remedy(op):
+    for x in (mg.Tensor(HERE), mg.tensor(HERE, requires_grad=True)):
+        with pytest.raises(DeviceError, match=r"\(2, 2\), is on (cpu|cuda:1)") as caught:
+            MIXED[op](x)
+        for part in (op, "on cpu", "on cuda:1", "array 0", "array [12]", ".to"):
+            assert re.search(part, str(caught.value))
 
 
 def test_arguments_on_one_device_are_no_device_error():

@@ -27,6 +27,7 @@ LAYERS = [
     "autodiff",
     "primitives",
     "ops",
+    "heat_map",
     "tensors",
     "gradients",
     "creation",

@@ -6,7 +6,8 @@ from typing import Any
 from minigen import backend
 from minigen.autodiff import Leaf, trace_observer
 from minigen.backend import Array, as_array
-from minigen.errors import CheckpointError
+from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
+from minigen.explain import name_module
 from minigen.tensors import Tensor
 
 
@@ -31,9 +32,13 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         observer = trace_observer.get()
-        if observer is None:
-            return self.forward(*args, **kwargs)
-        return observer.called(self, args, kwargs)
+        try:
+            if observer is None:
+                return self.forward(*args, **kwargs)
+            return observer.called(self, args, kwargs)
+        except (ShapeError, DTypeError, DeviceError, IndexError) as error:
+            name_module(error, self)
+            raise
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor) and type(value.node) is Leaf:
@@ -166,8 +171,10 @@ class Module:
                 p.node.grad = None
 
     def extra_repr(self) -> str:
-        """What the representation says of the module's own settings."""
-        return ""
+        """What the representation says of the module's own settings: its numbers and words."""
+        plain = bool | int | float | str
+        settings = {k: v for k, v in vars(self).items() if isinstance(v, plain) and k != "training"}
+        return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
     def __repr__(self) -> str:
         below = "".join(

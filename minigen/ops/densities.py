@@ -4,6 +4,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.backend import Array, array_module
+from minigen.errors import ShapeError
 from minigen.ops.activations import log_sigmoid, sigmoid
 from minigen.ops.elementwise import (
     REALS,
@@ -80,9 +81,12 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """-(w t log s + (1 - t) log(1 - s)) for s = sigmoid(input), exact for any finite input.
 
-    pos_weight w broadcasts, by default 1; so does weight, a factor of the loss.
+    pos_weight w broadcasts to the input, by default 1; so does weight, a factor of the loss.
     """
     check_shapes("binary_cross_entropy_with_logits", input, target)
+    for factor in (weight, pos_weight):
+        if factor is not None and np.broadcast_shapes(np.shape(factor), input.shape) != input.shape:
+            raise ShapeError(f"a weight {np.shape(factor)} does not broadcast to {input.shape}")
     if pos_weight is None:
         loss = _bce_with_logits(input, target)
     else:

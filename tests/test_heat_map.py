@@ -1,0 +1,80 @@
+"""What a notebook shows of a tensor: well-formed, small, and each value in its colour."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen.heat_map import INFINITE, NAN, SIDE
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def shown(x):
+    """(caption, {(row, column): colour}, (rows, columns)) of what is shown of a tensor."""
+    root = ElementTree.fromstring(mg.tensor(x)._repr_html_().replace("<br>", "\n"))
+    caption = root.find(".//small").text
+    svg = root.find(f"{SVG}svg")
+    if svg is None:
+        return caption, {}, (0, 0)
+    columns, rows = map(int, svg.get("viewBox").split()[2:])
+    cells = {}
+    for path in svg.iter(f"{SVG}path"):
+        for j, i in re.findall(r"M(\d+) (\d+)h1v1h-1z", path.get("d")):
+            assert (int(i), int(j)) not in cells
+            cells[int(i), int(j)] = path.get("fill")
+    assert cells.keys() == {(i, j) for i in range(rows) for j in range(columns)}
+    return caption, cells, (rows, columns)
+
+
+def test_each_value_has_its_colour_and_what_is_not_finite_one_of_its_own():
+    x = np.array([[-2.0, -1.0, 0.0], [1.0, 2.0, np.nan], [np.inf, -np.inf, 1e-3]])
+    caption, cells, _ = shown(x)
+    assert cells[0, 2] == cells[2, 2] == "#ffffff"
+    assert cells[0, 0] == "#2d2dff" and cells[1, 1] == "#ff2d2d"
+    assert cells[0, 1][1:3] == cells[0, 1][3:5] > "2d" and cells[0, 1].endswith("ff")
+    assert cells[1, 2] == NAN and cells[2, 0] == cells[2, 1] == INFINITE
+    assert "(3, 3), float64, cpu" in caption and "from -2 to 2, 1 NaN" in caption
+    assert "2 infinite" in caption
+
+
+@pytest.mark.parametrize(
+    ("x", "says", "shape"),
+    [
+        (np.float32(2.5), "value 2.5", (0, 0)),
+        (np.zeros((0, 3)), "no values", (0, 0)),
+        (np.arange(5), "from 0 to 4", (1, 5)),
+        (np.eye(3) > 0, "from False to True", (3, 3)),
+        (np.array([2**64 - 1], np.uint64), "to 18446744073709551615", (1, 1)),
+        (np.zeros((2, 3, 4, 5)), "the first of 6 matrices", (4, 5)),
+        (np.full((2, 2), np.nan), "no finite values, 4 NaN", (2, 2)),
+        (np.array([5e-324, 1e308]), "from 4.9407e-324 to 1e+308", (1, 2)),
+        (np.ones((1000, 33)), "means of neighbours", (SIDE, SIDE)),
+        (np.ones((3, 10**5)), "from 1 to 1", (3, SIDE)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_any_shape_dtype_and_size_is_shown(x, says, shape):
+    caption, _, drawn = shown(x)
+    assert says in caption
+    assert drawn == shape
+
+
+def test_large_tensors_show_the_means_of_neighbours_and_do_not_hide_a_nan():
+    x = np.zeros((64, 96))
+    x[:2, :3], x[63, 95], x[10, 10], x[40:42, 39:42] = 1, 4, np.nan, 1e308
+    caption, cells, shape = shown(x)
+    assert shape == (SIDE, SIDE) and cells[5, 3] == NAN and "1 NaN" in caption
+    assert cells[20, 13] == "#ff2d2d"  # their sum would overflow
+    assert cells[0, 0] == "#ffffff"
+    assert len(mg.tensor(np.random.default_rng(0).normal(size=(2000, 2000)))._repr_html_()) < 2e4
+
+
+def test_the_caption_says_what_the_repr_says_and_is_escaped():
+    y = mg.ones((2, 2), requires_grad=True) * 2
+    assert "op=multiply" in y._repr_html_() and "op=multiply" in repr(y)
+    from minigen.heat_map import as_html
+
+    assert "&lt;b&gt;" in as_html(np.ones(2), "<b>")
