@@ -94,6 +94,42 @@ def test_a_model_trains_to_the_same_bits_on_any_number_of_threads():
     assert weights(1) == weights(2) == weights(5)
 
 
+def trained(seed):
+    """The weights and losses of a model after some steps, as bytes."""
+    rng = mg.Generator(seed)
+    layers = [mg.nn.Linear(200, 300, rng=rng), mg.nn.LayerNorm(300), mg.nn.GELU()]
+    model = mg.nn.Sequential(*layers, mg.nn.Dropout(0.2, rng=rng), mg.nn.Linear(300, 10, rng=rng))
+    optimizer = mg.optim.Adam(model.parameters(), 1e-2)
+    x, targets, found = mg.Tensor(rng.normal((128, 200))), rng.integers(0, 10, 128), []
+    for _ in range(5):
+        with mg.no_grad():
+            found.append(model.eval()(x).data)
+        loss = mg.cross_entropy(model.train()(x), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.data)
+    found += [p.data for p in model.parameters()]
+    return b"".join(x.tobytes() for x in found)
+
+
+def test_eight_threads_that_train_eight_models_at_once_give_the_serial_results():
+    mg.set_num_threads(2)
+    serial, together, start = [trained(seed) for seed in range(8)], {}, threading.Barrier(8)
+
+    def run(seed):
+        start.wait(timeout=60)
+        together[seed] = trained(seed)
+
+    leaders = [threading.Thread(target=run, args=(seed,)) for seed in range(8)]
+    for leader in leaders:
+        leader.start()
+    for leader in leaders:
+        leader.join(timeout=60)
+    assert [together[seed] for seed in range(8)] == serial
+    assert len(set(serial)) == 8
+
+
 def test_every_piece_is_done_once_whoever_takes_it():
     for n in (1, 2, 4):
         mg.set_num_threads(n)
