@@ -66,6 +66,12 @@ def devices() -> list[str]:
     return ["cpu"] + [f"cuda:{i}" for i in range(count)]
 
 
+def free_memory() -> int:
+    """The bytes that are free on the current GPU: those of the driver and of CuPy's pool."""
+    module = cupy()
+    return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
+
+
 def resolve_device(name: str | None) -> str:
     """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one)."""
     if name is None or name == "cpu":

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from minigen.backend import PYTHON_SCALARS, as_array, device_of
+from minigen.backend import PYTHON_SCALARS, as_array, device_of, free_memory
 from minigen.errors import DeviceError, DTypeError, ShapeError
 
 ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpose", "astype")
@@ -29,6 +29,10 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
     """The error to raise in the place of error, which op `name` met with args."""
     if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
         return error  # it says already
+    if isinstance(error, MemoryError):
+        on_gpu = type(error).__module__.startswith("cupy")
+        free = f"; {free_memory():,} bytes are free there" if on_gpu else ""
+        return MemoryError(f"{name}: {error}{free}; take smaller batches or a smaller model")
     if isinstance(error, AttributeError) and error.name in ARRAY_ATTRIBUTES:
         return _no_array(name, error.obj)
     parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]

@@ -160,6 +160,29 @@ def test_arguments_on_one_device_are_no_device_error():
     assert not isinstance(error, DeviceError)
 
 
+# -------------------------------------------------------------------------- out of memory
+
+
+def test_a_gpu_out_of_memory_is_an_error_with_the_bytes_asked_and_free(monkeypatch):
+    fake, pool = fake_cupy(True), type("pool", (), {"free_bytes": lambda self: 24})
+    fake.cuda.runtime.memGetInfo = staticmethod(lambda: (1000, 4096))
+    fake.get_default_memory_pool = pool
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    full = type("OutOfMemoryError", (MemoryError,), {"__module__": "cupy.cuda.memory"})
+    error = explained(full("Out of memory allocating 8,192 bytes"), "matmul", [HERE])
+    assert isinstance(error, MemoryError)
+    for part in ("matmul: ", "8,192 bytes", "1,024 bytes are free", "smaller batches"):
+        assert part in str(error)
+    assert explained(error, "outer", [HERE]) is error
+
+
+def test_what_does_not_fit_into_memory_names_the_op_and_the_process_goes_on():
+    x = mg.ones((1, 1))
+    with pytest.raises(MemoryError, match=r"^repeat: .*allocate .*iB"):
+        mg.repeat(x, 2**50)
+    assert float(x.sum()) == 1
+
+
 # ------------------------------------------------------------------------ what is imported
 
 
