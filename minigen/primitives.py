@@ -145,7 +145,7 @@ def composite(function: Callable) -> Callable:
             again = scalar_as_array(error, args)
             if again is not None:
                 return call(*again, **named)
-            raise explained(error, op.name, [*args, *named.values()]) from None
+            raise explained(error, op.name, [*args, *named.values()]) from error.__cause__
 
     op.function, call.op = call, op
     return call
@@ -178,7 +178,7 @@ def recorded(op: Primitive | Fused) -> Callable:
             again = scalar_as_array(error, raw)
             if again is not None and cls is None:
                 return function(*again, **static)
-            raise explained(error, op.name, raw) from None
+            raise explained(error, op.name, raw) from error.__cause__
         y, residuals = result if has_residuals else (result, None)
         if cls is None:  # raw in, raw out
             return y
