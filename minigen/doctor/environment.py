@@ -109,11 +109,11 @@ def kernel_cache(folder: str | None, damaged: Callable) -> Part:
     files = list(Path(folder).glob("*.nbc"))
     failure = _write_failure(folder)
     size, free = sum(path.stat().st_size for path in files), shutil.disk_usage(folder).free
-    part.text = f"{folder}, {len(files)} files of kernels, {size / 1e6:.1f} MB; "
+    part.text = f"{folder}; {len(files)} kernels in {size / 1e6:.1f} MB; "
     part.text += f"{free / 1e9:.1f} GB free, {'writable' if not failure else 'not writable'}"
     broken = damaged(folder)
     if broken:
-        what = f"{len(broken)} files of the cache are damaged, the first {broken[0].name}."
+        what = f"The cache has damaged files: {', '.join(path.name for path in broken[:3])}."
         part.problems.append(Problem(what, f"rm {folder}/*.nbc (kernels are compiled anew)"))
     if failure:
         what = f"{folder} cannot be written ({failure}): each process compiles anew."
