@@ -242,7 +242,7 @@ def test_a_wrong_kernel_a_wrong_gradient_and_wrong_bits_fail_the_self_test(monke
             self_test.self_test("cpu", 60)
 
 
-def test_a_self_test_that_crashes_is_a_problem_with_a_remedy(monkeypatch):
+def test_a_self_test_that_crashes_hangs_or_cannot_start_is_a_problem_with_a_remedy(monkeypatch):
     run = subprocess.run
 
     def crash(words, **settings):
@@ -252,3 +252,9 @@ def test_a_self_test_that_crashes_is_a_problem_with_a_remedy(monkeypatch):
     part = doctor._self_test("numba", "cpu")
     assert "test of numba fails: exit code -6" in said(part)
     assert "MINIGEN_KERNELS=reference" in said(part) and broken(part)
+    monkeypatch.undo()
+    monkeypatch.setattr(doctor, "MOST_SECONDS", 0)
+    assert "no end after 0 s" in said(doctor._self_test("reference", "cpu"))
+    monkeypatch.setattr(sys, "executable", "/dev/null")
+    part = doctor._self_test("reference", "cpu")
+    assert "no process can be started" in said(part) and broken(part)

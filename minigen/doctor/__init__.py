@@ -80,6 +80,8 @@ def _self_test(variant: str, device: str) -> Part:
             return Part("self-test", f"{variant}: {done.stdout.strip()}")
     except subprocess.TimeoutExpired:
         failure = f"no end after {MOST_SECONDS} s"
+    except OSError as error:
+        failure = f"no process can be started: {error}"
     remedies = {
         "reference": "pip install --force-reinstall numpy",
         "numba": f"{environment.REINSTALL}; or set MINIGEN_KERNELS=reference",
