@@ -112,11 +112,11 @@ class Trial:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL if way == "kill" else signal.SIGINT)
             through = self.finish(process) == "done"
+        self.check_whole(out, before)
         if not through:
             self.stops += 1
-            self.resumed += before
-            self.anew += not before
-        self.check_whole(out, before)
+            self.resumed += self.checkpoint(out).exists()  # by the next start
+            self.anew += not self.checkpoint(out).exists()
         return through
 
     def check_whole(self, out: str, before: bool) -> None:
@@ -197,8 +197,9 @@ def main() -> None:
             cells += trial.ends - trial.differ, trial.lost
             print(f"{name:<12}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
     bad = sum(trial.differ + trial.lost for trial in trials)
-    print(f"{sum(trial.stops for trial in trials)} stops in {time.monotonic() - started:.0f} s, ")
-    print("anew where no save came before; " + ("all is identical" if not bad else f"{bad} wrong"))
+    stops, seconds = sum(trial.stops for trial in trials), time.monotonic() - started
+    print(f"{stops} stops; then each went on from its checkpoint, or anew where it had none yet; ")
+    print(f"{bad} wrong" if bad else "all ends are identical", f"in {seconds:.0f} s", sep=", ")
     raise SystemExit(bool(bad))
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, as_array, is_cupy, to_numpy
-from minigen.errors import CheckpointError, DTypeError
+from minigen.backend import DTYPES, Array, as_array, is_cupy, to_numpy
+from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
@@ -113,10 +113,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
         raise _refusal(path, "a whole safetensors file", error) from None
     for name, array in arrays.items():
-        try:
-            as_array(array)
-        except DTypeError as error:
-            raise CheckpointError(f"{path}: tensor {name!r}: {error}") from None
+        if array.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
+                "convert it in the program that wrote it"
+            )
     if MARKS & text.keys():
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):

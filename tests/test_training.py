@@ -120,15 +120,6 @@ def test_two_networks_with_two_optimizers_go_on_bit_for_bit(tmp_path, stop_at):
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
-def test_metrics_after_the_checkpoint_are_cut_on_resume(tmp_path):
-    with pytest.raises(SystemExit):
-        train(tmp_path, stop_at=9)
-    with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"epoch": 9, "step": 99, "loss": 0, "seconds": 0}\n')
-    train(tmp_path, resume=True)
-    assert [row["epoch"] for row in metrics(tmp_path)] == [1, 2, 3]
-
-
 def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(mg.errors.CheckpointError, match="no such file"):
         train(tmp_path, resume=True)

@@ -61,7 +61,7 @@ def _read(file: BinaryIO, path: Path, ndim: int, max_bytes: int, possible: int) 
     shape = struct.unpack(f">{ndim}I", header[4:])
     count = math.prod(shape)
     announced = f"{count} bytes for the announced shape {shape}"
-    if count > max_bytes:
+    if math.prod(n or 1 for n in shape) > max_bytes:  # an axis of 0 does not excuse the others
         raise refusal(path, f"at most max_bytes={max_bytes}", announced)
     if count > possible:
         raise refusal(path, announced, f"a file that can hold {possible} at most")

@@ -138,7 +138,9 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path_factory, position, fli
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
-@pytest.mark.parametrize("shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3, (300_000, 28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3, (300_000, 28, 28), (0, 2**32 - 1, 2**32 - 1)]
+)
 def test_a_header_that_claims_too_much_is_refused_in_bounded_memory(tmp_path, pack, shape):
     path = write(tmp_path, pack(struct.pack(">4I", 0x803, *shape) + bytes(1000)))
     assert peak_bytes(lambda: refused(path)) < 2**20
