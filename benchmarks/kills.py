@@ -98,7 +98,8 @@ class Trial:
         """Start or resume it and stop it on the way; whether it was through before."""
         before = self.checkpoint(out).exists()
         early = self.rng.random() < EARLY
-        moment = self.rng.uniform(0, self.seconds + early * self.startup)
+        left = 1 - len(self.rows(out)) / len(self.rows("peace"))
+        moment = self.rng.uniform(0, max(left, 0.2) * self.seconds + early * self.startup)
         process = self.start(out, *(["--max-seconds", str(moment)] if way == "time" else []))
         if way == "time":
             self.finish(process)
