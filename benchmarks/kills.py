@@ -170,7 +170,7 @@ def run(name: str, stops: int, ways: list[str], folder: Path, rng: random.Random
     trial, number = Trial(name, folder, rng), 0
     while trial.stops < stops:
         out = f"run{number}"
-        through = trial.stop_at_random(out, rng.choice(ways))
+        through = trial.stop_at_random(out, ways[trial.stops % len(ways)])
         if through or trial.stops == stops:
             trial.end(out)
             number += 1
