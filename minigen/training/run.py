@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,8 @@ class Run(Progress):
     def _interrupt(self, *_: Any) -> None:
         self.interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C stops at once
-        self._say("interrupted: what runs ends and is saved; Ctrl-C again to stop at once")
+        with suppress(RuntimeError):  # where it came in the middle of another print
+            self._say("interrupted: what runs ends and is saved; Ctrl-C again to stop at once")
 
     def _stop(self) -> None:
         if self.on_disk != self.place:
