@@ -98,8 +98,8 @@ class Trial:
         """Start or resume it and stop it on the way; whether it was through before."""
         before = self.checkpoint(out).exists()
         early = self.rng.random() < EARLY
-        left = 1 - len(self.rows(out)) / len(self.rows("peace"))
-        moment = self.rng.uniform(0, max(left, 0.2) * self.seconds + early * self.startup)
+        left = max(0.2, 1 - len(self.rows(out)) / len(self.rows("peace")))
+        moment = self.rng.uniform(0, left * self.seconds + early * self.startup)
         process = self.start(out, *(["--max-seconds", str(moment)] if way == "time" else []))
         if way == "time":
             self.finish(process)
@@ -114,7 +114,9 @@ class Trial:
                 process.send_signal(signal.SIGKILL if way == "kill" else signal.SIGINT)
             through = self.finish(process) == "done"
         self.check_whole(out, before)
-        if not through:
+        if through:  # it takes less than it was thought to
+            self.seconds = min(self.seconds, moment / left)
+        else:
             self.stops += 1
             self.resumed += self.checkpoint(out).exists()  # by the next start
             self.anew += not self.checkpoint(out).exists()
