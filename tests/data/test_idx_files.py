@@ -162,6 +162,16 @@ def test_a_decompression_bomb_is_refused_in_bounded_memory(tmp_path):
     assert peak_bytes(lambda: refused(path)) < 2**20
 
 
+def test_a_bomb_that_announces_what_it_holds_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(struct.pack(">4I", 0x803, 90_000, 28, 28))
+        for _ in range(9):
+            file.write(bytes(10_000 * 784))
+    assert path.stat().st_size < 10**6
+    assert peak_bytes(lambda: refused(path)) < 2**20
+
+
 def test_max_bytes_can_be_lowered_and_raised(tmp_path):
     path = write(tmp_path, idx_bytes(IMAGES))
     assert "max_bytes=2351" in refused(path, max_bytes=3 * 784 - 1)
