@@ -108,6 +108,18 @@ def test_only_a_run_in_trouble_takes_steps_again(tmp_path):
     assert bad.taken == [*range(1, 11), 8, 9, 10, 8, 9, 10]
 
 
+def test_a_resumed_run_goes_back_to_where_it_was_resumed(tmp_path):
+    first = Training(tmp_path)
+    first.fault = lambda step, x, y, loss: setattr(first.run, "interrupted", step == 9) or loss
+    with pytest.raises(SystemExit):
+        first.train()
+    again = Training(tmp_path, log_at(11), resume=True)
+    with pytest.raises(FloatingPointError, match="nan at step 11: in step 11 op 'log'"):
+        again.train()
+    assert again.taken == [10, 11] * 3
+    assert load_state(tmp_path / "checkpoint.safetensors")["step"] == 9
+
+
 def test_a_new_run_in_trouble_leaves_an_old_one_whole(tmp_path):
     Training(tmp_path).train()
     before = (tmp_path / "checkpoint.safetensors").read_bytes()

@@ -167,8 +167,13 @@ class Run(Progress):
         self.history.append(line)
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
         self._say(f"epoch {self.epoch:>3}/{self.total}  {numbers}  {seconds:.1f} s")
-        if time.monotonic() >= self.next_save or self.epoch >= self.total:
+        if self.epoch >= self.total:
             self.save()
+        elif time.monotonic() >= self.next_save:
+            try:
+                self.save()
+            except CheckpointError as error:  # a disk that is full now may have room later
+                self._say(f"not saved, training goes on: {error}")
         if self.interrupted:  # while the epoch was evaluated
             self._stop()
         return line
