@@ -67,7 +67,7 @@ class Trial:
         self.command += ["--device", "cpu"]
         start = time.monotonic()
         process = self.start("peace")
-        process.stdout.readline()
+        self.first_line = process.stdout.readline()
         first = time.monotonic()
         self.finish(process)
         self.startup, self.seconds = first - start, time.monotonic() - first
@@ -91,6 +91,7 @@ class Trial:
         said, _ = process.communicate(timeout=600)
         code = process.returncode
         if code not in CODES:
+            said = f"{self.first_line}{said}"
             raise SystemExit(f"{self.name} ended with exit code {code}:\n{said}")
         return CODES[code]
 
@@ -107,7 +108,7 @@ class Trial:
             through = (out, len(rows)) == (out, len(self.rows("peace")))
         else:
             if not early:
-                process.stdout.readline()
+                self.first_line = process.stdout.readline()
             try:
                 process.wait(moment)
             except subprocess.TimeoutExpired:

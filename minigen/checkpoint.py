@@ -22,7 +22,8 @@ from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
-MARKS = {"minigen", "sha256"}  # what makes a file ours; damage to one leaves the other
+MARKS = {"minigen", "sha256"}  # keys that make a file ours, as does a value with this beginning:
+STAMP = "minigen:"  # three marks, so that damage is not likely to make it another program's file
 ARRAY = "$array"  # marks the place of an array in the JSON of a state
 
 
@@ -32,8 +33,6 @@ def save(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write named tensors, and text to go with them, as a safetensors file; CheckpointError."""
-    from safetensors.numpy import save as encode
-
     # the library writes the memory as it lies, so a transposed array would come back scrambled
     arrays = {
         str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
@@ -42,9 +41,9 @@ def save(
     if "__metadata__" in arrays:
         raise ValueError(f"{path}: a tensor cannot be called '__metadata__', the name of the text")
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
-    text |= {"format": "np", "minigen": str(FORMAT)}
-    text["sha256"] = _digest(arrays, text)
-    replace_file(Path(path), encode(arrays, text), keep_previous=True)
+    text = {"minigen": str(FORMAT), "format": "np", **text}
+    text["sha256"] = STAMP + _digest(arrays, text)
+    replace_file(Path(path), _encoded(arrays, text), keep_previous=True)
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -98,6 +97,18 @@ def _put_back(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return [_put_back(part, arrays) for part in value] if isinstance(value, list) else value
 
 
+def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes:
+    """The file, the same for the same contents: the library would write the text in any order."""
+    from safetensors.numpy import save as encode
+
+    data = memoryview(encode(arrays))
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = {"__metadata__": text, **json.loads(bytes(data[8:start]))}
+    packed = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    packed += b" " * (-len(packed) % 8)  # the arrays begin at a multiple of 8
+    return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and text of a file, verified."""
     from safetensors import SafetensorError, safe_open
@@ -118,13 +129,13 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
                 "convert it in the program that wrote it"
             )
-    if MARKS & text.keys():
+    if MARKS & text.keys() or any(value.startswith(STAMP) for value in text.values()):
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):
             newer = len(version) > len(str(FORMAT)) or version > str(FORMAT)
             remedy = "update minigen" if newer else "read it with the release that wrote it"
             raise CheckpointError(f"{path}: expected format {FORMAT}, got {version}; {remedy}")
-        found = _digest(arrays, text)
+        found = STAMP + _digest(arrays, text)
         if digest != found or not version:
             raise _refusal(path, f"data of SHA-256 {digest}", f"{found}: it is damaged")
     return arrays, text

@@ -92,13 +92,29 @@ def test_the_hash_covers_the_text_too(path):
 def test_a_state_that_has_lost_its_marks_is_no_state(path):
     checkpoint.save_state(path, {"step": 1})
     whole = path.read_bytes()
-    for mark, other in ((b'"minigen"', b'"minigem"'), (b'"sha256"', b'"sha255"')):
-        path.write_bytes(whole.replace(mark, other))
-        with pytest.raises(CheckpointError, match="damaged"):
-            checkpoint.load_state(path)
-    path.write_bytes(whole.replace(b'"minigen"', b'"minigem"').replace(b'"sha256"', b'"sha255"'))
+    marks = {b'"minigen"': b'"minigem"', b'"sha256"': b'"sha255"', b'"minigen:': b'"minigem:'}
+    for kept in marks:
+        damaged = whole
+        for mark in marks.keys() - {kept}:
+            damaged = damaged.replace(mark, marks[mark])
+        path.write_bytes(damaged)
+        for read in (mg.load, checkpoint.load_state):
+            with pytest.raises(CheckpointError, match=r"damaged|not a state"):
+                read(path)
+    path.write_bytes(damaged.replace(kept, marks[kept]))
     with pytest.raises(CheckpointError, match="not a state"):
         checkpoint.load_state(path)
+
+
+def test_equal_contents_make_equal_files_that_begin_their_arrays_at_a_multiple_of_eight(path):
+    tensors = {"w": np.ones(3), "\u00e9": np.arange(2, dtype=np.uint8)}
+    files = []
+    for _ in range(5):
+        mg.save(path, tensors, {"by": "test", "for": "na\u00efve"})
+        files.append(path.read_bytes())
+    assert len(set(files)) == 1
+    assert int.from_bytes(files[0][:8], "little") % 8 == 0
+    assert np.array_equal(load_file(path)["\u00e9"], [0, 1])
 
 
 def test_a_damaged_file_is_refused_with_the_way_to_the_save_before(path):
