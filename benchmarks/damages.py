@@ -92,11 +92,11 @@ DAMAGES = (
 )
 
 
-def damaged(whole: bytes, rng: random.Random, several: bool) -> bytes:
-    """The file with one damage, or with several up to four; never as it was."""
+def damaged(whole: bytes, rng: random.Random) -> bytes:
+    """The file with one damage, or with up to four; never as it was."""
     x = bytearray(whole)
     while x == whole:
-        for _ in range(rng.choice((1, 1, 2, 4)) if several else 1):
+        for _ in range(rng.choice((1, 1, 2, 4))):
             if x:
                 rng.choice(DAMAGES)(x, rng)
     return bytes(x)

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from damages import bombs, damaged
+from safetensors.numpy import save as encode
 
 import minigen as mg
 from minigen import checkpoint, data
@@ -83,9 +84,9 @@ class Reader:
     says: what the bytes say, for formats that have no checksum.
     """
 
-    def __init__(self, read, wholes, error, says=None, several=True, bombs=()):
+    def __init__(self, read, wholes, error, says=None, bombs=()):
         self.read, self.error, self.says = read, error, says
-        self.wholes, self.several, self.bombs = wholes, several, bombs
+        self.wholes, self.bombs = wholes, bombs
 
 
 def idx_bytes(x: np.ndarray) -> bytes:
@@ -113,9 +114,6 @@ def readers(folder: Path) -> dict[str, Reader]:
         weights.append(path.read_bytes())
         checkpoint.save_state(path, {**state, "model": part})
         states.append(path.read_bytes())
-        checkpoint.save(path, part)
-        from safetensors.numpy import save as encode
-
         foreign.append(encode(part, {"format": "pt"}))
     for name, x in zip(NAMES, (images, labels[:3], images[:2], labels[:2])):
         (folder / name).write_bytes(idx_bytes(x))
@@ -134,7 +132,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "mnist": Reader(digits, [idx_bytes(labels[:3])], DatasetError, labels_say(images)),
         "text": Reader(data.text, texts, DatasetError, text_says),
         "text_pairs": Reader(split, pairs, DatasetError, pairs_say),
-        "weights": Reader(arrays, weights, CheckpointError, several=False),
+        "weights": Reader(arrays, weights, CheckpointError),
         "state": Reader(checkpoint.load_state, states, CheckpointError),
         "others' weights": Reader(arrays, foreign, CheckpointError, tensors_say),
     }
@@ -183,10 +181,10 @@ def check(name: str, reader: Reader, path: Path, count: int, seed: str) -> Count
         wholes.append(reader.read(path))
     for number in range(count):
         i = rng.randrange(len(wholes))
-        content = damaged(reader.wholes[i], rng, reader.several)
+        content = damaged(reader.wholes[i], rng)
         if reader.bombs and rng.random() < 0.005:
             content = rng.choice(reader.bombs)
-            content = damaged(content, rng, True) if rng.random() < 0.5 else content
+            content = damaged(content, rng) if rng.random() < 0.5 else content
         answer = judge(reader, path, content, wholes[i])
         if answer not in ("refused", "harmless", "as it stands"):
             print(f"{name}, file {number} of seed {seed!r}: {answer[:300]}", flush=True)

@@ -22,8 +22,8 @@ from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
-MARKS = {"minigen", "sha256"}  # keys that make a file ours, as does a value with this beginning:
-STAMP = "minigen:"  # three marks, so that damage is not likely to make it another program's file
+MARKS = {"minigen", "sha256"}  # keys that make a file ours, and so does this end of its header:
+TAIL = b"\n" * 8  # empty space to any reader; but a bit that flips there leaves no JSON
 ARRAY = "$array"  # marks the place of an array in the JSON of a state
 
 
@@ -42,7 +42,7 @@ def save(
         raise ValueError(f"{path}: a tensor cannot be called '__metadata__', the name of the text")
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
     text = {"minigen": str(FORMAT), "format": "np", **text}
-    text["sha256"] = STAMP + _digest(arrays, text)
+    text["sha256"] = _digest(arrays, text)
     replace_file(Path(path), _encoded(arrays, text), keep_previous=True)
 
 
@@ -105,7 +105,7 @@ def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes
     start = 8 + int.from_bytes(data[:8], "little")
     header = {"__metadata__": text, **json.loads(bytes(data[8:start]))}
     packed = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    packed += b" " * (-len(packed) % 8)  # the arrays begin at a multiple of 8
+    packed += b" " * (-len(packed) % 8) + TAIL  # the arrays begin at a multiple of 8
     return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
 
 
@@ -119,6 +119,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="np") as file:  # it checks all sizes against the file's
             text = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with path.open("rb") as file:
+            file.seek(int.from_bytes(file.read(8), "little") + 8 - len(TAIL))
+            ours = file.read(len(TAIL)) == TAIL
     except FileNotFoundError:
         raise _refusal(path, "a safetensors file", "no such file") from None
     except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
@@ -129,13 +132,13 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
                 "convert it in the program that wrote it"
             )
-    if MARKS & text.keys() or any(value.startswith(STAMP) for value in text.values()):
+    if ours or MARKS & text.keys():
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):
             newer = len(version) > len(str(FORMAT)) or version > str(FORMAT)
             remedy = "update minigen" if newer else "read it with the release that wrote it"
             raise CheckpointError(f"{path}: expected format {FORMAT}, got {version}; {remedy}")
-        found = STAMP + _digest(arrays, text)
+        found = _digest(arrays, text)
         if digest != found or not version:
             raise _refusal(path, f"data of SHA-256 {digest}", f"{found}: it is damaged")
     return arrays, text
