@@ -60,11 +60,11 @@ def test_a_bad_flag_is_answered_in_a_sentence(script, flag, tmp_path):
 
 
 def test_an_example_that_is_killed_and_interrupted_ends_as_one_in_peace():
-    flags = "--kills", "2", "--by", "kill", "ctrl-c", "--only", "gan_modes"
+    flags = "--kills", "2", "--by", "kill", "ctrl-c", "--only", "char_lstm"
     done = run("kills.py", *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     name, stops, resumed, anew, ends, identical, lost = done.stdout.splitlines()[1].split()
-    assert (name, int(stops), int(resumed) + int(anew), int(lost)) == ("gan_modes", 2, 2, 0)
+    assert (name, int(stops), int(resumed) + int(anew), int(lost)) == ("char_lstm", 2, 2, 0)
     assert int(identical) == int(ends) >= 1
 
 
