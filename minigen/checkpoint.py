@@ -5,20 +5,25 @@ beside its final name, flushed to the disk and moved into place, so a crash leav
 or the new one; the file before stays as NAME.previous.
 """
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, as_array, is_cupy, to_numpy
-from minigen.errors import CheckpointError, DTypeError
+from minigen.backend import DTYPES, Array, as_array, is_cupy, to_numpy
+from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
-FORMAT = 1
+FORMAT = 2
+MARKS = {"minigen", "sha256"}  # keys that make a file ours, and so does this end of its header:
+TAIL = b"\n" * 8  # empty space to any reader; but a bit that flips there leaves no JSON
 ARRAY = "$array"  # marks the place of an array in the JSON of a state
 
 
@@ -27,21 +32,25 @@ def save(
     tensors: Mapping[str, Tensor | Array],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named tensors, and text to go with them, as a safetensors file."""
-    from safetensors.numpy import save as encode
-
+    """Write named tensors, and text to go with them, as a safetensors file; CheckpointError."""
     # the library writes the memory as it lies, so a transposed array would come back scrambled
     arrays = {
         str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
         for name, x in tensors.items()
     }
+    if "__metadata__" in arrays:
+        raise ValueError(f"{path}: a tensor cannot be called '__metadata__', the name of the text")
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
-    text |= {"format": "np", "minigen": str(FORMAT), "sha256": _digest(arrays)}
-    replace_file(Path(path), encode(arrays, text))
+    text = {"minigen": str(FORMAT), "format": "np", **text}
+    text["sha256"] = _digest(arrays, text)
+    replace_file(Path(path), _encoded(arrays, text), keep_previous=True)
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, ours or another's; CheckpointError if it is damaged."""
+    """The tensors of a safetensors file; CheckpointError if it is damaged.
+
+    Our own files carry a SHA-256 of all they hold; of another program's the structure is checked.
+    """
     return {name: Tensor(array) for name, array in _read(Path(path))[0].items()}
 
 
@@ -54,13 +63,15 @@ def save_state(path: str | os.PathLike, state: Any) -> None:
 
 def load_state(path: str | os.PathLike) -> Any:
     """What save_state wrote: tuples as lists, tensors as raw arrays."""
-    arrays, text = _read(Path(path))
-    if "state" not in text:
-        raise CheckpointError(f"{path}: a file of tensors, but not a state of a training run")
+    path = Path(path)
+    arrays, text = _read(path)
+    if not {"state", "sha256"} <= text.keys():
+        raise _refusal(path, "the state of a training run", "a file of tensors, but not a state")
     try:
         return _put_back(json.loads(text["state"]), arrays)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: its description is damaged: {error}") from None
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise _refusal(path, "a description of all its arrays", got) from None
 
 
 def _taken_out(value: Any, name: str, arrays: dict[str, Array]) -> Any:
@@ -86,66 +97,122 @@ def _put_back(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return [_put_back(part, arrays) for part in value] if isinstance(value, list) else value
 
 
+def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes:
+    """The file, the same for the same contents: the library would write the text in any order."""
+    from safetensors.numpy import save as encode
+
+    data = memoryview(encode(arrays))
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = {"__metadata__": text, **json.loads(bytes(data[8:start]))}
+    packed = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    packed += b" " * (-len(packed) % 8) + TAIL  # the arrays begin at a multiple of 8
+    return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
+
+
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and text of a file, verified."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as file:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+            raise OSError("a folder or a device")
+        with safe_open(path, framework="np") as file:  # it checks all sizes against the file's
             text = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with path.open("rb") as file:
+            file.seek(int.from_bytes(file.read(8), "little") + 8 - len(TAIL))
+            ours = file.read(len(TAIL)) == TAIL
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from None
+        raise _refusal(path, "a safetensors file", "no such file") from None
+    except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
+        raise _refusal(path, "a whole safetensors file", error) from None
     for name, array in arrays.items():
-        try:
-            as_array(array)
-        except DTypeError as error:
-            raise CheckpointError(f"{path}: tensor {name!r}: {error}") from None
-    version = text.get("minigen")
-    if version is not None:
-        if version != str(FORMAT):
+        if array.dtype not in DTYPES:
             raise CheckpointError(
-                f"{path}: format {version}, this release reads {FORMAT}; update minigen"
+                f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
+                "convert it in the program that wrote it"
             )
-        if text.get("sha256") != _digest(arrays):
-            raise CheckpointError(f"{path}: the data does not match its SHA-256: it is damaged")
+    if ours or MARKS & text.keys():
+        version, digest = text.get("minigen", ""), text.get("sha256")
+        if version.isdecimal() and version != str(FORMAT):
+            newer = len(version) > len(str(FORMAT)) or version > str(FORMAT)
+            remedy = "update minigen" if newer else "read it with the release that wrote it"
+            raise CheckpointError(f"{path}: expected format {FORMAT}, got {version}; {remedy}")
+        found = _digest(arrays, text)
+        if digest != found or not version:
+            raise _refusal(path, f"data of SHA-256 {digest}", f"{found}: it is damaged")
     return arrays, text
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, dtypes, shapes and values."""
-    hasher = hashlib.sha256()
+def _refusal(path: Path, expected: str, got: object) -> CheckpointError:
+    """The error for a file that cannot be trusted, with the way to another."""
+    previous = path.with_name(f"{path.name}.previous")
+    remedy = f"take {previous}, the save before" if previous.is_file() else "name a whole copy"
+    return CheckpointError(f"{path}: expected {expected}, got {got}; {remedy}")
+
+
+def _digest(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> str:
+    """SHA-256 over the text, and over names, dtypes, shapes and values of the arrays."""
+    described = {name: (x.dtype.str, x.shape) for name, x in arrays.items()}
+    covered = {key: value for key, value in text.items() if key != "sha256"}
+    hasher = hashlib.sha256(json.dumps([covered, described], sort_keys=True).encode())
     for name in sorted(arrays):
-        array = arrays[name]
-        hasher.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        hasher.update(np.ascontiguousarray(array).data if array.size else b"")
+        hasher.update(np.ascontiguousarray(arrays[name]).data if arrays[name].size else b"")
     return hasher.hexdigest()
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put data at path so that at every moment a whole file stands there; CheckpointError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new, previous = (path.with_name(f"{path.name}.{end}") for end in ("new", "previous"))
+def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
+    """Put data at path so that at every moment a whole file stands there; CheckpointError.
+
+    With keep_previous what stood there stays as NAME.previous.
+    """
+    new = path.with_name(f"{path.name}.new")
     try:
-        with open(new, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            previous.unlink(missing_ok=True)
-            os.link(path, previous)
-        os.replace(new, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(new, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep_previous and path.exists():
+                _keep(path)
+            os.replace(new, path)
+        except BaseException:  # also where Ctrl-C came in between
+            with suppress(OSError):
+                new.unlink()
+            raise
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be written: {error}; what was there before is unchanged"
+            f"{path}: cannot be written: {error}; what was there before is unchanged: "
+            "make room, or name another folder"
         ) from error
-    finally:  # also where Ctrl-C came in between
-        new.unlink(missing_ok=True)
-    if hasattr(os, "O_DIRECTORY"):  # the new name, too, must reach the disk
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    try:
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} is written, but may not outlast a power failure: {error}; check the disk"
+        ) from error
+
+
+def _keep(path: Path) -> None:
+    """Give the file at path the name NAME.previous as well, whatever had it."""
+    previous = path.with_name(f"{path.name}.previous")
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)
+    except OSError:  # not every file system has links
+        shutil.copyfile(path, previous)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name in the folder reach the disk, where the system has a way to."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network folders cannot
+            raise
+    finally:
+        os.close(handle)

@@ -108,6 +108,10 @@ class Optimizer:
         mine = [len(group["params"]) for group in self.param_groups]
         if theirs != mine:
             raise CheckpointError(f"the state has groups of {theirs} parameters, expected {mine}")
+        if len(state["state"]) != len(self.params):
+            raise CheckpointError(
+                f"the state is of {len(state['state'])} parameters, expected {len(self.params)}"
+            )
         loaded = []
         for i, (p, entries) in enumerate(zip(self.params, state["state"])):
             loaded.append({key: _state_entry(value, p, key, i) for key, value in entries.items()})

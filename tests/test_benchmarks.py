@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,37 @@ def test_a_bad_flag_is_answered_in_a_sentence(script, flag, tmp_path):
     done = run(script, flag, {"--json": str(tmp_path)}.get(flag, "0"))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"{script}: error: ")
+
+
+def test_an_example_that_is_killed_and_interrupted_ends_as_one_in_peace():
+    flags = "--kills", "2", "--by", "kill", "ctrl-c", "--only", "char_lstm"
+    done = run("kills.py", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, stops, resumed, anew, ends, identical, lost = done.stdout.splitlines()[1].split()
+    assert (name, int(stops), int(resumed) + int(anew), int(lost)) == ("char_lstm", 2, 2, 0)
+    assert int(identical) == int(ends) >= 1
+
+
+def test_damaged_files_are_refused_or_read_as_they_stand_by_every_reader():
+    done = run("mutated_files.py", "--count", "800")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [re.split(" {2,}", line) for line in done.stdout.splitlines()[1:]]
+    assert {row[0] for row in rows} >= {"idx", "idx.gz", "text", "weights", "state"}
+    for _, files, refused, harmless, read, wrong, peak, _ in rows:
+        assert int(files) == int(refused) + int(harmless) + int(read) == 100
+        assert int(wrong) == 0 and float(peak) < 64
+        assert int(refused) >= 25
+
+
+def test_a_reader_that_overlooks_damage_is_found(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(FOLDER)
+    from mutated_files import Reader, check
+
+    wholes = [b"to be, or not to be"]
+    for read in (lambda path: path.read_bytes(), lambda path: path.read_bytes().decode()):
+        assert check("any", Reader(read, wholes, KeyError), tmp_path / "f", 50, "0")["wrong"] > 40
+    honest = Reader(lambda path: path.read_bytes(), wholes, KeyError, says=lambda content: content)
+    assert not check("any", honest, tmp_path / "f", 50, "0")["wrong"]
 
 
 def test_both_sides_and_the_products_have_the_same_nets_in_the_same_order(monkeypatch):

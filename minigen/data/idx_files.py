@@ -18,6 +18,8 @@ from minigen.errors import DatasetError
 
 GZIP_MAGIC = b"\x1f\x8b"
 DEFLATE_LIMIT = 1032  # zlib's documentation: no deflate stream expands by more than 1032 to 1
+DENSE = 100  # no set of images is packed as densely; a bomb is
+HARMLESS = 1 << 26  # bytes that even a bomb may unfold to
 PIECE = 1 << 20  # bytes read at a time
 
 
@@ -33,8 +35,9 @@ def read_idx(path: str | os.PathLike, ndim: int, max_bytes: int = 2**28) -> np.n
             size = os.fstat(file.fileno()).st_size
             if file.peek(2)[:2] != GZIP_MAGIC:  # what the file is, not how it is called
                 return _read(file, path, ndim, max_bytes, possible=size)
+            possible = min(size * DEFLATE_LIMIT, max(size * DENSE, HARMLESS))
             with gzip.GzipFile(fileobj=file) as unzipped:
-                return _read(unzipped, path, ndim, max_bytes, possible=size * DEFLATE_LIMIT)
+                return _read(unzipped, path, ndim, max_bytes, possible)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise refusal(path, "one whole gzip stream and nothing after it", error) from error
     except OSError as error:
@@ -61,10 +64,10 @@ def _read(file: BinaryIO, path: Path, ndim: int, max_bytes: int, possible: int) 
     shape = struct.unpack(f">{ndim}I", header[4:])
     count = math.prod(shape)
     announced = f"{count} bytes for the announced shape {shape}"
-    if count > max_bytes:
+    if math.prod(n or 1 for n in shape) > max_bytes:  # an axis of 0 does not excuse the others
         raise refusal(path, f"at most max_bytes={max_bytes}", announced)
     if count > possible:
-        raise refusal(path, announced, f"a file that can hold {possible} at most")
+        raise refusal(path, announced, f"a file that should hold {possible} at most")
     data = np.empty(count, np.uint8)
     filled = _fill(file, data)
     if filled < count:

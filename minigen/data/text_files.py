@@ -1,6 +1,7 @@
 """Text, and the characters that it is made of, as integers."""
 
 import os
+import reprlib
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,22 @@ from minigen.errors import DatasetError, DTypeError
 CODE_POINTS = "utf-32-le"  # four bytes a character, so that text is an array of integers
 
 
-def text(path: str | os.PathLike | None = None) -> str:
+def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
     """The text of a UTF-8 file; by default the language reference that this Python carries.
 
-    Raises DatasetError for a file that is missing, empty or not UTF-8.
+    Raises DatasetError for a file that is missing, empty, longer than max_bytes or not UTF-8.
     """
     if path is None:
         return _language_reference()
     path = Path(path)
     try:
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise OSError("a folder or a device")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise OSError(f"{size} bytes, more than max_bytes={max_bytes}")
+        with path.open("rb") as file:
+            content = file.read(size)
     except OSError as error:
         raise DatasetError(f"{path}: expected a text file, got {error}; check the path") from error
     try:
@@ -57,7 +64,7 @@ def text_pairs(path: str | os.PathLike) -> tuple[list[str], list[str]]:
         if len(line) != 2 or not all(line):
             raise DatasetError(
                 f"{path}: expected two texts with a tab between, got {len(line)} on line {i + 1}: "
-                f"{line!r}"
+                f"{reprlib.repr(line)}; put one pair on each line"
             )
     first, second = zip(*lines)
     return list(first), list(second)

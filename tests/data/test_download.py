@@ -1,5 +1,7 @@
 import contextlib
 import hashlib
+import inspect
+import resource
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,6 +162,21 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(server, tmp_pa
         download([server.url + "good"], tmp_path / "folder" / "file.gz", **CHECK)
     assert str(tmp_path / "folder") in str(caught.value)
     assert server.asked == []
+
+
+def test_a_disk_without_room_leaves_nothing_and_says_what_to_do(server, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # a write is short, the next fails
+    try:
+        with pytest.raises(DatasetError, match=r"cannot be written \(.*too large.*MINIGEN_DATA"):
+            download([server.url + "good"], tmp_path / "file.gz", **CHECK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_has_ten_seconds_for_each_answer():
+    assert inspect.signature(download).parameters["timeout"].default == 10
 
 
 def test_an_interrupt_leaves_no_partial_file(server, tmp_path, monkeypatch):

@@ -138,7 +138,9 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path_factory, position, fli
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
-@pytest.mark.parametrize("shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3, (300_000, 28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3, (300_000, 28, 28), (0, 2**32 - 1, 2**32 - 1)]
+)
 def test_a_header_that_claims_too_much_is_refused_in_bounded_memory(tmp_path, pack, shape):
     path = write(tmp_path, pack(struct.pack(">4I", 0x803, *shape) + bytes(1000)))
     assert peak_bytes(lambda: refused(path)) < 2**20
@@ -157,6 +159,16 @@ def test_a_decompression_bomb_is_refused_in_bounded_memory(tmp_path):
         file.write(idx_bytes(IMAGES))
         for _ in range(64):
             file.write(bytes(2**20))
+    assert peak_bytes(lambda: refused(path)) < 2**20
+
+
+def test_a_bomb_that_announces_what_it_holds_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(struct.pack(">4I", 0x803, 90_000, 28, 28))
+        for _ in range(9):
+            file.write(bytes(10_000 * 784))
+    assert path.stat().st_size < 10**6
     assert peak_bytes(lambda: refused(path)) < 2**20
 
 

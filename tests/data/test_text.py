@@ -1,3 +1,4 @@
+import os
 import sys
 
 import numpy as np
@@ -70,6 +71,30 @@ def test_a_missing_file_is_refused(tmp_path):
         with pytest.raises(DatasetError) as caught:
             text(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text("abc")
+    assert text(path, max_bytes=3) == "abc"
+    with pytest.raises(DatasetError, match="3 bytes, more than max_bytes=2"):
+        text(path, max_bytes=2)
+    os.truncate(path, 2**40)  # a hole: it takes no room on the disk
+    with pytest.raises(DatasetError, match="more than max_bytes"):
+        text(path)
+
+
+def test_a_device_is_not_read_to_its_end():
+    with pytest.raises(DatasetError, match="/dev/zero: expected a text file, got a folder or a"):
+        text("/dev/zero")
+
+
+def test_a_long_line_that_is_no_pair_is_quoted_in_part(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("x" * 100_000)
+    with pytest.raises(DatasetError) as caught:
+        text_pairs(path)
+    assert len(str(caught.value)) < 300 + len(str(path))
 
 
 def test_ids_are_places_among_the_sorted_characters():

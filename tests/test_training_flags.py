@@ -1,0 +1,41 @@
+"""The flags that every example has, the data that they name, and how an example ends."""
+
+import pytest
+
+from minigen.training import argument_parser, image_data, run_example
+
+
+def test_glyphs_are_split_into_train_and_test():
+    train_x, train_y, test_x, test_y = image_data("glyphs")
+    assert train_x.shape == (10_000, 28, 28)
+    assert len(test_x) == len(test_y) == 2_000
+    assert set(train_y) == set(range(36))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--seed", "-1"], "from 0 to 2"),
+        (["--seed", str(2**64)], "from 0 to 2"),
+        (["--epochs", "1.5"], "whole number of at least 1, got 1.5"),
+        (["--max-seconds", "nan"], "number of at least 0, got nan"),
+        (["--max-seconds", "soon"], "number of at least 0, got soon"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused_in_words(flags, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        argument_parser("", out="runs", epochs=1).parse_args(flags)
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError("no room"), "OSError: no room")]
+)
+def test_an_example_ends_without_a_traceback(error, code):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_example(main)
+    assert stop.value.code == code
