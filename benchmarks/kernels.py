@@ -66,6 +66,7 @@ def elementwise() -> dict[str, list]:
         "philox": [np.empty(2**20, np.uint32), 0, 0],
         "erf": [normal(768, 512)],
         "relu": [images],
+        "relu_vjp": [normal(*images.shape), np.maximum(images, 0)],
         "select": [images > 0, images, 0.2],
         "adam": [p, m, v * v, g, 1e-3, 0.9, 0.999, 1.0, eps, shrink, decay],
     }

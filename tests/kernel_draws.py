@@ -106,6 +106,11 @@ def draw_relu(c):
     return [np.where(c.rng.random(x.shape) < 0.1, np.nan, x)]
 
 
+def draw_relu_vjp(c):
+    (y,) = draw_relu(c)
+    return [c.array(y.shape), np.maximum(y, 0)]
+
+
 def draw_select(c):
     shape = c.pick(((), (0,), (5, 1), (64, 40), (3000,)))  # small ones and those worth a loop
     sides = [c.array(shape), c.array(c.narrowed(shape)), 0.5, c.array(shape)]
@@ -148,6 +153,7 @@ DRAWS = {
     "bce_with_logits_vjp": draw_bce_vjp,
     "scatter_rows": draw_scatter_rows,
     "relu": draw_relu,
+    "relu_vjp": draw_relu_vjp,
     "select": draw_select,
     "softmax": draw_softmax,
     "softmax_vjp": draw_softmax_vjp,

@@ -26,7 +26,13 @@ def log_sigmoid(x: Array) -> Array:
     return -kernels.softplus(-x)
 
 
-@elementwise(lambda g, y, x: where(y <= 0, 0.0, g), saves="y", domain=SMOOTH, dtype="any")
+@elementwise(lambda h, _, g, y: _relu_vjp(h, y), None, saves=("y", ""), domain=SMOOTH, dtype="any")
+def _relu_vjp(g, y):
+    """g where y = relu(x) is positive, else 0; linear in g, and flat in y."""
+    return kernels.relu_vjp(g, y)
+
+
+@elementwise(lambda g, y, x: _relu_vjp(g, y), saves="y", domain=SMOOTH, dtype="any")
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0 (Nair and Hinton 2010)."""
     return kernels.relu(x)

@@ -18,7 +18,7 @@ from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import philox
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convolve_weight
-from minigen.kernels.cpu.functions import erf, relu, select
+from minigen.kernels.cpu.functions import erf, relu, relu_vjp, select
 from minigen.kernels.cpu.lstm import lstm_steps_vjp
 from minigen.kernels.cpu.memory import keep_freed_memory
 from minigen.kernels.cpu.products import linear, matmul

@@ -39,6 +39,21 @@ def relu(x):
     return y
 
 
+@compiled
+def _relu_vjp(g, y, gx, zero):
+    for i in range(gx.size):
+        passed = g[i]
+        gx[i] = zero if y[i] <= zero else passed
+
+
+def relu_vjp(g, y):
+    if y.size < SMALL or g.dtype != y.dtype or g.shape != y.shape:
+        return reference.relu_vjp(g, y)
+    gx = np.empty(y.shape, y.dtype)
+    over(_relu_vjp, [flat(g), flat(y), gx.reshape(-1)], NANOSECONDS, y.dtype.type(0))
+    return gx
+
+
 # np.where branches on each element, which a random mask makes slow; these loops select instead,
 # because both sides are read whatever the condition says.
 

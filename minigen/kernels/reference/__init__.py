@@ -22,7 +22,7 @@ from minigen.kernels.reference.convolution import (
     convolve_transpose,
     convolve_weight,
 )
-from minigen.kernels.reference.functions import erf, relu, select
+from minigen.kernels.reference.functions import erf, relu, relu_vjp, select
 from minigen.kernels.reference.products import linear, matmul
 from minigen.kernels.reference.recurrent import (
     gru_step,

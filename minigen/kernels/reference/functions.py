@@ -69,6 +69,11 @@ def relu(x):
     return np.maximum(x, 0)
 
 
+def relu_vjp(g, y):
+    """g where y = relu(x) is positive or NaN, else 0."""
+    return np.where(y <= 0, 0.0, g)
+
+
 def select(condition, a, b):
     """a where condition is true, else b, broadcast and promoted like NumPy's where."""
     return np.where(condition, a, b)
