@@ -38,7 +38,7 @@ def sum_of(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _total_of_parts(row):
+def total_of(row):
     total = 0.0
     for start in range(0, row.size, PART):
         total += sum_of(row[start : start + PART])
@@ -46,7 +46,7 @@ def _total_of_parts(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _squares_of_parts(row, mean):
+def squares_of(row, mean):
     total = 0.0
     for start in range(0, row.size, PART):
         x, part = row[start : start + PART], row.dtype.type(0)
@@ -61,8 +61,8 @@ def _layer_norm(x, y, mean, rstd, weight, bias, eps):
     rows, n = x.shape
     real = x.dtype.type
     for i in range(rows):
-        mu = real(_total_of_parts(x[i]) / n)
-        r = real(1 / math.sqrt(_squares_of_parts(x[i], mu) / n + eps))
+        mu = real(total_of(x[i]) / n)
+        r = real(1 / math.sqrt(squares_of(x[i], mu) / n + eps))
         mean[i, 0], rstd[i, 0] = mu, r
         for j in range(n):
             hat = (x[i, j] - mu) * r
@@ -83,7 +83,7 @@ def layer_norm(x, weight, bias, eps):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _moments_of_parts(g, row, mean):
+def moments_of(g, row, mean):
     """The sums of g and of g * (row - mean)."""
     level, along, zero = 0.0, 0.0, row.dtype.type(0)
     for start in range(0, row.size, PART):
@@ -106,7 +106,7 @@ def _layer_norm_vjp(g, x, weight, mean, rstd, gx, gw, gb):
         mu, r = mean[i, 0], rstd[i, 0]
         for j in range(n):
             gx[i, j] = g[i, j] if weight is None else g[i, j] * weight[j]
-        level, along = _moments_of_parts(gx[i], x[i], mu)
+        level, along = moments_of(gx[i], x[i], mu)
         level, along = real(level / n), real(along / n * r * r)
         for j in range(n):
             batch_gb[j] += g[i, j]
