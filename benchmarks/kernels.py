@@ -67,6 +67,8 @@ def elementwise() -> dict[str, list]:
         "erf": [normal(768, 512)],
         "relu": [images],
         "relu_vjp": [normal(*images.shape), np.maximum(images, 0)],
+        "leaky_relu": [images, 0.2],
+        "leaky_relu_vjp": [normal(*images.shape), images, 0.2],
         "select": [images > 0, images, 0.2],
         "adam": [p, m, v * v, g, 1e-3, 0.9, 0.999, 1.0, eps, shrink, decay],
     }

@@ -39,11 +39,24 @@ def relu(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x, negative_slope: where(x > 0, g, g * negative_slope), saves="x", domain=SMOOTH
+    lambda h, _, g, x, negative_slope: _leaky_relu_vjp(h, x, negative_slope=negative_slope),
+    None,
+    saves=("x", ""),
+    domain=SMOOTH,
+)
+def _leaky_relu_vjp(g, x, *, negative_slope):
+    """g where x is positive, else negative_slope * g; linear in g, and flat in x."""
+    return kernels.leaky_relu_vjp(g, x, negative_slope)
+
+
+@elementwise(
+    lambda g, y, x, negative_slope: _leaky_relu_vjp(g, x, negative_slope=negative_slope),
+    saves="x",
+    domain=SMOOTH,
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x where positive, else negative_slope * x."""
-    return kernels.select(x > 0, x, x * negative_slope)
+    return kernels.leaky_relu(x, negative_slope)
 
 
 @elementwise(

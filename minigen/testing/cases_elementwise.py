@@ -168,6 +168,10 @@ ELEMENTWISE = {
     "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, mirrored=True),
     "gelu": Case(gelu, _draw_gelu),
     "_relu_vjp": Case(lambda g, y: where_real(y.real > 0, g, 0.0), _draw_relu_vjp),
+    "_leaky_relu_vjp": Case(
+        lambda g, x, negative_slope: where_real(x.real > 0, g, g * negative_slope),
+        lambda c: (_draw_relu_vjp(c)[0], {"negative_slope": c.pick((0.01, 0.3))}),
+    ),
     "_gelu_vjp": Case(gelu_vjp, _draw_vjp),
     "_gelu_tanh_vjp": Case(gelu_tanh_vjp, _draw_vjp),
     "silu": _case("silu", lambda x: x * sigmoid(x)),

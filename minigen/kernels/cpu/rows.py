@@ -7,6 +7,16 @@ import numpy as np
 from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import over
+from minigen.kernels.reference import rows as reference
+
+
+# Sums of float32 are in float32, for to double they would have to be converted, into half as many
+# lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
+PART = 4096  # values of a row that are summed as they are, and
+BATCH = 32  # rows
+NANOSECONDS, OF_A_SUM = 1.2, 0.2  # for a value, about
+SMALL = 4096  # values: NumPy sums fewer before a kernel has begun
+LEAST = 64  # columns of a piece
 
 
 @compiled
@@ -22,11 +32,27 @@ def scatter_rows(out, index, updates):
     return out
 
 
-# Sums of float32 are in float32, for to double they would have to be converted, into half as many
-# lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
-PART = 4096  # values of a row that are summed as they are, and
-BATCH = 32  # rows
-NANOSECONDS = 1.0  # for a value, about
+@compiled(fastmath=CONTRACT)
+def _sum_rows(x, first, last, out):
+    total, part = np.zeros(last - first), np.zeros(last - first, x.dtype)
+    for i in range(len(x)):
+        row = x[i, first:last]
+        for j in range(part.size):
+            part[j] += row[j]
+        if i % BATCH == BATCH - 1 or i == len(x) - 1:
+            for j in range(part.size):
+                total[j] += part[j]
+            part[:] = 0
+    out[first:last] = total
+
+
+def sum_rows(x):
+    if x.size < SMALL or x.dtype.kind != "f":
+        return reference.sum_rows(x)
+    x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
+    cuts = threads.spans(x.shape[1], OF_A_SUM * x.size, LEAST)
+    threads.run(_sum_rows, [(x, cut.start, cut.stop, out) for cut in cuts])
+    return out
 
 
 @inlined(fastmath=REASSOCIATE)

@@ -22,7 +22,14 @@ from minigen.kernels.reference.convolution import (
     convolve_transpose,
     convolve_weight,
 )
-from minigen.kernels.reference.functions import erf, relu, relu_vjp, select
+from minigen.kernels.reference.functions import (
+    erf,
+    leaky_relu,
+    leaky_relu_vjp,
+    relu,
+    relu_vjp,
+    select,
+)
 from minigen.kernels.reference.products import linear, matmul
 from minigen.kernels.reference.recurrent import (
     gru_step,
@@ -38,6 +45,7 @@ from minigen.kernels.reference.rows import (
     log_softmax,
     log_softmax_vjp,
     scatter_rows,
+    sum_rows,
     softmax,
     softmax_vjp,
 )

@@ -74,6 +74,14 @@ def relu_vjp(g, y):
     return np.where(y <= 0, 0.0, g)
 
 
+def leaky_relu(x, negative_slope):
+    return np.where(x > 0, x, x * negative_slope)
+
+
+def leaky_relu_vjp(g, x, negative_slope):
+    return np.where(x > 0, g, g * negative_slope)
+
+
 def select(condition, a, b):
     """a where condition is true, else b, broadcast and promoted like NumPy's where."""
     return np.where(condition, a, b)
