@@ -82,6 +82,7 @@ def rows() -> dict[str, list]:
     _, *moments = reference.layer_norm(x, weight, bias, 1e-5)
     _, lse = reference.cross_entropy(logits, ids, 0.0)
     return {
+        "sum_rows": [normal(768, 512)],
         "scatter_rows": [normal(65, 128), ids, x],
         "softmax": [scores, -1],
         "softmax_vjp": [normal(*y.shape), y, -1],
@@ -146,7 +147,7 @@ def attention() -> dict[str, list]:
     _, p = reference.dot_attention(q, k, v, None, None, True, 32**-0.5, 0.0)
     return {
         "dot_attention": [q, k, v, None, None, True, 32**-0.5, 0.0],
-        "dot_attention_vjp": [g, q, k, v, p, None, 32**-0.5, 0.0],
+        "dot_attention_vjp": [g, q, k, v, p, None, True, 32**-0.5, 0.0],
     }
 
 

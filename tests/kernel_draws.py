@@ -98,7 +98,7 @@ def draw_attention(c):
 def draw_attention_vjp(c):
     q, k, v, mask, kept, *static = draw_attention(c)
     y, p = reference.dot_attention(q, k, v, mask, kept, *static)
-    return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
+    return [c.array(y.shape), q, k, v, p, kept, *static]
 
 
 def draw_relu(c):

@@ -3,10 +3,29 @@
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of
+
+
+@intrinsic
+def memory_of(typing, x):
+    """The memory from x's first value on, as one axis without an end, whatever the layout of x."""
+    flat = types.Array(x.dtype, 1, "C")
+
+    def generate(context, builder, signature, args):
+        array = context.make_array(x)(context, builder, args[0])
+        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+        shape, strides = ([ir.IntType(64)(n)] for n in (2**40, size))
+        whole, item = context.make_array(flat)(context, builder), ir.IntType(64)(size)
+        fields = {"data": array.data, "shape": shape, "strides": strides, "itemsize": item}
+        populate_array(whole, **fields, meminfo=array.meminfo, parent=array.parent)
+        return impl_ret_borrowed(context, builder, flat, whole._getvalue())
+
+    return flat(x), generate
 
 
 @intrinsic
