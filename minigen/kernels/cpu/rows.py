@@ -9,7 +9,6 @@ from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlin
 from minigen.kernels.cpu.loops import over
 from minigen.kernels.reference import rows as reference
 
-
 # Sums of float32 are in float32, for to double they would have to be converted, into half as many
 # lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
 PART = 4096  # values of a row that are summed as they are, and

@@ -45,9 +45,9 @@ from minigen.kernels.reference.rows import (
     log_softmax,
     log_softmax_vjp,
     scatter_rows,
-    sum_rows,
     softmax,
     softmax_vjp,
+    sum_rows,
 )
 from minigen.kernels.reference.sequences import (
     gru_steps,
