@@ -66,6 +66,9 @@ def elementwise() -> dict[str, list]:
         "philox": [np.empty(2**20, np.uint32), 0, 0],
         "erf": [normal(768, 512)],
         "relu": [images],
+        "relu_vjp": [normal(*images.shape), np.maximum(images, 0)],
+        "leaky_relu": [images, 0.2],
+        "leaky_relu_vjp": [normal(*images.shape), images, 0.2],
         "select": [images > 0, images, 0.2],
         "adam": [p, m, v * v, g, 1e-3, 0.9, 0.999, 1.0, eps, shrink, decay],
     }
@@ -79,6 +82,7 @@ def rows() -> dict[str, list]:
     _, *moments = reference.layer_norm(x, weight, bias, 1e-5)
     _, lse = reference.cross_entropy(logits, ids, 0.0)
     return {
+        "sum_rows": [normal(768, 512)],
         "scatter_rows": [normal(65, 128), ids, x],
         "softmax": [scores, -1],
         "softmax_vjp": [normal(*y.shape), y, -1],
@@ -143,7 +147,7 @@ def attention() -> dict[str, list]:
     _, p = reference.dot_attention(q, k, v, None, None, True, 32**-0.5, 0.0)
     return {
         "dot_attention": [q, k, v, None, None, True, 32**-0.5, 0.0],
-        "dot_attention_vjp": [g, q, k, v, p, None, 32**-0.5, 0.0],
+        "dot_attention_vjp": [g, q, k, v, p, None, True, 32**-0.5, 0.0],
     }
 
 

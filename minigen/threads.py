@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
 
-PIECE = 50_000  # nanoseconds of work: less is not worth a thread, which takes as long to wake up
+PIECE = 30_000  # nanoseconds of work: less is not worth a thread, which takes as long to wake up
 MOST_PIECES = 32
 
 

@@ -98,12 +98,30 @@ def draw_attention(c):
 def draw_attention_vjp(c):
     q, k, v, mask, kept, *static = draw_attention(c)
     y, p = reference.dot_attention(q, k, v, mask, kept, *static)
-    return [c.array(y.shape), q, k, v, p, kept, *static[1:]]
+    return [c.array(y.shape), q, k, v, p, kept, *static]
 
 
 def draw_relu(c):
     x = c.array(c.pick(((), (0,), (5, 1), (64, 40))))  # small ones and those worth a loop
     return [np.where(c.rng.random(x.shape) < 0.1, np.nan, x)]
+
+
+def draw_relu_vjp(c):
+    (y,) = draw_relu(c)
+    return [c.array(y.shape), np.maximum(y, 0)]
+
+
+def draw_leaky_relu(c):
+    return [*draw_relu(c), c.pick((0.01, 0.3))]
+
+
+def draw_leaky_relu_vjp(c):
+    x, slope = draw_leaky_relu(c)
+    return [c.array(x.shape), x, slope]
+
+
+def draw_sum_rows(c):
+    return [c.array(c.pick(((0, 3), (5, 0), (4, 7), (65, 70), (40, 500))))]
 
 
 def draw_select(c):
@@ -147,7 +165,11 @@ DRAWS = {
     "bce_with_logits": draw_bce,
     "bce_with_logits_vjp": draw_bce_vjp,
     "scatter_rows": draw_scatter_rows,
+    "sum_rows": draw_sum_rows,
     "relu": draw_relu,
+    "relu_vjp": draw_relu_vjp,
+    "leaky_relu": draw_leaky_relu,
+    "leaky_relu_vjp": draw_leaky_relu_vjp,
     "select": draw_select,
     "softmax": draw_softmax,
     "softmax_vjp": draw_softmax_vjp,

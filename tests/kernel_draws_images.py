@@ -53,13 +53,16 @@ def draw_spread_windows(c):
 
 def draw_max_places(c):
     x, size, stride, _ = draw_windows(c)
+    if c.pick((False, False, True)):  # many windows of 2 x 2, side by side: cut in pieces
+        x, size, stride = c.array((8, 16, 29, 31)), (2, 2), (2, 2)
+        return [np.where(c.rng.random(x.shape) < 0.1, np.nan, np.round(x)), size, stride, (0, 0)]
     x = np.where(c.rng.random(x.shape) < 0.1, np.nan, np.round(x))  # ties, NaN
     return [x, size, stride, tuple(c.integer(0, k // 2) for k in size)]
 
 
 def draw_take_in_rows(c):
-    n, size = c.pick((0, 2)), c.integer(1, 5)
-    index = c.whole((n, c.integer(0, 6)), 0, size).astype(np.int32)
+    n, places, size = c.pick(((0, 3, 4), (2, c.integer(0, 6), c.integer(1, 5)), (100, 900, 30)))
+    index = c.whole((n, places), 0, size).astype(np.int32)  # the last are cut in pieces
     return [c.array((n, size)), index]
 
 
@@ -69,7 +72,8 @@ def draw_add_in_rows(c):
 
 
 def draw_batch_norm(c):
-    n, k, s = c.integer(2, 3), c.integer(0, 3), c.integer(1, 9)
+    small = c.integer(2, 3), c.integer(0, 3), c.integer(1, 9)
+    n, k, s = c.pick((small, small, (2, 3, 20), (2, 160, 300)))  # the last is cut in pieces
     params = [c.pick((None, c.array((k,)))) for _ in range(2)]
     rows = spread_rows(c, k, n * s).reshape(k, n, s)
     return [rows.swapaxes(0, 1).copy(), *params, 1e-5]

@@ -64,9 +64,9 @@ class Block(Module):
 
     def _attention(self, x, cache):
         B, T, W = x.shape
-        sides = (B, T, 3, self.heads, W // self.heads)
-        qkv = ops.transpose(ops.reshape(self.qkv(x), sides), (2, 0, 3, 1, 4))  # (3, B, H, T, D)
-        q, k, v = (ops.squeeze(part, 0) for part in ops.split(qkv, 3))
+        sides = (B, T, self.heads, W // self.heads)
+        parts = (ops.reshape(part, sides) for part in ops.split(self.qkv(x), 3, -1))
+        q, k, v = (ops.transpose(part, (0, 2, 1, 3)) for part in parts)  # (B, H, T, D)
         if cache is not None:
             if cache:
                 k, v = ops.concatenate([cache[0], k], 2), ops.concatenate([cache[1], v], 2)

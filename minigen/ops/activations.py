@@ -26,18 +26,37 @@ def log_sigmoid(x: Array) -> Array:
     return -kernels.softplus(-x)
 
 
-@elementwise(lambda g, y, x: where(y <= 0, 0.0, g), saves="y", domain=SMOOTH, dtype="any")
+@elementwise(lambda h, _, g, y: _relu_vjp(h, y), None, saves=("y", ""), domain=SMOOTH, dtype="any")
+def _relu_vjp(g, y):
+    """g where y = relu(x) is positive, else 0; linear in g, and flat in y."""
+    return kernels.relu_vjp(g, y)
+
+
+@elementwise(lambda g, y, x: _relu_vjp(g, y), saves="y", domain=SMOOTH, dtype="any")
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0 (Nair and Hinton 2010)."""
     return kernels.relu(x)
 
 
 @elementwise(
-    lambda g, y, x, negative_slope: where(x > 0, g, g * negative_slope), saves="x", domain=SMOOTH
+    lambda h, _, g, x, negative_slope: _leaky_relu_vjp(h, x, negative_slope=negative_slope),
+    None,
+    saves=("x", ""),
+    domain=SMOOTH,
+)
+def _leaky_relu_vjp(g, x, *, negative_slope):
+    """g where x is positive, else negative_slope * g; linear in g, and flat in x."""
+    return kernels.leaky_relu_vjp(g, x, negative_slope)
+
+
+@elementwise(
+    lambda g, y, x, negative_slope: _leaky_relu_vjp(g, x, negative_slope=negative_slope),
+    saves="x",
+    domain=SMOOTH,
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x where positive, else negative_slope * x."""
-    return kernels.select(x > 0, x, x * negative_slope)
+    return kernels.leaky_relu(x, negative_slope)
 
 
 @elementwise(

@@ -39,7 +39,7 @@ def _attention_definition(q, k, v, mask, kept, is_causal, scale, dropout_p):
 
 
 def _attention_backward(g, p, wanted, q, k, v, mask, kept, is_causal, scale, dropout_p):
-    gs = kernels.dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p)
+    gs = kernels.dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p)
     return *(sum_to(part, x.shape) for part, x in zip(gs, (q, k, v))), None, None
 
 

@@ -64,7 +64,7 @@ def _unrowed(rows, shape):
 @primitive(
     lambda g, y, x, weight, bias: _unrowed(matmul(rows_of(g), weight), x.shape),
     lambda g, y, x, weight, bias: matmul(rows_of(g).T, rows_of(x)),
-    lambda g, y, x, weight, bias: rows_of(g).sum(0),
+    lambda g, y, x, weight, bias: sum_to(g, bias.shape),
     saves=("weight", "x", ""),
     prepare=floating,
 )

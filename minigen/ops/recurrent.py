@@ -76,8 +76,8 @@ def _products(gx, ghidden, wanted, x, h, weight_ih):
         kernels.matmul(ga, weight_ih).reshape(x.shape) if of_x else None,
         kernels.matmul(ga.T, rows_of(x)) if of_ih else None,
         kernels.matmul(gb.T, rows_of(h)) if of_hh else None,
-        ga.sum(0) if of_bias_ih else None,
-        gb.sum(0) if of_bias_hh else None,
+        kernels.sum_rows(ga) if of_bias_ih else None,
+        kernels.sum_rows(gb) if of_bias_hh else None,
     )
 
 

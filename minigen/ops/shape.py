@@ -3,11 +3,12 @@
 sum_to and broadcast_to; reshape, transpose, flip, roll and astype with themselves.
 """
 
+import math
 import operator
 
 import numpy as np
 
-from minigen import backend
+from minigen import backend, kernels
 from minigen.autodiff import Traced
 from minigen.backend import Array, Shape, check_dtype
 from minigen.errors import ShapeError
@@ -48,7 +49,8 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     added = tuple(range(lead))
     stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
     if not stretched:
-        return x.sum(added)
+        rows = x.reshape(math.prod(x.shape[:lead]), math.prod(shape))
+        return kernels.sum_rows(rows).reshape(shape)
     return x.sum(added + stretched, keepdims=True).reshape(shape)
 
 
@@ -86,7 +88,7 @@ def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> Array:
 
 def inverse_order(axes, ndim):
     """The order of axes that undoes the order `axes`."""
-    return tuple(int(i) for i in np.argsort([axis % ndim for axis in axes]))
+    return tuple(sorted(range(ndim), key=[axis % ndim for axis in axes].__getitem__))
 
 
 @composite

@@ -119,6 +119,11 @@ def _draw_vjp(c):
     return (c.array(shape), c.array(shape)), {}
 
 
+def _draw_relu_vjp(c):
+    shape = c.shape()
+    return (c.array(shape), c.signed(shape, 0.1, 3.0)), {}
+
+
 def _clip_options(c):
     bounds = {"min": c.pick((None, -1.5, 0.0)), "max": c.pick((None, 0.5, 2))}
     return {key: value for key, value in bounds.items() if value is not None or c.flag()}
@@ -162,6 +167,11 @@ ELEMENTWISE = {
     ),
     "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, mirrored=True),
     "gelu": Case(gelu, _draw_gelu),
+    "_relu_vjp": Case(lambda g, y: where_real(y.real > 0, g, 0.0), _draw_relu_vjp),
+    "_leaky_relu_vjp": Case(
+        lambda g, x, negative_slope: where_real(x.real > 0, g, g * negative_slope),
+        lambda c: (_draw_relu_vjp(c)[0], {"negative_slope": c.pick((0.01, 0.3))}),
+    ),
     "_gelu_vjp": Case(gelu_vjp, _draw_vjp),
     "_gelu_tanh_vjp": Case(gelu_tanh_vjp, _draw_vjp),
     "silu": _case("silu", lambda x: x * sigmoid(x)),

@@ -1,85 +1,90 @@
-"""Work on the channels of a batch (N, C, S)."""
+"""Work on the channels of a batch (N, C, S): one after the other, for each fits a cache."""
 
 import math
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import REASSOCIATE, compiled
+from minigen import threads
+from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.cpu.rows import moments_of, squares_of, total_of
 
-# Memory is read in its order, sample by sample; sums over the batch are in double.
+NANOSECONDS = 1.5  # for a value, about
+SHORT = 16  # values in a row: shorter ones are laid side by side, all of a channel
 
 
-@compiled(fastmath=REASSOCIATE)
-def _batch_norm(x, weight, bias, eps, y, mean, variance, rstd):
-    n, c, s = x.shape
-    count = n * s
-    total, spread = np.zeros(c), np.zeros(c)
-    for i in range(n):
-        for k in range(c):
-            part = 0.0
+@compiled(fastmath=CONTRACT)
+def _batch_norm(x, weight, bias, eps, first, last, y, mean, variance, rstd):
+    n, _, s = x.shape
+    real = x.dtype.type
+    for k in range(first, last):
+        total, spread = 0.0, 0.0
+        for i in range(n):
+            total += total_of(x[i, k])
+        mu = real(total / (n * s))
+        for i in range(n):
+            spread += squares_of(x[i, k], mu)
+        mean[k], variance[k] = mu, spread / (n * s)
+        rstd[k] = 1 / math.sqrt(spread / (n * s) + eps)
+        scale = rstd[k] if weight is None else rstd[k] * weight[k]
+        shift = real(0) if bias is None else bias[k]
+        for i in range(n):
+            row, out = x[i, k], y[i, k]
             for j in range(s):
-                part += x[i, k, j]
-            total[k] += part
-    for k in range(c):
-        mean[k] = total[k] / count
-    for i in range(n):
-        for k in range(c):
-            mu, part = mean[k], 0.0
-            for j in range(s):
-                part += (x[i, k, j] - mu) * (x[i, k, j] - mu)
-            spread[k] += part
-    for k in range(c):
-        variance[k] = spread[k] / count
-        rstd[k] = 1 / math.sqrt(spread[k] / count + eps)
-    for i in range(n):
-        for k in range(c):
-            mu, scale, shift = mean[k], rstd[k], x.dtype.type(0)
-            if weight is not None:
-                scale *= weight[k]
-            if bias is not None:
-                shift = bias[k]
-            for j in range(s):
-                y[i, k, j] = (x[i, k, j] - mu) * scale + shift
+                out[j] = (row[j] - mu) * scale + shift
 
 
 def batch_norm(x, weight, bias, eps):
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    mean, variance, rstd = (np.empty(x.shape[1], x.dtype) for _ in range(3))
-    _batch_norm(x, _contiguous(weight), _contiguous(bias), eps, y, mean, variance, rstd)
-    return y, mean, variance, rstd
-
-
-@compiled(fastmath=REASSOCIATE)
-def _batch_norm_vjp(g, x, weight, mean, rstd, gx, gw, gb):
     n, c, s = x.shape
-    count = n * s
-    for i in range(n):
-        for k in range(c):
-            mu, along, level = mean[k], 0.0, 0.0
+    if s < SHORT and n > 1:
+        y, *moments = batch_norm(_side_by_side(x), weight, bias, eps)
+        return _apart(y, x.shape), *moments
+    x, weight, bias = (None if a is None else np.ascontiguousarray(a) for a in (x, weight, bias))
+    results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(3))
+    cuts = threads.spans(c, NANOSECONDS * x.size)
+    pieces = [(x, weight, bias, eps, cut.start, cut.stop, *results) for cut in cuts]
+    threads.run(_batch_norm, pieces)
+    return results
+
+
+@compiled(fastmath=CONTRACT)
+def _batch_norm_vjp(g, x, weight, mean, rstd, first, last, gx, gw, gb):
+    n, _, s = x.shape
+    real = x.dtype.type
+    for k in range(first, last):
+        mu, r, level, along = mean[k], rstd[k], 0.0, 0.0
+        for i in range(n):
+            part_level, part_along = moments_of(g[i, k], x[i, k], mu)
+            level += part_level
+            along += part_along
+        gw[k], gb[k] = along * r, level
+        scale = r if weight is None else r * weight[k]
+        lost, slope = real(level / (n * s)), real(along / (n * s) * r * r)
+        for i in range(n):
+            row, gy, out = x[i, k], g[i, k], gx[i, k]
             for j in range(s):
-                along += g[i, k, j] * (x[i, k, j] - mu)
-                level += g[i, k, j]
-            gw[k] += along
-            gb[k] += level
-    for k in range(c):
-        gw[k] *= rstd[k]
-    one = x.dtype.type(1)
-    for i in range(n):
-        for k in range(c):
-            mu, r = mean[k], rstd[k]
-            scale = r if weight is None else r * weight[k]
-            along, level = one * (gw[k] / count) * r, one * (gb[k] / count)
-            for j in range(s):
-                gx[i, k, j] = (g[i, k, j] - level - (x[i, k, j] - mu) * along) * scale
+                out[j] = (gy[j] - lost - (row[j] - mu) * slope) * scale
 
 
 def batch_norm_vjp(g, x, weight, mean, rstd):
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
-    gx, gw, gb = np.empty_like(x), np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    _batch_norm_vjp(g, x, _contiguous(weight), mean, rstd, gx, gw, gb)
-    return gx, gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+    n, c, s = x.shape
+    if s < SHORT and n > 1:
+        rows = _side_by_side(g), _side_by_side(x)
+        gx, *rest = batch_norm_vjp(*rows, weight, mean, rstd)
+        return _apart(gx, x.shape), *rest
+    g, x, weight = (None if a is None else np.ascontiguousarray(a) for a in (g, x, weight))
+    results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(2))
+    cuts = threads.spans(c, 2 * NANOSECONDS * x.size)
+    pieces = [(g, x, weight, mean, rstd, cut.start, cut.stop, *results) for cut in cuts]
+    threads.run(_batch_norm_vjp, pieces)
+    return results
 
 
-def _contiguous(x):
-    return None if x is None else np.ascontiguousarray(x)
+def _side_by_side(x):
+    """(N, C, S) as (1, C, N * S)."""
+    return x.swapaxes(0, 1).reshape(1, x.shape[1], len(x) * x.shape[2])
+
+
+def _apart(x, shape):
+    """The way back."""
+    n, c, s = shape
+    return np.ascontiguousarray(x.reshape(c, n, s).swapaxes(0, 1))

@@ -39,6 +39,40 @@ def relu(x):
     return y
 
 
+@compiled
+def _relu_vjp(g, y, gx, zero):
+    for i in range(gx.size):
+        passed = g[i]
+        gx[i] = zero if y[i] <= zero else passed
+
+
+def relu_vjp(g, y):
+    if y.size < SMALL or g.dtype != y.dtype or g.shape != y.shape:
+        return reference.relu_vjp(g, y)
+    gx = np.empty(y.shape, y.dtype)
+    over(_relu_vjp, [flat(g), flat(y), gx.reshape(-1)], NANOSECONDS, y.dtype.type(0))
+    return gx
+
+
+@compiled(fastmath=CONTRACT)
+def _leaky_relu_vjp(g, x, gx, slope):
+    for i in range(gx.size):
+        passed = g[i]
+        gx[i] = passed if x[i] > 0 else passed * slope
+
+
+def leaky_relu(x, negative_slope):
+    return leaky_relu_vjp(x, x, negative_slope)
+
+
+def leaky_relu_vjp(g, x, negative_slope):
+    if x.size < SMALL or x.dtype.kind != "f" or g.dtype != x.dtype or g.shape != x.shape:
+        return reference.leaky_relu_vjp(g, x, negative_slope)
+    gx, slope = np.empty(x.shape, x.dtype), x.dtype.type(negative_slope)
+    over(_leaky_relu_vjp, [flat(g), flat(x), gx.reshape(-1)], NANOSECONDS, slope)
+    return gx
+
+
 # np.where branches on each element, which a random mask makes slow; these loops select instead,
 # because both sides are read whatever the condition says.
 

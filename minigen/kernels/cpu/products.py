@@ -1,75 +1,105 @@
-"""Matrix products by NumPy's BLAS, large ones in pieces on several threads.
+"""Matrix products: large ones on the tiles of `gemm.py`, in pieces on several threads.
 
-A product is cut along its batch, its rows or its columns, and each piece writes its own part of
-the result; or, where the sums are long and many operands give few results, as in the gradient of
-a weight, along the sums, and the parts are added. Which it is depends on the shapes alone.
+Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. What BLAS
+does as well as we do, it does for a whole product alone: its pieces would be laid out again
+each, and rows of fewer than 200 take it up to twice the time.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
 from minigen import threads
+from minigen.kernels.cpu.gemm import multiply
+from minigen.kernels.cpu.tiles import ROWS, VECTOR
 from minigen.kernels.reference import products as reference
 
-FLOPS = 100  # a nanosecond, about: what BLAS reaches on one core
-SMALL = 2 * threads.PIECE * FLOPS  # products of fewer are not cut
-# Rows or columns of a piece: of 100, BLAS takes 1.2 times as long in all, of 50 twice as long.
-LEAST = 192
-# Terms of the sums of a piece; sums of 1,800 in parts of 900 take BLAS itself less time.
-LEAST_TERMS = 512
+FLOPS = 100  # a nanosecond, about: what one core reaches
+SMALL = 2**20  # flops; of fewer, NumPy makes a product before a kernel has begun
+LEAST = 24  # rows, columns, and terms of sums; with fewer, tiles are mostly empty
+LANES, PANEL = VECTOR // 4, VECTOR  # columns: of a vector, and of a panel of four
+REPEATING = 192  # rows or columns of a piece where each lays the other operand anew
 
 threads.hold_blas()  # this file is loaded at minigen's first product
 
 
 def matmul(a, b, out=None):
     if a.ndim == b.ndim == 2:
-        batch, small = (), 2 * a.size * b.shape[1] < SMALL
-    elif min(a.ndim, b.ndim) < 2:
-        return np.matmul(a, b, out=out)
-    else:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        small = 2 * math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1] < SMALL
-    if small:  # C order whatever that of the operands is, as below
+        if _fit(a, b):
+            out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+            if out.flags.c_contiguous and out.dtype == a.dtype:
+                return _product(a, b, np.zeros(_padded(b.shape[1]), a.dtype), out)
         return np.matmul(a, b, out=out, order="C")
+    if min(a.ndim, b.ndim) < 2:
+        return np.matmul(a, b, out=out)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, k), n = a.shape[-2:], b.shape[-1]
+    work = 2 * math.prod(batch) * m * k * n / FLOPS
+    if work < 2 * threads.PIECE:  # C order whatever that of the operands is, as below
+        return np.matmul(a, b, out=out, order="C")
     if out is None:
         out = np.empty((*batch, m, n), np.result_type(a, b))
-    work = 2 * math.prod(batch) * m * k * n / FLOPS
-    if math.prod(batch) > 1:
-        a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
-        axis = batch.index(max(batch))
-        cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
-        pieces = [(a[cut], b[cut], out[cut]) for cut in cuts]
-    elif k >= max(2 * LEAST_TERMS, 2 * m, 2 * n):
-        cuts = threads.spans(k, work, LEAST_TERMS)
-        parts = np.empty((len(cuts), *out.shape), out.dtype)
-        threads.run(np.matmul, [(a[..., s], b[..., s, :], part) for s, part in zip(cuts, parts)])
-        return parts.sum(0, out=out)
-    elif m >= 2 * LEAST or m >= n:
-        pieces = [(a[..., s, :], b, out[..., s, :]) for s in threads.spans(m, work, LEAST)]
-    else:
-        pieces = [(a, b[..., s], out[..., s]) for s in threads.spans(n, work, LEAST)]
-    threads.run(np.matmul, pieces)
+    a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
+    axis = batch.index(max(batch))
+    cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
+    threads.run(np.matmul, [(a[cut], b[cut], out[cut]) for cut in cuts])
     return out
 
 
 def linear(x, weight, bias):
     if bias is None:
         return matmul(x, weight.T)
-    work = 2 * x.size * len(weight) / FLOPS
-    if work < 2 * threads.PIECE or not x.dtype == weight.dtype == bias.dtype:
+    if not _fit(x, weight.T) or bias.dtype != x.dtype:
         return reference.linear(x, weight, bias)
-    y = np.empty((len(x), len(weight)), x.dtype)
-    if len(x) >= 2 * LEAST or len(x) >= len(weight):
-        pieces = [(x[s], weight, bias, y[s]) for s in threads.spans(len(x), work, LEAST)]
-    else:
-        cuts = threads.spans(len(weight), work, LEAST)
-        pieces = [(x, weight[s], bias[s], y[:, s]) for s in cuts]
-    threads.run(_linear, pieces)
-    return y
+    level = np.zeros(_padded(len(weight)), x.dtype)
+    level[: len(bias)] = bias
+    return _product(x, weight.T, level, np.empty((len(x), len(weight)), x.dtype))
 
 
-def _linear(x, weight, bias, y):
-    np.matmul(x, weight.T, out=y)
-    y += bias  # while y is in the cache
+def _fit(a, b):
+    """Whether tiles are made for it."""
+    sides = *a.shape, b.shape[1]
+    fit = min(sides) >= LEAST and 2 * math.prod(sides) >= SMALL and a.shape[1] == len(b)
+    return fit and a.dtype == b.dtype and a.dtype.char in "fd"
+
+
+def _padded(length):
+    return -(-length // PANEL) * PANEL
+
+
+def _product(a, b, level, out):
+    """out = level + a b."""
+    (m, k), n = a.shape, b.shape[1]
+    a, b = _flat(a), _flat(b)
+    parts = _parts(m, k, n, a[2] != 1)
+    flat = out.reshape(-1)
+    threads.run(multiply, [(*a, *b, k, level, flat, n, *part) for part in parts])
+    return out
+
+
+@cache
+def _parts(m, k, n, packed):
+    """The rows and columns of each piece of a product.
+
+    Each lays its own columns of b, and its own rows of a unless they lie well as they are.
+    """
+    work = 2 * m * k * n / FLOPS
+    columns = _cut(n, LANES, work, REPEATING if packed else PANEL)
+    rows = _cut(m, ROWS, work, REPEATING)
+    if len(columns) >= len(rows):
+        return [((0, m), cut) for cut in columns]
+    return [(cut, (0, n)) for cut in rows]
+
+
+def _cut(length, unit, work, least):
+    """Spans of range(length), all but the last a number of whole units."""
+    cuts = threads.spans(-(-length // unit), work, -(-least // unit))
+    return [(cut.start * unit, min(cut.stop * unit, length)) for cut in cuts]
+
+
+def _flat(x):
+    """A matrix as one axis, and the distances in it from row to row and from column to column."""
+    if x.flags.f_contiguous and not x.flags.c_contiguous:
+        return x.T.reshape(-1), 1, len(x)
+    return np.ascontiguousarray(x).reshape(-1), x.shape[1], 1

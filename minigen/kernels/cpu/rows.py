@@ -7,6 +7,15 @@ import numpy as np
 from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import over
+from minigen.kernels.reference import rows as reference
+
+# Sums of float32 are in float32, for to double they would have to be converted, into half as many
+# lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
+PART = 4096  # values of a row that are summed as they are, and
+BATCH = 32  # rows
+NANOSECONDS, OF_A_SUM = 1.2, 0.2  # for a value, about
+SMALL = 4096  # values: NumPy sums fewer before a kernel has begun
+LEAST = 64  # columns of a piece
 
 
 @compiled
@@ -22,11 +31,27 @@ def scatter_rows(out, index, updates):
     return out
 
 
-# Sums of float32 are in float32, for to double they would have to be converted, into half as many
-# lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
-PART = 4096  # values of a row that are summed as they are, and
-BATCH = 32  # rows
-NANOSECONDS = 1.0  # for a value, about
+@compiled(fastmath=CONTRACT)
+def _sum_rows(x, first, last, out):
+    total, part = np.zeros(last - first), np.zeros(last - first, x.dtype)
+    for i in range(len(x)):
+        row = x[i, first:last]
+        for j in range(part.size):
+            part[j] += row[j]
+        if i % BATCH == BATCH - 1 or i == len(x) - 1:
+            for j in range(part.size):
+                total[j] += part[j]
+            part[:] = 0
+    out[first:last] = total
+
+
+def sum_rows(x):
+    if x.size < SMALL or x.dtype.kind != "f":
+        return reference.sum_rows(x)
+    x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
+    cuts = threads.spans(x.shape[1], OF_A_SUM * x.size, LEAST)
+    threads.run(_sum_rows, [(x, cut.start, cut.stop, out) for cut in cuts])
+    return out
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -38,7 +63,7 @@ def sum_of(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _total_of_parts(row):
+def total_of(row):
     total = 0.0
     for start in range(0, row.size, PART):
         total += sum_of(row[start : start + PART])
@@ -46,7 +71,7 @@ def _total_of_parts(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _squares_of_parts(row, mean):
+def squares_of(row, mean):
     total = 0.0
     for start in range(0, row.size, PART):
         x, part = row[start : start + PART], row.dtype.type(0)
@@ -61,8 +86,8 @@ def _layer_norm(x, y, mean, rstd, weight, bias, eps):
     rows, n = x.shape
     real = x.dtype.type
     for i in range(rows):
-        mu = real(_total_of_parts(x[i]) / n)
-        r = real(1 / math.sqrt(_squares_of_parts(x[i], mu) / n + eps))
+        mu = real(total_of(x[i]) / n)
+        r = real(1 / math.sqrt(squares_of(x[i], mu) / n + eps))
         mean[i, 0], rstd[i, 0] = mu, r
         for j in range(n):
             hat = (x[i, j] - mu) * r
@@ -83,7 +108,7 @@ def layer_norm(x, weight, bias, eps):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _moments_of_parts(g, row, mean):
+def moments_of(g, row, mean):
     """The sums of g and of g * (row - mean)."""
     level, along, zero = 0.0, 0.0, row.dtype.type(0)
     for start in range(0, row.size, PART):
@@ -106,7 +131,7 @@ def _layer_norm_vjp(g, x, weight, mean, rstd, gx, gw, gb):
         mu, r = mean[i, 0], rstd[i, 0]
         for j in range(n):
             gx[i, j] = g[i, j] if weight is None else g[i, j] * weight[j]
-        level, along = _moments_of_parts(gx[i], x[i], mu)
+        level, along = moments_of(gx[i], x[i], mu)
         level, along = real(level / n), real(along / n * r * r)
         for j in range(n):
             batch_gb[j] += g[i, j]

@@ -1,13 +1,15 @@
-"""Convolution as a product whose left factor is never laid out: tables say where it lies.
+"""The heart of products and convolutions: a tile of sums that stays in registers.
 
-    c[m] += sum over r of a[rows[m] + steps[r]] * b[r]
+    c[m] = start[m] + sum over r of a[rows[m] + steps[r]] * b[r]
 
-What lies at place r under window m of an image is image[rows[m] + steps[r]]: from the corner of
-the window on to the place. So no columns are made. And a tile of c, six rows of up to four
-vectors, stays in registers while r runs: each number of a is then used for four vectors, each
-vector of b for six rows, and 24 sums are on their way at a time. No loop of Numba's gets that
-far by itself, so `_tile` writes LLVM's instructions. It takes 0.7 of the time that BLAS takes
-for the same product of columns, which would have to be made as well.
+A tile of c is six rows of up to four vectors. While r runs, each number of a is used for four
+vectors, each vector of b for six rows, and 24 sums are on their way at a time. No loop of
+Numba's gets that far by itself, so `_tile` writes LLVM's instructions.
+
+Tables say where the numbers of a lie. So a need not be laid out as a matrix: what lies at place
+r under window m of an image is image[rows[m] + steps[r]], from the corner of the window on to
+the place, and a convolution makes no columns. b lies in panels, each as wide as a tile: see
+`packing.py`. (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008.)
 """
 
 import numpy as np
@@ -16,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu.compiling import compiled, inlined
 
 ROWS = 6  # of a tile
 RUN = 512  # steps in one go: of so many rows, a panel of b stays in the second cache
@@ -37,19 +39,28 @@ def address_of(context, builder, signature, args, i, index):
     return builder.gep(array.data, [index])
 
 
+def _prefetch(builder, pointer):
+    """Ask for a line of memory, to be written."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(ask, [builder.bitcast(pointer, byte), number(1), number(3), number(1)])
+
+
 @intrinsic(prefer_literal=True)
-def _tile(typing, count, a, rows, m, steps, r, run, b, at, c, to, width):
-    """c[to + q * width + l] += sum over i of a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
+def _tile(typing, count, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width):
+    """c[to + q * width + l] = start[begin + q * apart + l] + the sum over i of
+    a[rows[m + q] + steps[r + i]] * b[at + i * on + l].
 
     q is below ROWS, i below run, and l below n, the lanes of `count` vectors.
     """
-    signature = types.void(count, a, rows, m, steps, r, run, b, at, c, to, width)
-    count, contract = count.literal_value, ("contract",)
+    kinds = a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width
+    signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
 
     def generate(context, builder, signature, args):
         address = lambda i, index: address_of(context, builder, signature, args, i, index)
         item = lambda first, index: builder.load(builder.gep(first, [index]))
-        _, _, _, m, _, r, run, _, at, _, to, width = args
+        _, _, _, m, _, r, run, _, at, on, _, begin, apart, _, to, width = args
         number = context.get_value_type(a.dtype)
         lanes = VECTOR // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
@@ -65,11 +76,15 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, c, to, width):
             starts = [builder.add(builder.mul(row, width), _index(v * lanes)) for v in range(count)]
             return [builder.bitcast(builder.gep(first, [s]), vector.as_pointer()) for s in starts]
 
-        row, step, b_row, c_row = address(2, m), address(4, r), address(7, at), address(9, to)
+        row, step, b_row = address(2, m), address(4, r), address(7, at)
+        start_row, c_row = address(10, begin), address(13, to)
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
+        for q in range(ROWS):  # what will be written is fetched while the sums are made
+            for p in vectors(c_row, _index(q), width):
+                _prefetch(builder, p)
         with cgutils.for_range(builder, run) as loop:
-            places = vectors(b_row, loop.index, _index(count * lanes))
+            places = vectors(b_row, loop.index, on)
             right, here = [builder.load(p, align=1) for p in places], item(step, loop.index)
             for a_row, totals in zip(a_rows, sums):
                 left = everywhere(item(a_row, here))
@@ -77,12 +92,24 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, c, to, width):
                     product = builder.fmul(left, x, flags=contract)
                     builder.store(builder.fadd(product, builder.load(total), flags=contract), total)
         for q, totals in enumerate(sums):
-            for p, total in zip(vectors(c_row, _index(q), width), totals):
-                new = builder.fadd(builder.load(p, align=1), builder.load(total))
-                builder.store(new, p, align=1)
+            starts, ends = vectors(start_row, _index(q), apart), vectors(c_row, _index(q), width)
+            for old, new, total in zip(starts, ends, totals):
+                value = builder.fadd(builder.load(old, align=1), builder.load(total))
+                builder.store(value, new, align=1)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@inlined
+def put_tile(vectors, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width):
+    """`_tile`, of 4, 2 or 1 vectors."""
+    if vectors == 4:
+        _tile(4, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
+    elif vectors == 2:
+        _tile(2, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
+    else:
+        _tile(1, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
 
 
 @compiled
@@ -96,15 +123,12 @@ def add_product(a, rows, steps, b, at, c, width, left, count):
     while left < end:
         vectors = panel_of((end - left) // lanes)
         for r in range(0, len(steps), RUN):
-            run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
+            run, here, on = min(RUN, len(steps) - r), at + r * vectors * lanes, vectors * lanes
             for m in range(0, len(rows), ROWS):
                 to = m * width + left
-                if vectors == 4:
-                    _tile(4, a, rows, m, steps, r, run, b, here, c, to, width)
-                elif vectors == 2:
-                    _tile(2, a, rows, m, steps, r, run, b, here, c, to, width)
-                else:
-                    _tile(1, a, rows, m, steps, r, run, b, here, c, to, width)
+                put_tile(
+                    vectors, a, rows, m, steps, r, run, b, here, on, c, to, width, c, to, width
+                )
         left += vectors * lanes
         at += len(steps) * vectors * lanes
 
@@ -118,7 +142,15 @@ def panel_of(vectors):
 @compiled
 def aligned(count, like):
     """Zeros that begin with a line of the cache: a vector in two lines takes twice as long."""
+    space = unset(count, like)
+    space[:] = 0
+    return space
+
+
+@compiled
+def unset(count, like):
+    """Space for so many values that begins with a line of the cache."""
     lanes = VECTOR // like.itemsize
-    space = np.zeros(count + lanes, like.dtype)
+    space = np.empty(count + lanes, like.dtype)
     first = -(space.ctypes.data // like.itemsize) % lanes
     return space[first : first + count]

@@ -22,7 +22,14 @@ from minigen.kernels.reference.convolution import (
     convolve_transpose,
     convolve_weight,
 )
-from minigen.kernels.reference.functions import erf, relu, select
+from minigen.kernels.reference.functions import (
+    erf,
+    leaky_relu,
+    leaky_relu_vjp,
+    relu,
+    relu_vjp,
+    select,
+)
 from minigen.kernels.reference.products import linear, matmul
 from minigen.kernels.reference.recurrent import (
     gru_step,
@@ -40,6 +47,7 @@ from minigen.kernels.reference.rows import (
     scatter_rows,
     softmax,
     softmax_vjp,
+    sum_rows,
 )
 from minigen.kernels.reference.sequences import (
     gru_steps,

@@ -27,8 +27,10 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
     return xp.matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
 
 
-def dot_attention_vjp(g, q, k, v, p, kept, scale, dropout_p):
+def dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
     """Cotangents of q, k and v, each with all the batch axes, for a cotangent g (..., T, E) of y.
+
+    is_causal: p is 0 above its diagonal.
 
     A place of probability 0 has no say, nor has a row of g that is 0, whatever stands there: a
     NaN in the future leaves the gradients of the past as they were.

@@ -69,6 +69,19 @@ def relu(x):
     return np.maximum(x, 0)
 
 
+def relu_vjp(g, y):
+    """g where y = relu(x) is positive or NaN, else 0."""
+    return np.where(y <= 0, 0.0, g)
+
+
+def leaky_relu(x, negative_slope):
+    return np.where(x > 0, x, x * negative_slope)
+
+
+def leaky_relu_vjp(g, x, negative_slope):
+    return np.where(x > 0, g, g * negative_slope)
+
+
 def select(condition, a, b):
     """a where condition is true, else b, broadcast and promoted like NumPy's where."""
     return np.where(condition, a, b)

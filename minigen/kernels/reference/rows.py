@@ -14,6 +14,11 @@ def scatter_rows(out, index, updates):
     return out
 
 
+def sum_rows(x):
+    """The sum of the rows of x (N, D): (D,)."""
+    return x.sum(0)
+
+
 def softmax(x, axis):
     """exp(x) normalised to sum 1 over axis; NaN for a slice of nothing but -inf."""
     with np.errstate(invalid="ignore"):  # -inf less -inf is the NaN that is promised

@@ -1,0 +1,125 @@
+"""How the operands of a product are laid out for `tiles.py`, piece by piece, into caches."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of
+
+
+@intrinsic
+def memory_of(typing, x):
+    """The memory from x's first value on, as one axis without an end, whatever the layout of x."""
+    flat = types.Array(x.dtype, 1, "C")
+
+    def generate(context, builder, signature, args):
+        array = context.make_array(x)(context, builder, args[0])
+        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+        shape, strides = ([ir.IntType(64)(n)] for n in (2**40, size))
+        whole, item = context.make_array(flat)(context, builder), ir.IntType(64)(size)
+        fields = {"data": array.data, "shape": shape, "strides": strides, "itemsize": item}
+        populate_array(whole, **fields, meminfo=array.meminfo, parent=array.parent)
+        return impl_ret_borrowed(context, builder, flat, whole._getvalue())
+
+    return flat(x), generate
+
+
+@intrinsic
+def _turn_block(typing, x, start, apart, y, to, width):
+    """y[to + j * width + i] = x[start + i * apart + j], i and j below the lanes of a vector.
+
+    Zipping the first half of the rows with the second half turns a block when it is done as
+    often as the number of rows can be halved.
+    """
+    signature = types.void(x, start, apart, y, to, width)
+
+    def generate(context, builder, signature, args):
+        _, start, apart, _, to, width = args
+        number = context.get_value_type(x.dtype)
+        lanes = VECTOR // context.get_abi_sizeof(number)
+        pointer = ir.VectorType(number, lanes).as_pointer()
+
+        def row(i, first, index, apart):
+            place = builder.add(index, builder.mul(ir.IntType(64)(i), apart))
+            place = address_of(context, builder, signature, args, first, place)
+            return builder.bitcast(place, pointer)
+
+        def zipped(a, b, begin):
+            order = [i // 2 + i % 2 * lanes + begin for i in range(lanes)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), order)
+            return builder.shuffle_vector(a, b, mask)
+
+        rows = [builder.load(row(i, 0, start, apart), align=1) for i in range(lanes)]
+        for _ in range(lanes.bit_length() - 1):
+            pairs = zip(rows, rows[lanes // 2 :])
+            rows = [zipped(a, b, begin) for a, b in pairs for begin in (0, lanes // 2)]
+        for i in range(lanes):
+            builder.store(rows[i], row(i, 3, to, width), align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@compiled
+def pack_panels(b, first, down, along, run, count, out):
+    """out = panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond."""
+    lanes, left, at = VECTOR // b.itemsize, 0, 0
+    whole = -(-count // lanes) * lanes
+    while left < whole:
+        wide = panel_of((whole - left) // lanes) * lanes
+        here, some = first + left * along, min(wide, count - left)
+        if along == 1:
+            for r in range(run):
+                source, to = U(here + r * down), U(at + r * wide)
+                for j in range(U(some)):
+                    out[to + j] = b[source + j]
+        else:
+            turned = 0
+            if down == 1:
+                turned = some // lanes * lanes
+                for j in range(0, turned, lanes):
+                    for r in range(0, run - lanes + 1, lanes):
+                        _turn_block(b, here + j * along + r, along, out, at + r * wide + j, wide)
+                    for r in range(run // lanes * lanes, run):
+                        for i in range(j, j + lanes):
+                            out[U(at + r * wide + i)] = b[U(here + r + i * along)]
+            for r in range(run):
+                for j in range(turned, some):
+                    out[U(at + r * wide + j)] = b[U(here + r * down + j * along)]
+        if some < wide:
+            for r in range(run):
+                out[at + r * wide + some : at + (r + 1) * wide] = 0
+        left += wide
+        at += run * wide
+
+
+@intrinsic
+def _copy_tile_row(typing, x, start, y, to):
+    """y[to + q] = x[start + q] for q < ROWS, in as few instructions as can be."""
+    signature = types.void(x, start, y, to)
+
+    def generate(context, builder, signature, args):
+        ends = (address_of(context, builder, signature, args, i, args[i + 1]) for i in (2, 0))
+        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+        cgutils.raw_memcpy(builder, *ends, ir.IntType(64)(ROWS), size, align=size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@compiled
+def pack_rows(a, first, down, along, count, run, out):
+    """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
+    for m in range(0, count, ROWS):
+        source, to, some = first + m * down, m * run, min(ROWS, count - m)
+        if some == ROWS and down == 1:
+            for r in range(run):
+                _copy_tile_row(a, source + r * along, out, to + r * ROWS)
+        else:
+            for q in range(some):
+                for r in range(U(run)):
+                    out[U(to + q) + r * U(ROWS)] = a[U(source + q * down) + r * U(along)]
