@@ -228,12 +228,13 @@ AFTER_A_PRODUCT = """
 {first}
 import numpy as np, minigen as mg
 from threadpoolctl import threadpool_info
-before = [i["num_threads"] for i in threadpool_info() if "numpy" not in i["filepath"]]
+pools = lambda: {{(i["filepath"], i["num_threads"]) for i in threadpool_info()}}
+before = {{(path, number) for path, number in pools() if "numpy" not in path}}
 x = mg.tensor(np.ones((300, 300)))
 print((x @ x).numpy()[0, 0], {then})
 found = threadpool_info()
 print(*{{i["num_threads"] for i in found if i["user_api"] == "blas" and "numpy" in i["filepath"]}})
-print(before == [i["num_threads"] for i in found if "numpy" not in i["filepath"]])
+print(before <= pools())
 """
 
 
