@@ -3,15 +3,17 @@
 Where a query sees no key of its future, the products leave out what is 0 or not wanted: half.
 """
 
+import math
+
 import numpy as np
 
 from minigen import threads
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
-from minigen.kernels.cpu.gemm import ALL, OF_FUTURE, OF_PAST, PAST, product, space_for
-from minigen.kernels.cpu.packing import memory_of
+from minigen.kernels.cpu.gemm import ALL, OF_FUTURE, OF_PAST, PAST, place, product, space_for
+from minigen.kernels.cpu.packing import memory_at
 from minigen.kernels.cpu.softmax import largest
-from minigen.kernels.cpu.tiles import VECTOR
+from minigen.kernels.cpu.tiles import U, place_of
 from minigen.kernels.reference import attention as reference
 
 # The loops take 32 numbers at a time, four vectors, and what is left over of a row one by one, or
@@ -19,6 +21,8 @@ from minigen.kernels.reference import attention as reference
 AT_ONCE = 32
 NANOSECONDS = 1.0  # for a score, about
 FLOPS = 50  # a nanosecond, about
+NOWHERE = (0,) * 5  # the place of a mask that is not there
+BOOLEANS = np.zeros(1, bool)  # for their dtype
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -33,6 +37,13 @@ def _exp_below(row, top):
 
 
 @compiled
+def _head(x, n, heads, size):
+    """The place of head n of what lies at place x."""
+    address, of_batch, of_head, down, along = x
+    return address + (n // heads * of_batch + n % heads * of_head) * size, down, along
+
+
+@compiled
 def _taking_part(row, t, is_causal):
     """What query t sees of a row of scores: so many keys, and the part of the row for a loop."""
     seen = min(t + 1, row.size) if is_causal else row.size
@@ -40,18 +51,20 @@ def _taking_part(row, t, is_causal):
 
 
 @compiled(fastmath=CONTRACT)
-def _softmax(scores, mask, is_causal, scale):
+def _softmax(scores, mask, booleans, is_causal, scale):
     """Each row, times scale, to its softmax over the places that take part; 0 elsewhere."""
     real = scores.dtype.type
     zero, one, nan, low = real(0), real(1), real(np.nan), real(-np.inf)
+    (address, down, along), masked = mask, mask[0] != 0
+    takes_part = memory_at(address, booleans)
     for t in range(len(scores)):
         seen, wide = _taking_part(scores[t], t, is_causal)
         for s in range(wide.size):
             wide[s] *= scale
         wide[seen:] = low
-        if mask is not None:
+        if masked:
             for s in range(wide.size):
-                wide[s] = wide[s] if mask[t, s] else low
+                wide[s] = wide[s] if takes_part[U(t * down + s * along)] else low
         total = _exp_below(wide, largest(wide))
         if total == total:
             share = one / total
@@ -59,67 +72,67 @@ def _softmax(scores, mask, is_causal, scale):
                 wide[s] *= share
         else:  # NaN, or nothing but -inf: so is all that takes part
             for s in range(wide.size):
-                wide[s] = nan if s < seen and (mask is None or mask[t, s]) else zero
+                heard = s < seen and (not masked or takes_part[U(t * down + s * along)])
+                wide[s] = nan if heard else zero
         scores[t, wide.size :] = zero
 
 
 @compiled
-def _drop(p, kept, share, out):
+def _drop(p, kept, booleans, share, out):
     """out = p where kept, times share, else 0."""
-    zero = p.dtype.type(0)
+    (address, down, along), zero = kept, p.dtype.type(0)
+    stays = memory_at(address, booleans)
     for t in range(len(p)):
         for s in range(p.shape[1]):
-            out[t, s] = p[t, s] * share if kept[t, s] else zero
+            out[t, s] = p[t, s] * share if stays[U(t * down + s * along)] else zero
 
 
 @compiled
-def _row(x):
-    """How many values lie between the rows of the last two axes."""
-    return x.strides[2] // x.itemsize
-
-
-@compiled
-def _level(like, columns):
-    """What a product begins with: zeros, as long as whole vectors need."""
-    return np.zeros(columns + VECTOR // like.itemsize, like.dtype)
-
-
-@compiled
-def _forward(first, last, q, k, v, mask, kept, share, is_causal, scale, p, y):
-    heads, queries, width = q.shape[1:]
-    keys, values = v.shape[2:]
+def _forward(
+    first, last, sides, q, k, v, p, y, mask, kept, booleans, settings, share, scale, space
+):
+    heads, queries, width, keys, values = sides
+    is_causal, of = settings[0], (heads, space.itemsize)
     wanted, summed = (PAST, OF_PAST) if is_causal else (ALL, ALL)
-    space, level = space_for(p, max(width, keys), max(keys, values)), _level(p, max(keys, values))
-    weights = np.empty((queries, keys), p.dtype)
+    weights = np.empty((queries, keys), space.dtype)
     for n in range(first, last):
-        b, h = n // heads, n % heads
-        scores, sides = p[b, h].reshape(-1), (width, 0, queries, 0, keys)
-        of_q, of_k = memory_of(q[b, h]), memory_of(k[b, h])
-        of_v, of_y = memory_of(v[b, h]), memory_of(y[b, h])
-        product(of_q, _row(q), 1, of_k, 1, _row(k), sides, level, scores, keys, wanted, space)
-        _softmax(p[b, h], None if mask is None else mask[b, h], is_causal, scale)
-        if kept is not None:
-            _drop(p[b, h], kept[b, h], share, weights)
-            scores = weights.reshape(-1)
-        sides = keys, 0, queries, 0, values
-        product(scores, keys, 1, of_v, _row(v), 1, sides, level, of_y, _row(y), summed, space)
+        of_q, of_k, of_v = _head(q, n, *of), _head(k, n, *of), _head(v, n, *of)
+        of_p, of_y = _head(p, n, *of), _head(y, n, *of)
+        turned = of_k[0], of_k[2], of_k[1]
+        product(of_q, turned, of_p, 0, (width, 0, queries, 0, keys), wanted, space)
+        scores = memory_at(of_p[0], weights)[: queries * keys].reshape(queries, keys)
+        _softmax(scores, _head(mask, n, heads, 1), booleans, is_causal, scale)
+        if kept[0]:
+            _drop(scores, _head(kept, n, heads, 1), booleans, share, weights)
+            of_p = place_of(weights, 0), keys, 1
+        product(of_p, of_v, of_y, 0, (keys, 0, queries, 0, values), summed, space)
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
     lead = np.broadcast_shapes(*(x.shape[:-2] for x in (q, k, mask) if x is not None))
-    (queries, keys), values = (q.shape[-2], k.shape[-2]), v.shape[-1]
     full = np.broadcast_shapes(lead, v.shape[:-2])
     if full != lead or not q.size * k.size * v.size:
         return reference.dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p)
-    q, k, v = (_in_heads(x, lead) for x in (q, k, v))
-    mask, kept = (_in_heads(x, lead, (queries, keys)) for x in (mask, kept))
-    p = np.empty((*q.shape[:2], queries, keys), q.dtype)
-    y = _like(q, values)
-    constants = _share(dropout_p, p), is_causal, p.dtype.type(scale)
-    work = p.size * (NANOSECONDS + 2 * (q.shape[-1] + values) / FLOPS)
-    cuts = threads.spans(q.shape[0] * q.shape[1], work)
-    threads.run(_forward, [(s.start, s.stop, q, k, v, mask, kept, *constants, p, y) for s in cuts])
-    return y.reshape(*lead, queries, values), p.reshape(*lead, queries, keys)
+    scores = *lead, q.shape[-2], k.shape[-2]
+    q, k, v = (_in_heads(x, (*lead, *x.shape[-2:])) for x in (q, k, v))
+    masks = [_in_heads(x, scores) for x in (mask, kept)]
+    p, y = np.empty(_in_two(scores), q.dtype), _like(q, v.shape[-1])
+    _run(_forward, (q, k, v, p, y), masks, is_causal, scale, dropout_p)
+    return y.reshape(*scores[:-1], v.shape[-1]), p.reshape(scores)
+
+
+def _run(kernel, arrays, masks, is_causal, scale, dropout_p):
+    """The kernel on shares of the heads; arrays begin with q, k and v."""
+    q, k, v = arrays[:3]
+    (batch, heads, queries, width), keys, values = q.shape, k.shape[2], v.shape[3]
+    places = [place(x) if x is not None else NOWHERE for x in (*arrays, *masks)]
+    share, real = 1 / (1 - dropout_p) if dropout_p < 1 else 1, q.dtype.type
+    given = (heads, queries, width, keys, values), *places, BOOLEANS, (is_causal,), real(share)
+    most = max(queries, keys, width, values)
+    work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
+    cuts = threads.spans(batch * heads, work)
+    space = lambda: space_for(q.dtype, most, most)
+    threads.run(kernel, [(s.start, s.stop, *given, real(scale), space()) for s in cuts])
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -146,61 +159,66 @@ def _scores_vjp(gp, p, is_causal, scale):
 
 
 @compiled
-def _backward(first, last, g, q, k, v, p, kept, share, is_causal, scale, gq, gk, gv):
-    heads, queries, width = q.shape[1:]
-    keys, values = v.shape[2:]
+def _backward(
+    first, last, sides, q, k, v, g, p, gq, gk, gv, kept, booleans, settings, share, scale, space
+):
+    heads, queries, width, keys, values = sides
+    is_causal, of = settings[0], (heads, space.itemsize)
     wanted, of_past, of_future = (PAST, OF_PAST, OF_FUTURE) if is_causal else (ALL, ALL, ALL)
-    most = max(keys, width, values)
-    space, level = space_for(p, max(queries, keys, values), most), _level(p, most)
-    gs, weights = np.empty((queries, keys), p.dtype), np.empty((queries, keys), p.dtype)
+    gs, weights = np.empty((2, queries, keys), space.dtype)
+    along, turned = (place_of(gs, 0), keys, 1), (place_of(gs, 0), 1, keys)
     for n in range(first, last):
-        b, h = n // heads, n % heads
-        of_g, of_q = memory_of(g[b, h]), memory_of(q[b, h])
-        of_k, of_v = memory_of(k[b, h]), memory_of(v[b, h])
-        of_gq, of_gk, of_gv = memory_of(gq[b, h]), memory_of(gk[b, h]), memory_of(gv[b, h])
-        flat, of_p, sides = gs.reshape(-1), p[b, h].reshape(-1), (values, 0, queries, 0, keys)
-        product(of_g, _row(g), 1, of_v, 1, _row(v), sides, level, flat, keys, wanted, space)
-        if kept is not None:
-            _drop(gs, kept[b, h], share, gs)
-            _drop(p[b, h], kept[b, h], share, weights)
-            of_p = weights.reshape(-1)
-        _scores_vjp(gs, p[b, h], is_causal, scale)
-        sides = keys, 0, queries, 0, width
-        product(flat, keys, 1, of_k, _row(k), 1, sides, level, of_gq, _row(gq), of_past, space)
-        sides = queries, 0, keys, 0, width
-        product(flat, 1, keys, of_q, _row(q), 1, sides, level, of_gk, _row(gk), of_future, space)
-        sides = queries, 0, keys, 0, values
-        product(of_p, 1, keys, of_g, _row(g), 1, sides, level, of_gv, _row(gv), of_future, space)
+        of_q, of_k, of_v = _head(q, n, *of), _head(k, n, *of), _head(v, n, *of)
+        of_g, of_p = _head(g, n, *of), _head(p, n, *of)
+        of_gq, of_gk, of_gv = _head(gq, n, *of), _head(gk, n, *of), _head(gv, n, *of)
+        turned_v = of_v[0], of_v[2], of_v[1]
+        product(of_g, turned_v, along, 0, (values, 0, queries, 0, keys), wanted, space)
+        scores = memory_at(of_p[0], weights)[: queries * keys].reshape(queries, keys)
+        if kept[0]:
+            _drop(gs, _head(kept, n, heads, 1), booleans, share, gs)
+            _drop(scores, _head(kept, n, heads, 1), booleans, share, weights)
+            of_p = place_of(weights, 0), keys, 1
+        _scores_vjp(gs, scores, is_causal, scale)
+        turned_p = of_p[0], of_p[2], of_p[1]
+        of_keys = queries, 0, keys, 0
+        for a, b, c, sides_of, known in (
+            (along, of_k, of_gq, (keys, 0, queries, 0, width), of_past),
+            (turned, of_q, of_gk, (*of_keys, width), of_future),
+            (turned_p, of_g, of_gv, (*of_keys, values), of_future),
+        ):  # called from one place, it is written into this loop once
+            product(a, b, c, 0, sides_of, known, space)
 
 
 def dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
-    lead, given = g.shape[:-2], (g, q, k, v, p, kept, is_causal, scale, dropout_p)
+    lead, settings = g.shape[:-2], (kept, is_causal, scale, dropout_p)
     if p.shape[:-2] != lead or not q.size * k.size * v.size:
-        return reference.dot_attention_vjp(*given)
-    heads = [_in_heads(x, lead) for x in (g, q, k, v)]
-    p, kept = (_in_heads(x, lead, p.shape[-2:]) for x in (np.ascontiguousarray(p), kept))
-    gs = [_like(x, x.shape[-1]) for x in heads[1:]]
-    constants = _share(dropout_p, p), is_causal, p.dtype.type(scale)
-    work = 2 * p.size * (NANOSECONDS + 2 * (q.shape[-1] + v.shape[-1]) / FLOPS)
-    cuts = threads.spans(p.shape[0] * p.shape[1], work)
-    threads.run(_backward, [(s.start, s.stop, *heads, p, kept, *constants, *gs) for s in cuts])
+        return reference.dot_attention_vjp(g, q, k, v, p, *settings)
+    gs = _vjp(g, q, k, v, p, *settings)
     if not np.isfinite(sum(x.sum() for x in gs)):  # what must not be heard may have been
-        return reference.dot_attention_vjp(*given)
+        q, k, p = reference.heard(g, q, k, p)
+        gs = _vjp(g, q, k, v, p, *settings)
     return tuple(x.reshape(*lead, *x.shape[2:]) for x in gs)
 
 
-def _share(dropout_p, like):
-    return like.dtype.type(1 / (1 - dropout_p) if dropout_p < 1 else 1)
+def _vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
+    heads = [_in_heads(x, (*g.shape[:-2], *x.shape[-2:])) for x in (q, k, v, g)]
+    p, kept = np.ascontiguousarray(p).reshape(_in_two(p.shape)), _in_heads(kept, p.shape)
+    gs = [_like(x, x.shape[-1]) for x in heads[:3]]
+    _run(_backward, (*heads, p, *gs), [kept], is_causal, scale, dropout_p)
+    return gs
 
 
-def _in_heads(x, lead, sides=None):
-    """x with those axes in front made two, and its last axis in one piece; None for None."""
+def _in_two(shape):
+    """A shape with the axes before the last two made two."""
+    return math.prod(shape[:-3]), *(shape[-3:-2] or (1,)), *shape[-2:]
+
+
+def _in_heads(x, shape):
+    """x broadcast to a shape, then as (B, H, rows, columns); None for None."""
     if x is None:
         return None
-    full = *lead, *(sides or x.shape[-2:])
-    x = x if x.shape == full else np.broadcast_to(x, full)
-    x = x.reshape(-1, *lead[-1:] or (1,), *x.shape[-2:])
-    return x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+    x = (x if x.shape == shape else np.broadcast_to(x, shape)).reshape(_in_two(shape))
+    return x if all(stride % x.itemsize == 0 for stride in x.strides) else x.copy()
 
 
 def _like(x, width):

@@ -13,11 +13,15 @@ REASSOCIATE = frozenset({"contract", "nsz", "reassoc"})
 CONTRACT = frozenset({"contract"})
 
 
-def compiled(function=None, *, fastmath=frozenset()):
-    """Numba's njit with a disk cache where one can be written, else compiled in memory."""
+def compiled(function=None, *, fastmath=frozenset(), inline="never"):
+    """Numba's njit with a disk cache where one can be written, else compiled in memory.
+
+    inline="always" writes it into its callers before LLVM sees them: what is long and called from
+    one place is then compiled once, not for itself and again with the caller.
+    """
     if function is None:
-        return lambda f: compiled(f, fastmath=fastmath)
-    kernel = numba.njit(function, **_options(fastmath))
+        return lambda f: compiled(f, fastmath=fastmath, inline=inline)
+    kernel = numba.njit(function, inline=inline, **_options(fastmath))
     try:
         from minigen.kernels.cpu.caching import KernelCache
 

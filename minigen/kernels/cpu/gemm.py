@@ -3,44 +3,49 @@
 import numpy as np
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.packing import pack_panels, pack_rows
-from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR, panel_of, put_tile, unset
+from minigen.kernels.cpu.packing import memory_at, pack_panels, pack_rows
+from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR, U, panel_of, place_of, put_tile
 
 BLOCK = 22 * ROWS  # rows at work at a time: of RUN steps, they and a panel fit the second cache
+LINE = 64  # bytes
 
 # What is known of a product whose rows and columns are places in time.
 ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wanted for j <= m alone.
 # OF_PAST: a[m, r] counts for r <= m alone; OF_FUTURE: for r >= m.
 
 
-@compiled
-def multiply(a, a_down, a_along, b, b_down, b_along, depth, level, c, width, rows, columns):
-    """`product` in space of its own."""
-    space = space_for(b, depth, columns[1] - columns[0])
-    sides = depth, *rows, *columns
-    product(a, a_down, a_along, b, b_down, b_along, sides, level, c, width, ALL, space)
-
-
-@compiled
-def space_for(like, depth, columns):
+def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     """What `product` works in, for products of that depth and so many columns, or smaller ones."""
-    lanes, run = VECTOR // like.itemsize, min(depth, RUN)
-    panels = unset(run * (-(-columns // lanes) * lanes), like)
-    block, spare = unset(BLOCK * run, like), unset(ROWS * 4 * lanes, like)
-    return panels, block, spare, np.empty(BLOCK, np.uint64), np.empty(run, np.uint64)
+    lanes, run = VECTOR // dtype.itemsize, min(depth, RUN)
+    return np.empty(run * (columns + lanes + BLOCK) + (ROWS + 1) * 4 * lanes + LINE, dtype)
+
+
+def place(x: np.ndarray) -> tuple[int, ...]:
+    """The address of x, and the distances along its axes in values."""
+    return x.ctypes.data, *(stride // x.itemsize for stride in x.strides)
 
 
 @compiled
-def product(a, a_down, a_along, b, b_down, b_along, sides, level, c, width, known, space):
-    """c[m, j] = level[j] + sum over r of a[m, r] * b[r, j]; sides: depth, rows, and columns.
+def product(a, b, c, level, sides, known, space):
+    """c[m, j] = level[j] + sum over r of a[m, r] * b[r, j].
 
-    All are flat: a[m, r] is a[m * a_down + r * a_along], b likewise, c has rows of that width.
-    level is as long as whole vectors need. A row of a is used where it is if it lies together.
+    Each of a, b, c is an address and the distances, in values, from row to row and from column to
+    column; for c that is 1. level is an address, of as many values as whole vectors need, or 0.
+    sides: the depth, the first row and the one behind the last, and so for the columns. A row of
+    a is used where it lies if it lies together.
     """
+    of_a, of_b, of_c = memory_at(a[0], space), memory_at(b[0], space), memory_at(c[0], space)
+    (_, a_down, a_along), (_, b_down, b_along), width = a, b, c[1]
     depth, top, bottom, left, right = sides
-    panels, block, spare, places, steps = space
-    lanes, packed = VECTOR // b.itemsize, a_along != 1
-    x = block if packed else a
+    size, packed, longest = space.itemsize, a_along != 1, min(depth, RUN)
+    lanes, places, steps = VECTOR // size, np.empty(BLOCK, U), np.empty(longest, U)
+    # A vector that lies in two lines of the cache takes twice as long.
+    nothing = -(-place_of(space, 0) // LINE) * LINE
+    memory_at(nothing, space)[: 4 * lanes] = 0
+    spare = memory_at(nothing + 4 * VECTOR, space)
+    block = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
+    panels = block[BLOCK * longest if packed else 0 :]
+    x = block if packed else of_a
     for r in range(0, depth, RUN):
         run = min(RUN, depth - r)
         for i in range(run):
@@ -48,7 +53,7 @@ def product(a, a_down, a_along, b, b_down, b_along, sides, level, c, width, know
         for m in range(top, bottom, BLOCK):
             count = min(BLOCK, bottom - m)
             if packed:
-                pack_rows(a, m * a_down + r * a_along, a_down, a_along, count, run, block)
+                pack_rows(of_a, m * a_down + r * a_along, a_down, a_along, count, run, block)
             for i in range(-(-count // ROWS) * ROWS):  # rows too many of the last tile: it again
                 k = min(i, count - 1)
                 places[i] = i // ROWS * ROWS * run + i % ROWS if packed else (m + k) * a_down + r
@@ -59,7 +64,7 @@ def product(a, a_down, a_along, b, b_down, b_along, sides, level, c, width, know
                 some = min(wide, right - j)
                 if m == top:  # and it is in the cache when it is used for the first time
                     first = r * b_down + j * b_along
-                    pack_panels(b, first, b_down, b_along, run, some, panels[at:])
+                    pack_panels(of_b, first, b_down, b_along, run, some, panels[at:])
                 for i in range(0, count, ROWS):
                     if known == PAST and j >= m + i + ROWS:
                         continue
@@ -67,40 +72,30 @@ def product(a, a_down, a_along, b, b_down, b_along, sides, level, c, width, know
                     end = min(m + i + ROWS - r, run) if known == OF_PAST else run
                     if r > 0 and begin >= end:
                         continue
-                    to, here, few = (m + i) * width + j, at + begin * wide, max(end - begin, 0)
-                    high = min(ROWS, count - i)
-                    if some < wide or high < ROWS:
-                        _load(spare, wide, high, some, level, j, c, to, width, r == 0)
-                        put_tile(
-                            *(vectors, x, places, i, steps, begin, few, panels, here, wide),
-                            *(spare, 0, wide, spare, 0, wide),
-                        )
-                        _store(spare, wide, high, some, c, to, width)
-                    elif r == 0:
-                        put_tile(
-                            *(vectors, x, places, i, steps, begin, few, panels, here, wide),
-                            *(level, j, 0, c, to, width),
-                        )
-                    else:
-                        put_tile(
-                            *(vectors, x, places, i, steps, begin, few, panels, here, wide),
-                            *(c, to, width, c, to, width),
-                        )
+                    to, high = (m + i) * width + j, min(ROWS, count - i)
+                    target, across = c[0] + to * size, width
+                    start, apart = target, width
+                    if r == 0:
+                        start, apart = level + j * size if level else nothing, 0
+                    is_whole = some == wide and high == ROWS
+                    if not is_whole:
+                        _move(memory_at(start, spare), apart, spare, wide, high, some)
+                        target = start = place_of(spare, 0)
+                        across = apart = wide
+                    few, here = max(end - begin, 0), at + begin * wide
+                    put_tile(
+                        *(vectors, x, places, i, steps, begin, few, panels, here),
+                        *(start, apart, target, across),
+                    )
+                    if not is_whole:
+                        _move(spare, wide, of_c[to:], width, high, some)
                 j += wide
                 at += run * wide
 
 
 @compiled
-def _load(spare, wide, high, some, level, j, c, to, width, is_first):
-    """What a tile that is not whole begins with."""
-    spare[: ROWS * wide] = 0
+def _move(x, apart, y, width, high, some):
+    """The part of a tile that there is from one place to another."""
     for q in range(high):
         for i in range(some):
-            spare[q * wide + i] = level[j + i] if is_first else c[to + q * width + i]
-
-
-@compiled
-def _store(spare, wide, high, some, c, to, width):
-    for q in range(high):
-        for i in range(some):
-            c[to + q * width + i] = spare[q * wide + i]
+            y[q * width + i] = x[q * apart + i]

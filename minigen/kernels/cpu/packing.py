@@ -3,7 +3,6 @@
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -12,20 +11,24 @@ from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of
 
 
 @intrinsic
-def memory_of(typing, x):
-    """The memory from x's first value on, as one axis without an end, whatever the layout of x."""
-    flat = types.Array(x.dtype, 1, "C")
+def memory_at(typing, address, like):
+    """The memory from an address on as one axis without an end, with the dtype of array like.
+
+    Kernels that are given addresses and distances are compiled once for each dtype, not again for
+    each memory layout. Who calls them keeps the arrays alive.
+    """
+    flat = types.Array(like.dtype, 1, "C")
 
     def generate(context, builder, signature, args):
-        array = context.make_array(x)(context, builder, args[0])
-        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+        kind, whole = context.get_data_type(like.dtype), context.make_array(flat)(context, builder)
+        size = context.get_abi_sizeof(kind)
+        data = builder.inttoptr(args[0], kind.as_pointer())
         shape, strides = ([ir.IntType(64)(n)] for n in (2**40, size))
-        whole, item = context.make_array(flat)(context, builder), ir.IntType(64)(size)
-        fields = {"data": array.data, "shape": shape, "strides": strides, "itemsize": item}
-        populate_array(whole, **fields, meminfo=array.meminfo, parent=array.parent)
-        return impl_ret_borrowed(context, builder, flat, whole._getvalue())
+        fields = {"data": data, "shape": shape, "strides": strides, "meminfo": None}
+        populate_array(whole, itemsize=ir.IntType(64)(size), **fields)
+        return whole._getvalue()
 
-    return flat(x), generate
+    return flat(address, like), generate
 
 
 @intrinsic
@@ -64,7 +67,7 @@ def _turn_block(typing, x, start, apart, y, to, width):
     return signature, generate
 
 
-@compiled
+@compiled(inline="always")
 def pack_panels(b, first, down, along, run, count, out):
     """out = panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond."""
     lanes, left, at = VECTOR // b.itemsize, 0, 0
@@ -111,7 +114,7 @@ def _copy_tile_row(typing, x, start, y, to):
     return signature, generate
 
 
-@compiled
+@compiled(inline="always")
 def pack_rows(a, first, down, along, count, run, out):
     """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
     for m in range(0, count, ROWS):

@@ -11,14 +11,14 @@ from functools import cache
 import numpy as np
 
 from minigen import threads
-from minigen.kernels.cpu.gemm import multiply
+from minigen.kernels.cpu.gemm import ALL, place, product, space_for
 from minigen.kernels.cpu.tiles import ROWS, VECTOR
 from minigen.kernels.reference import products as reference
 
 FLOPS = 100  # a nanosecond, about: what one core reaches
 SMALL = 2**20  # flops; of fewer, NumPy makes a product before a kernel has begun
 LEAST = 24  # rows, columns, and terms of sums; with fewer, tiles are mostly empty
-LANES, PANEL = VECTOR // 4, VECTOR  # columns: of a vector, and of a panel of four
+PANEL = VECTOR  # columns of a panel of four vectors
 REPEATING = 192  # rows or columns of a piece where each lays the other operand anew
 
 threads.hold_blas()  # this file is loaded at minigen's first product
@@ -29,7 +29,7 @@ def matmul(a, b, out=None):
         if _fit(a, b):
             out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
             if out.flags.c_contiguous and out.dtype == a.dtype:
-                return _product(a, b, np.zeros(_padded(b.shape[1]), a.dtype), out)
+                return _product(a, b, None, out)
         return np.matmul(a, b, out=out, order="C")
     if min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b, out=out)
@@ -69,27 +69,32 @@ def _padded(length):
 
 
 def _product(a, b, level, out):
-    """out = level + a b."""
+    """out = level + a b, level None for zeros."""
     (m, k), n = a.shape, b.shape[1]
-    a, b = _flat(a), _flat(b)
-    parts = _parts(m, k, n, a[2] != 1)
-    flat = out.reshape(-1)
-    threads.run(multiply, [(*a, *b, k, level, flat, n, *part) for part in parts])
+    a, b = _whole(a), _whole(b)
+    given = place(a), place(b), place(out), 0 if level is None else level.ctypes.data
+    threads.run(
+        _multiply, [(given, (k, *part), out.dtype) for part in _parts(m, k, n, given[0][2] != 1)]
+    )
     return out
+
+
+def _multiply(given, sides, dtype):
+    product(*given, sides, ALL, space_for(dtype, sides[0], sides[4] - sides[3]))
 
 
 @cache
 def _parts(m, k, n, packed):
-    """The rows and columns of each piece of a product.
+    """The rows and columns, from and to, of each piece of a product.
 
     Each lays its own columns of b, and its own rows of a unless they lie well as they are.
     """
     work = 2 * m * k * n / FLOPS
-    columns = _cut(n, LANES, work, REPEATING if packed else PANEL)
+    columns = _cut(n, PANEL, work, REPEATING if packed else 2 * PANEL)
     rows = _cut(m, ROWS, work, REPEATING)
     if len(columns) >= len(rows):
-        return [((0, m), cut) for cut in columns]
-    return [(cut, (0, n)) for cut in rows]
+        return [(0, m, *cut) for cut in columns]
+    return [(*cut, 0, n) for cut in rows]
 
 
 def _cut(length, unit, work, least):
@@ -98,8 +103,6 @@ def _cut(length, unit, work, least):
     return [(cut.start * unit, min(cut.stop * unit, length)) for cut in cuts]
 
 
-def _flat(x):
-    """A matrix as one axis, and the distances in it from row to row and from column to column."""
-    if x.flags.f_contiguous and not x.flags.c_contiguous:
-        return x.T.reshape(-1), 1, len(x)
-    return np.ascontiguousarray(x).reshape(-1), x.shape[1], 1
+def _whole(x):
+    """x, if it lies at a distance of whole values, else a copy that does."""
+    return x if all(stride % x.itemsize == 0 for stride in x.strides) else x.copy()

@@ -48,19 +48,20 @@ def _prefetch(builder, pointer):
 
 
 @intrinsic(prefer_literal=True)
-def _tile(typing, count, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width):
-    """c[to + q * width + l] = start[begin + q * apart + l] + the sum over i of
-    a[rows[m + q] + steps[r + i]] * b[at + i * on + l].
+def _tile(typing, count, a, rows, m, steps, r, run, b, at, start, apart, end, width):
+    """end[q * width + l] = start[q * apart + l] + the sum over i of
+    a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
 
-    q is below ROWS, i below run, and l below n, the lanes of `count` vectors.
+    q is below ROWS, i below run, and l below n, the lanes of `count` vectors. start and end are
+    addresses: as arrays, each choice of them would be a tile of its own to compile.
     """
-    kinds = a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width
+    kinds = a, rows, m, steps, r, run, b, at, start, apart, end, width
     signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
 
     def generate(context, builder, signature, args):
         address = lambda i, index: address_of(context, builder, signature, args, i, index)
         item = lambda first, index: builder.load(builder.gep(first, [index]))
-        _, _, _, m, _, r, run, _, at, on, _, begin, apart, _, to, width = args
+        _, _, _, m, _, r, run, _, at, start, apart, end, width = args
         number = context.get_value_type(a.dtype)
         lanes = VECTOR // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
@@ -77,14 +78,14 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, on, start, begin, apa
             return [builder.bitcast(builder.gep(first, [s]), vector.as_pointer()) for s in starts]
 
         row, step, b_row = address(2, m), address(4, r), address(7, at)
-        start_row, c_row = address(10, begin), address(13, to)
+        first, last = (builder.inttoptr(x, number.as_pointer()) for x in (start, end))
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
         for q in range(ROWS):  # what will be written is fetched while the sums are made
-            for p in vectors(c_row, _index(q), width):
+            for p in vectors(last, _index(q), width):
                 _prefetch(builder, p)
         with cgutils.for_range(builder, run) as loop:
-            places = vectors(b_row, loop.index, on)
+            places = vectors(b_row, loop.index, _index(count * lanes))
             right, here = [builder.load(p, align=1) for p in places], item(step, loop.index)
             for a_row, totals in zip(a_rows, sums):
                 left = everywhere(item(a_row, here))
@@ -92,7 +93,7 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, on, start, begin, apa
                     product = builder.fmul(left, x, flags=contract)
                     builder.store(builder.fadd(product, builder.load(total), flags=contract), total)
         for q, totals in enumerate(sums):
-            starts, ends = vectors(start_row, _index(q), apart), vectors(c_row, _index(q), width)
+            starts, ends = vectors(first, _index(q), apart), vectors(last, _index(q), width)
             for old, new, total in zip(starts, ends, totals):
                 value = builder.fadd(builder.load(old, align=1), builder.load(total))
                 builder.store(value, new, align=1)
@@ -102,14 +103,20 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, on, start, begin, apa
 
 
 @inlined
-def put_tile(vectors, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width):
+def put_tile(vectors, a, rows, m, steps, r, run, b, at, start, apart, end, width):
     """`_tile`, of 4, 2 or 1 vectors."""
     if vectors == 4:
-        _tile(4, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
+        _tile(4, a, rows, m, steps, r, run, b, at, start, apart, end, width)
     elif vectors == 2:
-        _tile(2, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
+        _tile(2, a, rows, m, steps, r, run, b, at, start, apart, end, width)
     else:
-        _tile(1, a, rows, m, steps, r, run, b, at, on, start, begin, apart, c, to, width)
+        _tile(1, a, rows, m, steps, r, run, b, at, start, apart, end, width)
+
+
+@inlined
+def place_of(x, i):
+    """The address of the element of x with that index, in C order."""
+    return np.int64(x.ctypes.data) + np.int64(i * x.itemsize)
 
 
 @compiled
@@ -123,12 +130,10 @@ def add_product(a, rows, steps, b, at, c, width, left, count):
     while left < end:
         vectors = panel_of((end - left) // lanes)
         for r in range(0, len(steps), RUN):
-            run, here, on = min(RUN, len(steps) - r), at + r * vectors * lanes, vectors * lanes
+            run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
             for m in range(0, len(rows), ROWS):
-                to = m * width + left
-                put_tile(
-                    vectors, a, rows, m, steps, r, run, b, here, on, c, to, width, c, to, width
-                )
+                to = place_of(c, m * width + left)
+                put_tile(vectors, a, rows, m, steps, r, run, b, here, to, width, to, width)
         left += vectors * lanes
         at += len(steps) * vectors * lanes
 
