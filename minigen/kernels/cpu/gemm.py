@@ -17,7 +17,7 @@ ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wante
 def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     """What `product` works in, for products of that depth and so many columns, or smaller ones."""
     lanes, run = VECTOR // dtype.itemsize, min(depth, RUN)
-    return np.empty(run * (columns + lanes + BLOCK) + (ROWS + 1) * 4 * lanes + LINE, dtype)
+    return np.empty(run * (columns + lanes + BLOCK) + (4 * ROWS + 5) * lanes + LINE, dtype)
 
 
 def place(x: np.ndarray) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ def product(a, b, c, level, sides, known, space):
     memory_at(nothing, space)[: 4 * lanes] = 0
     spare = memory_at(nothing + 4 * VECTOR, space)
     block = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
-    panels = block[BLOCK * longest if packed else 0 :]
+    panels = block[-(-BLOCK * longest // lanes) * lanes if packed else 0 :]
     x = block if packed else of_a
     for r in range(0, depth, RUN):
         run = min(RUN, depth - r)

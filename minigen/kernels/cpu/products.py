@@ -1,8 +1,8 @@
 """Matrix products: large ones on the tiles of `gemm.py`, in pieces on several threads.
 
-Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. What BLAS
-does as well as we do, it does for a whole product alone: its pieces would be laid out again
-each, and rows of fewer than 200 take it up to twice the time.
+Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. BLAS is about as
+fast at a large product as a whole, but of less than 200 rows it takes up to twice the time for
+each: pieces so large would leave threads idle.
 """
 
 import math
@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from minigen import threads
+from minigen.backend import FLOATS
 from minigen.kernels.cpu.gemm import ALL, place, product, space_for
 from minigen.kernels.cpu.tiles import ROWS, VECTOR
 from minigen.kernels.reference import products as reference
@@ -28,7 +29,7 @@ def matmul(a, b, out=None):
     if a.ndim == b.ndim == 2:
         if _fit(a, b):
             out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
-            if out.flags.c_contiguous and out.dtype == a.dtype:
+            if out.flags.carray and out.dtype == a.dtype and out.shape == (len(a), b.shape[1]):
                 return _product(a, b, None, out)
         return np.matmul(a, b, out=out, order="C")
     if min(a.ndim, b.ndim) < 2:
@@ -61,7 +62,7 @@ def _fit(a, b):
     """Whether tiles are made for it."""
     sides = *a.shape, b.shape[1]
     fit = min(sides) >= LEAST and 2 * math.prod(sides) >= SMALL and a.shape[1] == len(b)
-    return fit and a.dtype == b.dtype and a.dtype.char in "fd"
+    return fit and a.dtype == b.dtype and a.dtype in FLOATS
 
 
 def _padded(length):
