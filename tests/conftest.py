@@ -11,7 +11,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_s
 
 settings.register_profile(
     "quick",
-    max_examples=28,
+    max_examples=27,
     derandomize=True,
     database=None,
     deadline=None,

@@ -170,6 +170,23 @@ def test_pieces_may_have_pieces_and_many_threads_may_lead():
     assert sorted(done) == [(i, j) for i in range(20) for j in range(4)]
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core"
+)
+def test_a_thread_of_the_pool_does_not_share_the_core_of_the_one_that_leads():
+    mg.set_num_threads(2)
+    here = os.sched_getaffinity(0)
+    try:
+        for core in sorted(here)[:2]:  # the leader moves
+            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, here)
+            threads.run(len, [("",)] * 2)
+            names = {t.name: t.native_id for t in threading.enumerate()}
+            assert len(os.sched_getaffinity(names["minigen-0"])) == len(here) - 1
+    finally:
+        os.sched_setaffinity(0, here)
+
+
 def test_numpys_error_state_holds_in_all_threads():
     mg.set_num_threads(4)
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ FLOPS = 100  # a nanosecond, about: what one core reaches
 SMALL = 2**20  # flops; of fewer, NumPy makes a product before a kernel has begun
 LEAST = 24  # rows, columns, and terms of sums; with fewer, tiles are mostly empty
 PANEL = VECTOR  # columns of a panel of four vectors
-REPEATING = 192  # rows or columns of a piece where each lays the other operand anew
+REPEATING = 96  # rows or columns of a piece where each lays the other operand anew
 
 threads.hold_blas()  # this file is loaded at minigen's first product
 
@@ -91,7 +91,7 @@ def _parts(m, k, n, packed):
     Each lays its own columns of b, and its own rows of a unless they lie well as they are.
     """
     work = 2 * m * k * n / FLOPS
-    columns = _cut(n, PANEL, work, REPEATING if packed else 2 * PANEL)
+    columns = _cut(n, PANEL, work, REPEATING if packed else PANEL)
     rows = _cut(m, ROWS, work, REPEATING)
     if len(columns) >= len(rows):
         return [(0, m, *cut) for cut in columns]
