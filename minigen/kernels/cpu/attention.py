@@ -89,10 +89,11 @@ def _drop(p, kept, booleans, share, out):
 
 @compiled
 def _forward(
-    first, last, sides, q, k, v, p, y, mask, kept, booleans, settings, share, scale, space
+    first, last, sides, q, k, v, p, y, mask, kept, booleans, is_causal, share, scale, space
 ):
+    # What has a place is given by it: address and distances, see `memory_at`.
     heads, queries, width, keys, values = sides
-    is_causal, of = settings[0], (heads, space.itemsize)
+    of = heads, space.itemsize
     wanted, summed = (PAST, OF_PAST) if is_causal else (ALL, ALL)
     weights = np.empty((queries, keys), space.dtype)
     for n in range(first, last):
@@ -127,7 +128,7 @@ def _run(kernel, arrays, masks, is_causal, scale, dropout_p):
     (batch, heads, queries, width), keys, values = q.shape, k.shape[2], v.shape[3]
     places = [place(x) if x is not None else NOWHERE for x in (*arrays, *masks)]
     share, real = 1 / (1 - dropout_p) if dropout_p < 1 else 1, q.dtype.type
-    given = (heads, queries, width, keys, values), *places, BOOLEANS, (is_causal,), real(share)
+    given = (heads, queries, width, keys, values), *places, BOOLEANS, is_causal, real(share)
     most = max(queries, keys, width, values)
     work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
     cuts = threads.spans(batch * heads, work)
@@ -160,10 +161,10 @@ def _scores_vjp(gp, p, is_causal, scale):
 
 @compiled
 def _backward(
-    first, last, sides, q, k, v, g, p, gq, gk, gv, kept, booleans, settings, share, scale, space
+    first, last, sides, q, k, v, g, p, gq, gk, gv, kept, booleans, is_causal, share, scale, space
 ):
     heads, queries, width, keys, values = sides
-    is_causal, of = settings[0], (heads, space.itemsize)
+    of = heads, space.itemsize
     wanted, of_past, of_future = (PAST, OF_PAST, OF_FUTURE) if is_causal else (ALL, ALL, ALL)
     gs, weights = np.empty((2, queries, keys), space.dtype)
     along, turned = (place_of(gs, 0), keys, 1), (place_of(gs, 0), 1, keys)
