@@ -62,7 +62,7 @@ def test_a_fault_is_gone_behind_its_with_block():
 
 def test_a_sample_of_the_faults_is_rejected_named_and_explained(tmp_path):
     path = tmp_path / "rows.json"
-    command = [sys.executable, str(SCRIPT), "--every", "23", "--json", str(path)]
+    command = [sys.executable, str(SCRIPT), "--every", "27", "--json", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())
