@@ -117,7 +117,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         foreign.append(encode(part, {"format": "pt"}))
     for name, x in zip(NAMES, (images, labels[:3], images[:2], labels[:2])):
         (folder / name).write_bytes(idx_bytes(x))
-    texts = ["naïve\r\n日本 🙂\n".encode() * 3, b"\xef\xbb\xbf" + b"to be, or not to be\n" * 20]
+    marked = b"\xef\xbb\xbf" + b"to be, or not to be\n" * 20
+    texts = ["naïve\r\n日本 🙂\n".encode() * 3, marked]
     pairs = [b"one\tun\ntwo, 2\tdeux\nthirty-three\t33\n" * 4]
     split = lambda path: [list(side) for side in data.text_pairs(path)]
     digits = lambda path: list(data.mnist(folder, download=False))
