@@ -100,3 +100,8 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
             if x:
                 rng.choice(DAMAGES)(x, rng)
     return bytes(x)
+
+
+def idx_bytes(x) -> bytes:
+    """An array of bytes as an IDX file, whole."""
+    return struct.pack(f">{1 + x.ndim}I", 0x800 | x.ndim, *x.shape) + x.tobytes()

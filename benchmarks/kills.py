@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from damages import idx_bytes
 
 from minigen.checkpoint import load_state
 from minigen.data import glyphs
@@ -51,8 +52,7 @@ def make_data(folder: Path) -> None:
     images, labels = images[labels < 10], labels[labels < 10].astype(np.uint8)
     parts = images[:640], labels[:640], images[640:700], labels[640:700]
     for name, x in zip(NAMES, parts):
-        head = bytes([0, 0, 8, x.ndim]) + np.array(x.shape, ">u4").tobytes()
-        (folder / "DIGITS" / name).write_bytes(head + x.tobytes())
+        (folder / "DIGITS" / name).write_bytes(idx_bytes(x))
 
 
 class Trial:

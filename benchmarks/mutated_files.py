@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from damages import bombs, damaged
+from damages import bombs, damaged, idx_bytes
 from safetensors.numpy import save as encode
 
 import minigen as mg
@@ -87,10 +87,6 @@ class Reader:
     def __init__(self, read, wholes, error, says=None, bombs=()):
         self.read, self.error, self.says = read, error, says
         self.wholes, self.bombs = wholes, bombs
-
-
-def idx_bytes(x: np.ndarray) -> bytes:
-    return struct.pack(f">{1 + x.ndim}I", 0x800 | x.ndim, *x.shape) + x.tobytes()
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:

@@ -68,13 +68,14 @@ class _Pool:
     """Threads that wait for jobs, started when they are first needed."""
 
     def __init__(self, threads: int):
-        self.threads, self.jobs, self.started = threads, SimpleQueue(), 0
-        self.lock, self.helpers, self.core = threading.Lock(), [], None
+        self.threads, self.jobs, self.lock = threads, SimpleQueue(), threading.Lock()
+        self.helpers: list[threading.Thread] = []
+        self.core = None  # which they keep off
 
     def run(self, job: _Job) -> None:
         """Do the job; the caller leads."""
         helpers = min(self.threads, len(job.pieces)) - 1
-        if self.started < helpers:
+        if len(self.helpers) < helpers:
             self._start(helpers)
         core = _core_of_this_thread()
         if core != self.core:
@@ -86,12 +87,12 @@ class _Pool:
 
     def _start(self, count):
         with self.lock:
-            for i in range(self.started, count):
+            for i in range(len(self.helpers), count):
                 name, args = f"minigen-{i}", (self.jobs,)
                 helper = threading.Thread(target=_wait_for_jobs, args=args, name=name, daemon=True)
                 helper.start()
                 self.helpers.append(helper)
-                self.started, self.core = i + 1, None
+                self.core = None
 
     def _keep_off(self, core):
         """Have the threads of the pool run on other cores than the one that leads.
@@ -107,7 +108,7 @@ class _Pool:
 
     def close(self) -> None:
         """End the threads, each after the job that it is at."""
-        for _ in range(self.started):
+        for _ in self.helpers:
             self.jobs.put(None)
 
 

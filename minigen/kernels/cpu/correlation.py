@@ -1,12 +1,10 @@
 """Sums over the places of filters, of images that are laid with their borders: see `tiles.py`."""
 
 import numpy as np
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, add_product, address_of, aligned, panel_of
+from minigen.kernels.cpu.packing import copy_values
+from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, add_product, aligned, panel_of
 
 
 @compiled
@@ -31,20 +29,6 @@ def _turn(x, start, table, apart, count, y, to, width):
             y[U(to + m * width + j)] = x[U(start + table[m] + j * apart)]
 
 
-@intrinsic
-def _copy(typing, x, start, y, to, count):
-    """_move with steps of 1; for the short rows of images in a third of its time."""
-    signature = types.void(x, start, y, to, count)
-
-    def generate(context, builder, signature, args):
-        ends = (address_of(context, builder, signature, args, i, args[i + 1]) for i in (2, 0))
-        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
-        cgutils.raw_memcpy(builder, *ends, args[4], size, align=size)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 @compiled
 def _lay_images(x, n, count, plan, u, rows, planes):
     """Images n and on with their borders: what so many rows of results from u on see of them.
@@ -61,7 +45,7 @@ def _lay_images(x, n, count, plan, u, rows, planes):
         for t in range(last):
             row = (k * plan.high + t) * plan.wide + begin
             if 0 <= top + t < high:
-                _copy(flat, line + t * across, planes, row, end - begin)
+                copy_values(flat, line + t * across, planes, row, end - begin)
             else:
                 planes[row : row + end - begin] = 0
 
@@ -123,7 +107,7 @@ def correlate(x, b, bias, piece, plan, phases, places, steps, y):
                 for phase in phases:
                     first, last = phase[2:]
                     for m in range(tiles):
-                        _copy(level, g * width, c, m * width, width)
+                        copy_values(level, g * width, c, m * width, width)
                     at = (g * depth + first) * width
                     add_product(a, places[:tiles], steps[first:last], b, at, c, width, 0, width)
                     for i in range(count):

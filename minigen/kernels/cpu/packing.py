@@ -32,6 +32,20 @@ def memory_at(typing, address, like):
 
 
 @intrinsic
+def copy_values(typing, x, start, y, to, count):
+    """y[to + i] = x[start + i] for i < count; for a few values in a third of a loop's time."""
+    signature = types.void(x, start, y, to, count)
+
+    def generate(context, builder, signature, args):
+        ends = (address_of(context, builder, signature, args, i, args[i + 1]) for i in (2, 0))
+        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+        cgutils.raw_memcpy(builder, *ends, args[4], size, align=size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def _turn_block(typing, x, start, apart, y, to, width):
     """y[to + j * width + i] = x[start + i * apart + j], i and j below the lanes of a vector.
 
@@ -100,20 +114,6 @@ def pack_panels(b, first, down, along, run, count, out):
         at += run * wide
 
 
-@intrinsic
-def _copy_tile_row(typing, x, start, y, to):
-    """y[to + q] = x[start + q] for q < ROWS, in as few instructions as can be."""
-    signature = types.void(x, start, y, to)
-
-    def generate(context, builder, signature, args):
-        ends = (address_of(context, builder, signature, args, i, args[i + 1]) for i in (2, 0))
-        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
-        cgutils.raw_memcpy(builder, *ends, ir.IntType(64)(ROWS), size, align=size)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 @compiled(inline="always")
 def pack_rows(a, first, down, along, count, run, out):
     """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
@@ -121,7 +121,7 @@ def pack_rows(a, first, down, along, count, run, out):
         source, to, some = first + m * down, m * run, min(ROWS, count - m)
         if some == ROWS and down == 1:
             for r in range(run):
-                _copy_tile_row(a, source + r * along, out, to + r * ROWS)
+                copy_values(a, source + r * along, out, to + r * ROWS, ROWS)
         else:
             for q in range(some):
                 for r in range(U(run)):

@@ -53,7 +53,7 @@ def linear(x, weight, bias):
         return matmul(x, weight.T)
     if not _fit(x, weight.T) or bias.dtype != x.dtype:
         return reference.linear(x, weight, bias)
-    level = np.zeros(_padded(len(weight)), x.dtype)
+    level = np.zeros(len(weight) + PANEL, x.dtype)  # whole vectors are read
     level[: len(bias)] = bias
     return _product(x, weight.T, level, np.empty((len(x), len(weight)), x.dtype))
 
@@ -63,10 +63,6 @@ def _fit(a, b):
     sides = *a.shape, b.shape[1]
     fit = min(sides) >= LEAST and 2 * math.prod(sides) >= SMALL and a.shape[1] == len(b)
     return fit and a.dtype == b.dtype and a.dtype in FLOATS
-
-
-def _padded(length):
-    return -(-length // PANEL) * PANEL
 
 
 def _product(a, b, level, out):

@@ -147,15 +147,7 @@ def panel_of(vectors):
 @compiled
 def aligned(count, like):
     """Zeros that begin with a line of the cache: a vector in two lines takes twice as long."""
-    space = unset(count, like)
-    space[:] = 0
-    return space
-
-
-@compiled
-def unset(count, like):
-    """Space for so many values that begins with a line of the cache."""
     lanes = VECTOR // like.itemsize
-    space = np.empty(count + lanes, like.dtype)
+    space = np.zeros(count + lanes, like.dtype)
     first = -(space.ctypes.data // like.itemsize) % lanes
     return space[first : first + count]
