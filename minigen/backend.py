@@ -6,6 +6,7 @@ and it does so only when a GPU is asked for.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -44,12 +45,18 @@ def cupy() -> ModuleType:
             f"device 'cuda' needs cupy, which cannot be imported here ({error}); "
             "install minigen[cuda12] or minigen[cuda13], as your driver needs, or use device='cpu'"
         ) from error
-    if not module.cuda.is_available():
+    if not _finds_gpu(module):
         raise BackendUnavailable(
             "device 'cuda' needs an NVIDIA GPU with a driver, and cupy finds none here; "
             "use device='cpu'"
         )
     return module
+
+
+@cache
+def _finds_gpu(module: ModuleType) -> bool:
+    """Whether there is a GPU; remembered, for the question costs more than a small op."""
+    return bool(module.cuda.is_available())
 
 
 def cuda_is_available() -> bool:
@@ -64,6 +71,25 @@ def devices() -> list[str]:
     """The devices of this machine: 'cpu', then 'cuda:0' and so on."""
     count = cupy().cuda.runtime.getDeviceCount() if cuda_is_available() else 0
     return ["cpu"] + [f"cuda:{i}" for i in range(count)]
+
+
+_matmul_precision = "highest"
+
+
+def set_matmul_precision(precision: str) -> None:
+    """How a GPU multiplies float32 matrices: "highest", or "high" for TF32.
+
+    TF32 rounds the factors to 10 bits of mantissa and is several times faster.
+    """
+    global _matmul_precision
+    if precision not in ("highest", "high"):
+        raise ValueError(f"matmul precision must be 'highest' or 'high', got {precision!r}")
+    _matmul_precision = precision
+
+
+def get_matmul_precision() -> str:
+    """What set_matmul_precision has set last; "highest" at the start."""
+    return _matmul_precision
 
 
 def free_memory() -> int:

@@ -3,8 +3,10 @@
 Every case that it generates is counted, and the number printed at the end.
 """
 
+import shutil
 from functools import wraps
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
@@ -45,3 +47,26 @@ def pytest_terminal_summary(terminalreporter):
     """Say how many cases there were."""
     if generated["cases"]:
         terminalreporter.write_line(f"{generated['cases']:,} generated cases")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=["stand-in", "cuda"],
+        default="stand-in",
+        help="where the tests of GPU code run: on a stand-in for CuPy, or on a GPU",
+    )
+
+
+@pytest.fixture(scope="module")
+def device(request):
+    """What `device="cuda"` means for a module of tests: a GPU, or its stand-in."""
+    if request.config.getoption("--device") == "cuda":
+        yield "cuda:0"
+    else:
+        if shutil.which("g++") is None:
+            pytest.skip("the stand-in for a GPU compiles its kernels with g++")
+        from stand_in import installed
+
+        with installed():
+            yield "cuda:0"

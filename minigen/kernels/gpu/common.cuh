@@ -1,0 +1,49 @@
+// What every kernel file begins with. `real` is float or double, by the dtype of the arrays.
+// Arrays are C-contiguous; blocks have a multiple of 32 threads.
+
+#define KERNEL extern "C" __global__ void
+typedef long long count;  // sizes and places: products of sides may outgrow 32 bits
+
+// The thread's place among all threads of a launch: one item each.
+__device__ __forceinline__ count item() {
+  return (count)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+// Sums and maxima over a warp (32 threads in step) by exchange of registers, in a tree: the order
+// of additions is always the same, and so are the bits.
+__device__ __forceinline__ real warp_sum(real x) {
+  for (int lane = 16; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  return x;
+}
+
+__device__ __forceinline__ real larger(real a, real b) {  // NaN wins, as in NumPy's maximum
+  return a > b || a != a ? a : b;
+}
+
+__device__ __forceinline__ real warp_max(real x) {
+  for (int lane = 16; lane; lane /= 2) x = larger(x, __shfl_xor_sync(0xffffffffu, x, lane));
+  return x;
+}
+
+// The same over a block: every warp leaves its part, and every thread takes them together.
+__device__ __forceinline__ real block_sum(real x) {
+  __shared__ real parts[32];
+  x = warp_sum(x);
+  __syncthreads();  // the parts of a sum before may still be read
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  x = 0;
+  for (int w = 0; w < blockDim.x / 32; w++) x += parts[w];
+  return x;
+}
+
+__device__ __forceinline__ real block_max(real x) {
+  __shared__ real parts[32];
+  x = warp_max(x);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  x = parts[0];
+  for (int w = 1; w < blockDim.x / 32; w++) x = larger(x, parts[w]);
+  return x;
+}

@@ -1,0 +1,124 @@
+"""The stand-in for CuPy's RawModule: CUDA C++ compiled for the CPU by g++, thread by thread.
+
+Arguments are checked as a GPU cannot check them: each of the very type that the kernel declares,
+and nothing written beyond the ends of an array.
+"""
+
+import ctypes
+import hashlib
+import re
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from stand_in.arrays import check_guards, ndarray
+from stand_in.recording import perform
+
+HEADER = Path(__file__).with_name("cuda_on_cpu.h").read_text()
+KERNEL = re.compile(r"^KERNEL (\w+)\(([^)]*)\)", re.MULTILINE)
+BARRIER = re.compile(r"__sync|__shfl|block_|warp_")
+TYPES = {
+    "float": np.float32,
+    "double": np.float64,
+    "int": np.int32,
+    "unsigned": np.uint32,
+    "count": np.int64,
+    "unsigned char": np.uint8,
+    "bool": np.bool_,
+}
+
+
+class RawModule:
+    """CUDA C++ in a string; the kernels are declared extern "C"."""
+
+    def __init__(self, *, code, options=()):
+        assert all(option.startswith(("-std=", "-D")) for option in options)
+        real = re.search(r"typedef (\w+) real;", code)
+        self.types = {**TYPES, "real": TYPES[real[1]] if real else None}
+        self.kernels = {name: _parameters(text) for name, text in KERNEL.findall(code)}
+        waits = BARRIER.search(code.rpartition("// ---- file")[2]) is not None
+        launchers = [_launcher(name, p, waits) for name, p in self.kernels.items()]
+        self.library = _compiled("\n".join([HEADER, code, *launchers]), tuple(options))
+
+    def get_function(self, name):
+        return RawKernel(self, name)
+
+
+class RawKernel:
+    def __init__(self, module, name):
+        self.name, self.run = name, getattr(module.library, "launch_" + name)
+        self.parameters = [(module.types[kind], star) for kind, star in module.kernels[name]]
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        assert shared_mem == 0, "the stand-in has no dynamic shared memory"
+        grid, block = ((*sides, 1, 1)[:3] for sides in (grid, block))
+        assert all(type(n) is int and n > 0 for n in (*grid, *block)), (grid, block)
+        assert max(grid[1:]) < 65536 and grid[0] < 2**31 and np.prod(block) <= 1024
+        assert len(args) == len(self.parameters), f"{self.name}: {len(args)} arguments"
+        held = [
+            self._checked(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self.parameters))
+        ]
+
+        def launch():
+            pointers = (ctypes.c_void_p * len(held))(*(x.ctypes.data for x in held))
+            sides = [(ctypes.c_uint * 3)(*n) for n in (grid, block)]
+            if self.run(*sides, pointers):
+                raise RuntimeError(f"{self.name}: threads of a block wait for different things")
+            for x in args:
+                if isinstance(x, ndarray):
+                    check_guards(x, self.name)
+
+        perform(launch)
+
+    def _checked(self, i, x, dtype, star):
+        """A NumPy array of one element whose bytes are the argument."""
+        what = f"{self.name}: argument {i}"
+        if star:
+            if isinstance(x, ndarray):
+                assert dtype is None or x.dtype == dtype, f"{what} is {x.dtype}, not {dtype}"
+                return np.array([x.data.ptr], np.uintp)
+            assert type(x) is np.uintp, f"{what} is a {type(x).__name__}, not an array"
+            return np.array([x])
+        assert type(x) is dtype, f"{what} is a {type(x).__name__}, not {dtype.__name__}"
+        return np.array([x])
+
+
+def _parameters(text):
+    """[(type, whether a pointer)] of a parameter list."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        part = part.replace("const ", "").replace("__restrict__", "")
+        kind, star, _ = part.rpartition("*") if "*" in part else (part.rpartition(" ")[0], "", "")
+        found.append((kind.strip(), bool(star)))
+    return found
+
+
+def _launcher(name, parameters, waits):
+    args = ", ".join(
+        f"*({kind}{'*' if star else ''}*)args[{i}]" for i, (kind, star) in enumerate(parameters)
+    )
+    return (
+        f'extern "C" int launch_{name}(const unsigned* grid, const unsigned* block, void** args)'
+        f" {{ return run_grid(grid, block, {str(waits).lower()}, [&] {{ {name}({args}); }}); }}"
+    )
+
+
+@cache
+def _compiled(code, options):
+    key = hashlib.sha256(repr((code, options)).encode()).hexdigest()[:20]
+    path = Path(tempfile.gettempdir()) / f"minigen-stand-in-{key}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            source, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+            source.write_text(code)
+            flags = ["-O1", "-shared", "-fPIC", "-w", "-std=c++17", *options]
+            done = subprocess.run(
+                ["g++", *flags, "-o", built, source], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise RuntimeError(done.stderr[:4000])
+            built.replace(path)
+    return ctypes.CDLL(str(path))

@@ -1,0 +1,26 @@
+"""What a captured graph of the stand-in holds: actions on memory, done again at each launch."""
+
+from contextvars import ContextVar
+
+tape: ContextVar[list | None] = ContextVar("tape", default=None)
+
+
+def perform(action):
+    """Do it now or, while a stream is captured, at each launch of the graph."""
+    actions = tape.get()
+    if actions is None:
+        action()
+    else:
+        actions.append(action)
+
+
+def recorded(result, action):
+    """While a stream is captured, have action done again at each launch, for what it returned."""
+    if tape.get() is not None:
+        perform(action)
+    return result
+
+
+def refuse_while_capturing(what):
+    if tape.get() is not None:
+        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")

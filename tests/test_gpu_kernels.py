@@ -1,0 +1,51 @@
+"""Each kernel of `gpu/` against its twin in `reference/`, in every memory layout (14)."""
+
+import numpy as np
+import pytest
+from gpu_device import LAYOUTS, on_device
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_draws import DRAWS, WRITTEN
+
+from minigen.backend import is_cupy, to_numpy
+from minigen.kernels import gpu, reference
+from minigen.testing import assert_close
+from minigen.testing.case import as_arrays
+from minigen.testing.closeness import FORWARD, GRADIENT
+from minigen.testing.strategies import drawn
+
+TWINS = [name for name in DRAWS if hasattr(gpu, name)]
+pytestmark = pytest.mark.usefixtures("device")
+
+
+def cast(x, dtype):
+    return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+
+
+def outputs(kernel, args, written):
+    """All that a kernel returns and writes, as NumPy arrays of the host's twin or the device's."""
+    result = kernel(*args)
+    return [*(result if isinstance(result, tuple) else [result]), *(args[i] for i in written)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", TWINS)
+@settings(max_examples=max(settings.default.max_examples // 4, 1))
+@given(data=st.data())
+def test_gpu_kernel_equals_its_reference_in_every_layout(name, dtype, data):
+    args = [cast(x, dtype) for x in as_arrays(data.draw(drawn(DRAWS[name])))]
+    layouts = data.draw(st.lists(st.sampled_from(LAYOUTS), min_size=1, max_size=3))
+    written = WRITTEN.get(name, ())
+    laid = [on_device(x, layouts[i % len(layouts)]) for i, x in enumerate(args)]
+    limits = GRADIENT if name.endswith("_vjp") else FORWARD
+    plain = [x.copy() if isinstance(x, np.ndarray) else x for x in args]
+    with np.errstate(all="ignore"):
+        want = outputs(getattr(reference, name), plain, written)
+    got = outputs(getattr(gpu, name), laid, written)
+    assert len(got) == len(want)
+    for y, w in zip(got, want):
+        assert is_cupy(y)
+        assert_close(to_numpy(y), w, limits.get(np.asarray(w).dtype, 0.0))
+    for i, (x, before) in enumerate(zip(laid, args)):
+        if is_cupy(x) and i not in written:
+            assert np.array_equal(to_numpy(x), before, equal_nan=True), f"argument {i} was written"
