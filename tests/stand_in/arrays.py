@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 
+from stand_in.attributes import Device, Flags, Pointer
 from stand_in.recording import perform, recorded, refuse_while_capturing
 
 GUARD, PATTERN = 64, 0xA5  # bytes before and behind an array that nobody may write
@@ -73,37 +74,11 @@ def check_guards(x, name):
         raise RuntimeError(f"{name} wrote outside of an array of shape {x.shape}")
 
 
-class _Flags:
-    def __init__(self, flags):
-        self.c_contiguous, self.f_contiguous = flags.c_contiguous, flags.f_contiguous
-        self.owndata = flags.owndata
-
-    def __getitem__(self, name):
-        return getattr(self, name.lower())
-
-
-class _Pointer:
-    def __init__(self, ptr):
-        self.ptr, self.device_id = ptr, 0
-
-
-class _Device:
-    id = 0
-
-    def __eq__(self, other):
-        return isinstance(other, _Device)
-
-    __hash__ = object.__hash__
-
-    def __repr__(self):
-        return "<CUDA Device 0>"
-
-
 class ndarray:
     """An array of the stand-in's memory."""
 
     __hash__ = None
-    device = _Device()
+    device = Device()
 
     def __init__(self, shape, dtype=float, **named):
         assert not named
@@ -129,8 +104,8 @@ class ndarray:
     nbytes = property(lambda self: self._host.nbytes)
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
-    flags = property(lambda self: _Flags(self._host.flags))
-    data = property(lambda self: _Pointer(self._host.ctypes.data))
+    flags = property(lambda self: Flags(self._host.flags))
+    data = property(lambda self: Pointer(self._host.ctypes.data))
     T = property(lambda self: wrapped(self._host.T, self))
 
     # ----------------------------------------------------------------- to and from the host
