@@ -2,6 +2,9 @@
 // Arrays are C-contiguous; blocks have a multiple of 32 threads.
 
 #define KERNEL extern "C" __global__ void
+#ifndef INFINITY  // NVRTC has no headers
+#define INFINITY __int_as_float(0x7f800000)
+#endif
 typedef long long count;  // sizes and places: products of sides may outgrow 32 bits
 
 // The thread's place among all threads of a launch: one item each.
