@@ -136,6 +136,15 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if is_cupy(x) else np.asarray(x)
 
 
+def largest(x: Array, axis: int | Shape, empty: float) -> Array:
+    """The maximum over axis, which stays as a side of 1; `empty` where there is nothing."""
+    if x.size:
+        return x.max(axis=axis, keepdims=True)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    sides = [1 if i in axes or i - x.ndim in axes else n for i, n in enumerate(x.shape)]
+    return array_module(x).full(sides, empty, x.dtype)
+
+
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     """A raw array from data, dtype checked: Python floats become float32, ints int64.
 

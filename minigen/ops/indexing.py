@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, Shape, array_module
+from minigen.backend import Array, Shape, array_module, to_numpy
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape
@@ -116,7 +116,7 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_index(axis, x.ndim)
     try:
-        source = np.repeat(np.arange(x.shape[axis]), np.asarray(raw(repeats)))
+        source = np.repeat(np.arange(x.shape[axis]), to_numpy(raw(repeats)))
     except ValueError as error:
         raise ShapeError(
             f"repeat: repeats {repeats} for a side of {x.shape[axis]}: {error}"
