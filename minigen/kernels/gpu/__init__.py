@@ -4,5 +4,14 @@ Each chapter is a `.cu` file and the Python that launches it; `launching` says h
 is what every kernel begins with, `blas` and `products` are the matrix products.
 """
 
+from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.gpu.products import linear, matmul
-from minigen.kernels.gpu.rows import softmax
+from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
+from minigen.kernels.gpu.softmax import (
+    cross_entropy,
+    cross_entropy_vjp,
+    log_softmax,
+    log_softmax_vjp,
+    softmax,
+    softmax_vjp,
+)
