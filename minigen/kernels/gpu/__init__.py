@@ -4,5 +4,20 @@ Each chapter is a `.cu` file and the Python that launches it; `launching` says h
 is what every kernel begins with, `blas` and `products` are the matrix products.
 """
 
+from minigen.kernels.gpu.activations import (
+    bce_with_logits,
+    bce_with_logits_vjp,
+    erf,
+    gelu,
+    gelu_tanh,
+    gelu_tanh_vjp,
+    gelu_vjp,
+    leaky_relu,
+    leaky_relu_vjp,
+    relu,
+    relu_vjp,
+    sigmoid,
+    softplus,
+)
 from minigen.kernels.gpu.products import linear, matmul
 from minigen.kernels.gpu.rows import softmax
