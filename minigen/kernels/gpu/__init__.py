@@ -5,6 +5,21 @@ is what every kernel begins with, `blas` and `products` are the matrix products.
 """
 
 from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.gpu.activations import (
+    bce_with_logits,
+    bce_with_logits_vjp,
+    erf,
+    gelu,
+    gelu_tanh,
+    gelu_tanh_vjp,
+    gelu_vjp,
+    leaky_relu,
+    leaky_relu_vjp,
+    relu,
+    relu_vjp,
+    sigmoid,
+    softplus,
+)
 from minigen.kernels.gpu.products import linear, matmul
 from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
 from minigen.kernels.gpu.softmax import (
