@@ -32,6 +32,7 @@ from minigen.kernels.gpu.softmax import (
 )
 from minigen.kernels.gpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.gpu.places import add_in_rows, take_in_rows
+from minigen.kernels.gpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.gpu.products import linear, matmul
 from minigen.kernels.gpu.rows import softmax
 from minigen.kernels.gpu.windows import max_places, spread_windows, sum_windows
