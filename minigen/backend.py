@@ -5,7 +5,9 @@ the module that x belongs to. Besides `kernels/gpu.py` this is the only file tha
 and it does so only when a GPU is asked for.
 """
 
+import math
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -90,6 +92,16 @@ def set_matmul_precision(precision: str) -> None:
 def get_matmul_precision() -> str:
     """What set_matmul_precision has set last; "highest" at the start."""
     return _matmul_precision
+
+
+# The recording of a CUDA graph that is under way, or None: see training/capture.py.
+capturing: ContextVar[Any] = ContextVar("capturing", default=None)
+
+
+def pinned(shape: Shape, dtype: Any) -> np.ndarray:
+    """An array of the host that the GPU reads and writes without the host waiting."""
+    memory = cupy().cuda.alloc_pinned_memory(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
 
 def free_memory() -> int:
