@@ -121,4 +121,4 @@ def _compiled(code, options):
             if done.returncode:
                 raise RuntimeError(done.stderr[:4000])
             built.replace(path)
-    return ctypes.CDLL(str(path))
+    return ctypes.PyDLL(str(path))  # one launch at a time: it keeps the lock
