@@ -1,8 +1,8 @@
 """The array backend switch: NumPy on the CPU, CuPy on an NVIDIA GPU.
 
 A raw array knows its own device, so there is no global switch to set: `array_module(x)` gives
-the module that x belongs to. Besides `kernels/gpu.py` this is the only file that imports cupy,
-and it does so only when a GPU is asked for.
+the module that x belongs to. This is the only file that imports cupy, and it does so only
+when a GPU is asked for.
 """
 
 import math
@@ -110,6 +110,21 @@ def free_memory() -> int:
     return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
 
 
+def device_memory(device: str = "cuda") -> dict[str, int]:
+    """Bytes on a GPU: "used" by arrays, "held" for them, "free" beside that, "total"."""
+    module = cupy()
+    with module.cuda.Device(device_number(resolve_device(device))):
+        free, total = module.cuda.runtime.memGetInfo()
+        pool = module.get_default_memory_pool()
+        held = {"used": pool.used_bytes(), "held": pool.total_bytes()}
+        return {**held, "free": free, "total": total}
+
+
+def device_number(name: str) -> int:
+    """N of 'cuda:N'."""
+    return int(name.partition(":")[2])
+
+
 def resolve_device(name: str | None) -> str:
     """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one)."""
     if name is None or name == "cpu":
@@ -139,7 +154,7 @@ def to_device(x: Array, device: str | None) -> Array:
     if target == "cpu":
         return to_numpy(x)
     module = cupy()
-    with module.cuda.Device(int(target.partition(":")[2])):
+    with module.cuda.Device(device_number(target)):
         return module.asarray(x)
 
 
