@@ -51,16 +51,18 @@ __device__ __forceinline__ real block_max(real x) {
   return x;
 }
 
-// A slice of an array (outer, n, inner) along its middle side, x[start + j * inner] for j < n, and
-// the place of this thread among those that share it: `lanes` of them, a power of two within a
-// warp or a whole block. Threads beyond the last slice have n = 0 and take part in its sums.
+// A slice of an array (outer, n, inner) along its middle side, and what this thread works on where
+// `lanes` threads share it, a power of two within a warp or a whole block: the values from `first`
+// to before `last`, `step` apart. Threads beyond the last slice have none, but sum with the others.
 struct Slice {
-  count number, lane, start, n;
+  count number, lane, start, first, last, step;
 };
 
 __device__ __forceinline__ Slice slice_of(count slices, count n, count inner, count lanes) {
-  count number = item() / lanes, start = number / inner * n * inner + number % inner;
-  return {number, item() % lanes, start, number < slices ? n : 0};
+  count number = item() / lanes, lane = item() % lanes;
+  count start = number / inner * n * inner + number % inner;
+  count last = number < slices ? start + n * inner : start;
+  return {number, lane, start, start + lane * inner, last, lanes * inner};
 }
 
 __device__ __forceinline__ real group_sum(real x, count lanes) {

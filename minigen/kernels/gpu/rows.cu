@@ -3,43 +3,38 @@
 KERNEL layer_norm(const real* x, const real* weight, const real* bias, real* y, real* mean,
                   real* rstd, double eps, count rows, count n, count inner, count lanes) {
   Slice s = slice_of(rows, n, inner, lanes);
-  x += s.start;
-  y += s.start;
   count size = n ? n : 1;
   real mu = 0, variance = 0;
-  for (count j = s.lane; j < s.n; j += lanes) mu += x[j];
+  for (count i = s.first; i < s.last; i += s.step) mu += x[i];
   mu = group_sum(mu, lanes) / size;
-  for (count j = s.lane; j < s.n; j += lanes) variance += (x[j] - mu) * (x[j] - mu);
+  for (count i = s.first; i < s.last; i += s.step) variance += (x[i] - mu) * (x[i] - mu);
   variance = group_sum(variance, lanes) / size;
   real r = 1 / sqrt(variance + (real)eps);
-  for (count j = s.lane; j < s.n; j += lanes) {
-    real hat = (x[j] - mu) * r;
-    if (weight) hat *= weight[j];
-    y[j] = bias ? hat + bias[j] : hat;
+  for (count i = s.first; i < s.last; i += s.step) {
+    real hat = (x[i] - mu) * r;
+    if (weight) hat *= weight[i - s.start];
+    y[i] = bias ? hat + bias[i - s.start] : hat;
   }
-  if (s.lane == 0 && s.number < rows) {
-    mean[s.number] = mu;
-    rstd[s.number] = r;
-  }
+  if (s.lane || s.number >= rows) return;
+  mean[s.number] = mu;
+  rstd[s.number] = r;
 }
 
 KERNEL layer_norm_vjp(const real* g, const real* x, const real* weight, const real* mean,
                       const real* rstd, real* gx, count rows, count n, count inner,
                       count lanes) {
   Slice s = slice_of(rows, n, inner, lanes);
-  real mu = s.n ? mean[s.number] : 0, r = s.n ? rstd[s.number] : 0;
-  real level = 0, along = 0;
-  for (count j = s.lane; j < s.n; j += lanes) {
-    count i = s.start + j;
-    real gh = weight ? g[i] * weight[j] : g[i];
+  count row = s.number < rows ? s.number : 0;
+  real mu = mean[row], r = rstd[row], level = 0, along = 0;
+  for (count i = s.first; i < s.last; i += s.step) {
+    real gh = weight ? g[i] * weight[i - s.start] : g[i];
     level += gh;
     along += gh * ((x[i] - mu) * r);
   }
   level = group_sum(level, lanes) / n;
   along = group_sum(along, lanes) / n;
-  for (count j = s.lane; j < s.n; j += lanes) {
-    count i = s.start + j;
-    real gh = weight ? g[i] * weight[j] : g[i];
+  for (count i = s.first; i < s.last; i += s.step) {
+    real gh = weight ? g[i] * weight[i - s.start] : g[i];
     gx[i] = (gh - level - (x[i] - mu) * r * along) * r;
   }
 }
@@ -102,7 +97,9 @@ KERNEL scatter_rows(real* out, const count* index, const count* order, const rea
   if (item() >= items) return;
   count first = item() / n, column = item() % n, row = index[order[first]];
   if (row < 0 || row >= rows || (first && index[order[first - 1]] == row)) return;
-  count last = first + 1, beyond = places;  // the end by halving: then updates are read ahead
+  count step = 1;  // their end by doubling and halving: of a loop to it updates are read ahead
+  while (first + step < places && index[order[first + step]] == row) step *= 2;
+  count last = first + step / 2 + 1, beyond = min(first + step, places);
   while (last < beyond) {
     count middle = (last + beyond) / 2;
     if (index[order[middle]] == row) last = middle + 1;

@@ -7,11 +7,11 @@ from minigen.kernels.gpu.launching import C_TYPES, THREADS, dense, launch, launc
 from minigen.kernels.reference import rows as reference
 
 INT64 = np.dtype(np.int64)
-SHORT = 256  # values that a part of a warp takes; longer slices get a block of
-BLOCK = 512  # threads at most: more might not find registers enough
-MANY = 2**14  # slices side by side: a thread for each fills a GPU
-CHUNK = 512  # rows that a block sums at least
-BLOCKS = 1024  # that sum at most, or thereabouts
+SHORT = 256  # values of a slice that a warp takes, or a part of one; longer ones get a block
+BLOCK = 512  # threads of one at most: other blocks beside it work while it waits
+MANY = 2**14  # slices that fill a GPU with one thread each
+CHUNK = 512  # rows that a block sums at least, and
+BLOCKS = 512  # that do so at most: the sums of chunks are then one chunk
 
 
 def alike(*arrays):

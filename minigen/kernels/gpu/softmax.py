@@ -2,14 +2,10 @@
 
 from math import prod
 
-import numpy as np
-
 from minigen.backend import array_module
 from minigen.kernels.gpu.launching import dense
-from minigen.kernels.gpu.rows import alike, launch_slices
+from minigen.kernels.gpu.rows import INT64, alike, launch_slices
 from minigen.kernels.reference import rows as reference
-
-INT64 = np.dtype(np.int64)
 
 
 def softmax(x, axis):
