@@ -56,7 +56,7 @@ def _numbers(is_causal, scale, dropout_p):
 
 
 def _in_heads(x, lead):
-    """x, with its leading axes broadcast to lead and made two, its last axis dense: (B, H, T, D)."""
+    """x as (B, H, T, D): its leading axes broadcast to lead and made two, its last one dense."""
     if x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
         x = dense(x)
     return _in_two(x, (*lead, *x.shape[-2:]))
