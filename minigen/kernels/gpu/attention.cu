@@ -9,6 +9,10 @@ constexpr int DEPTH = 16;        // terms of the sums in shared memory at once
 constexpr int PITCH = SIDE + 4;  // spreads columns over the banks, aligned for wide loads
 constexpr int THREADS = ACROSS * ACROSS;
 
+// Two blocks have room on a multiprocessor: 128 registers a thread at most.
+#undef KERNEL
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, 2)
+
 // A matrix somewhere in memory; only_finite: NaN and infinities count as 0.
 struct Matrix { const real* x; count rows, down, along; bool only_finite; };
 
@@ -64,7 +68,7 @@ __device__ __forceinline__ void stage(real (*tile)[PITCH], Matrix m, count k, co
 template <int COLUMNS>
 __device__ __forceinline__ void add_products(real (*a)[PITCH], real (*b)[PITCH],
                                              real (*sums)[EACH]) {
-#pragma unroll
+#pragma unroll 4
   for (int k = 0; k < DEPTH; k++)
 #pragma unroll
     for (int i = 0; i < EACH; i++)
@@ -74,7 +78,7 @@ __device__ __forceinline__ void add_products(real (*a)[PITCH], real (*b)[PITCH],
 
 // The first tile of a @ b^T, whose sums have so many terms: this thread's part of it.
 __device__ __forceinline__ void multiply(Matrix a, Matrix b, count terms, real (*sums)[EACH]) {
-  __shared__ real a_tile[DEPTH][PITCH], b_tile[DEPTH][PITCH];
+  alignas(16) __shared__ real a_tile[DEPTH][PITCH], b_tile[DEPTH][PITCH];
 #pragma unroll
   for (int i = 0; i < EACH; i++)
 #pragma unroll

@@ -5,16 +5,19 @@ import math
 import numpy as np
 
 from minigen.backend import array_module
-from minigen.kernels.gpu.launching import C_TYPES, dense, launch
-from minigen.kernels.reference import attention as reference
+from minigen.kernels.gpu.launching import dense, launch
+from minigen.kernels.gpu.products import matmul
+from minigen.kernels.reference.attention import dropped
 
 SIDE = 64  # queries or keys of a block
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
+    settings = is_causal, scale, dropout_p
     lead = np.broadcast_shapes(*(x.shape[:-2] for x in (q, k, mask) if x is not None))
-    if np.broadcast_shapes(lead, v.shape[:-2]) != lead or not _of_one_dtype(q, k, v):
-        return reference.dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p)
+    if np.broadcast_shapes(lead, v.shape[:-2]) != lead:  # one p for many values
+        _, p = dot_attention(q, k, k[..., :0], mask, None, *settings)
+        return matmul(p if kept is None else dropped(p, kept, dropout_p), v), p
     xp, (T, D), (S, E) = array_module(q), q.shape[-2:], v.shape[-2:]
     masks = *_mask(mask, (*lead, T, S)), *_mask(kept, (*lead, T, S))
     q, k, v = (_in_heads(x, lead) for x in (q, k, v))
@@ -22,40 +25,38 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
     p = xp.empty((B, H, T, S), q.dtype)
     weights = p if kept is None else xp.empty_like(p)
     arrays = *_place(q), *_place(k), *_place(v), *masks, *_place(y), p, weights
-    sides, numbers = (H, T, S, D, E, int(is_causal)), (float(scale), _share(dropout_p))
-    launch("attention.cu", "attend", q.dtype, B * H * -(-T // SIDE), *arrays, *sides, *numbers)
+    _launch("attend", T, B * H, *arrays, H, T, S, D, E, *_numbers(*settings))
     return y.reshape(*lead, T, E), p.reshape(*lead, T, S)
 
 
 def dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
-    lead = g.shape[:-2]
-    if p.shape[:-2] != lead or not _of_one_dtype(g, q, k, v, p):
-        return reference.dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p)
-    kept, p = _mask(kept, p.shape), dense(p)
-    gs, weights = array_module(g).empty((2, *p.shape), p.dtype)
+    lead, xp = g.shape[:-2], array_module(g)
+    p = dense(xp.broadcast_to(p, (*lead, *p.shape[-2:])))
+    gs, weights = xp.empty((2, *p.shape), p.dtype)
+    kept = _mask(kept, p.shape)
     g, q, k, v = (_in_heads(x, lead) for x in (g, q, k, v))
-    (B, H, T, D), (S, E) = q.shape, v.shape[2:]
     gq, gk, gv = (_like(x, x.shape[-1]) for x in (q, k, v))
-    sides, numbers = (H, T, S, D, E, int(is_causal)), (float(scale), _share(dropout_p))
+    (B, H, T, D), (S, E) = q.shape, v.shape[2:]
+    numbers = H, T, S, D, E, *_numbers(is_causal, scale, dropout_p)
     arrays = *_place(k), *_place(v), *_place(g), *kept, *_place(gq), p, gs, weights
-    launch("attention.cu", "queries_vjp", p.dtype, B * H * -(-T // SIDE), *arrays, *sides, *numbers)
+    _launch("queries_vjp", T, B * H, *arrays, *numbers)
     arrays = *_place(q), *_place(g), *_place(gk), *_place(gv), gs, weights
-    launch("attention.cu", "keys_vjp", p.dtype, B * H * -(-S // SIDE), *arrays, *sides)
+    _launch("keys_vjp", S, B * H, *arrays, *numbers[:-2])
     return tuple(x.reshape(*lead, *x.shape[2:]) for x in (gq, gk, gv))
 
 
-def _of_one_dtype(*arrays):
-    """Whether all arrays are of one and the same dtype, which kernels are compiled for."""
-    return arrays[0].dtype in C_TYPES and len({x.dtype for x in arrays}) == 1
+def _launch(name, length, heads, q, *rest):
+    """A kernel on the tiles of all heads."""
+    launch("attention.cu", name, q.dtype, heads * -(-length // SIDE), q, *rest)
 
 
-def _share(dropout_p):
-    """What dropout multiplies by where it keeps."""
-    return 1 / (1 - dropout_p) if dropout_p < 1 else 1.0
+def _numbers(is_causal, scale, dropout_p):
+    """The settings for a kernel; the last is what dropout multiplies by."""
+    return int(is_causal), float(scale), 1 / (1 - dropout_p) if dropout_p < 1 else 1.0
 
 
 def _in_heads(x, lead):
-    """x, with its leading axes broadcast to lead and made two, its last axis dense: (B, H, T, D)."""
+    """x as (B, H, T, D): its leading axes broadcast to lead and made two, its last one dense."""
     if x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
         x = dense(x)
     return _in_two(x, (*lead, *x.shape[-2:]))
