@@ -18,6 +18,8 @@ from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Arrays = list[Array]
+State = dict[str, Any]  # of one parameter
 
 
 @dataclass
@@ -25,8 +27,7 @@ class Bucket:
     """Parameters that are stepped in one go: of one group, dtype and device, and as many steps."""
 
     numbers: list[int]  # their places in the optimizer's params
-    group: dict[str, Any]
-    settings: np.ndarray  # what the kernel computes with; renewed in place at each step
+    settings: np.ndarray  # what the kernel computes with, in the order of SETTINGS
 
 
 class Optimizer:
@@ -35,7 +36,7 @@ class Optimizer:
     params: tensors, or dicts {"params": tensors, setting: value} for groups that differ.
     """
 
-    SETTINGS: tuple[str, ...]  # what the settings of a bucket are, in order
+    SETTINGS: tuple[str, ...]
 
     def __init__(self, params: Params, **settings: Any):
         params = params if isinstance(params, Tensor) else list(params)
@@ -65,7 +66,7 @@ class Optimizer:
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
-        self.state: list[dict[str, Any]] = [{} for _ in self.params]
+        self.state: list[State] = [{} for _ in self.params]
         self.buckets: list[Bucket] = []
 
     def check(self, group: dict[str, Any]) -> None:
@@ -94,36 +95,31 @@ class Optimizer:
             self.update(ps, gs, [self.state[i] for i in bucket.numbers], bucket.settings)
 
     def _fill_buckets(self, gradients: list[Tensor | None]) -> None:
-        """Sort the parameters that have a gradient into buckets; those of before, if they do."""
+        """Sort the parameters that have a gradient into buckets, the old ones where they fit."""
         found: dict[tuple, list[int]] = {}
         for i, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
             if p.node is not None and g is not None:
                 alike = id(self.group_of_each[i]), self.state[i].get("step"), p.dtype, p.device
                 found.setdefault(alike, []).append(i)
         if list(found.values()) != [bucket.numbers for bucket in self.buckets]:
-            self.buckets = [
-                Bucket(numbers, self.group_of_each[numbers[0]], np.zeros(len(self.SETTINGS)))
-                for numbers in found.values()
-            ]
+            self.buckets = [Bucket(n, np.zeros(len(self.SETTINGS))) for n in found.values()]
 
     def advance(self) -> None:
-        """Count a step and renew the settings: all of a step but the work on arrays.
+        """Count a step and renew the settings in place: all of a step but the work on arrays.
 
         A recorded step, which repeats the work on arrays alone, needs just this before it.
         """
         for bucket in self.buckets:
             states = [self.state[i] for i in bucket.numbers]
-            bucket.settings[:] = self.count(states, bucket.group)
+            bucket.settings[:] = self.count(states, self.group_of_each[bucket.numbers[0]])
             for i in bucket.numbers:
                 self.params[i].node.version += 1
 
-    def count(self, states: list[dict[str, Any]], group: dict[str, Any]) -> tuple[float, ...]:
-        """The settings of the step that now comes, which is counted in the states if need be."""
+    def count(self, states: list[State], group: dict[str, Any]) -> tuple[float, ...]:
+        """The settings of a bucket for the step that comes now, counted in states if need be."""
         return tuple(group[name] for name in self.SETTINGS)
 
-    def update(
-        self, ps: list[Array], gs: list[Array], states: list[dict[str, Any]], settings: np.ndarray
-    ) -> None:
+    def update(self, ps: Arrays, gs: Arrays, states: list[State], settings: np.ndarray) -> None:
         """Write new values into the parameters of a bucket, given their gradients."""
         raise NotImplementedError
 
@@ -140,10 +136,7 @@ class Optimizer:
             numbers = list(range(start, start + len(group["params"])))
             groups.append({**group, "params": numbers})
             start += len(numbers)
-        return {
-            "state": [dict(state) for state in self.state],
-            "param_groups": groups,
-        }
+        return {"state": [dict(state) for state in self.state], "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what state_dict gave; CheckpointError, with nothing changed, if it differs."""
@@ -163,7 +156,7 @@ class Optimizer:
             group.update({key: value for key, value in other.items() if key != "params"})
 
 
-def _arrays(name: str, ps: list[Array], states: list[dict[str, Any]]) -> list[Array]:
+def _arrays(name: str, ps: Arrays, states: list[State]) -> Arrays:
     """The arrays of that name in the states of parameters; zeros at first."""
     for p, state in zip(ps, states):
         if name not in state:
