@@ -51,7 +51,7 @@ KERNEL adam(const count* table, count rows, count share, const double* settings)
   const Part part = part_of_block(table, rows, share);
   const Row& a = part.row;
   const real step_size = settings[0], rest1 = 1 - settings[1], beta2 = settings[2];
-  const real rest2 = 1 - settings[2], over_root = 1 / settings[3], eps = settings[4];
+  const real rest2 = 1 - settings[2], over_root = 1 / (real)settings[3], eps = settings[4];
   const real shrink = settings[5], decay = settings[6];
   for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
     const real p = a.p[i];
