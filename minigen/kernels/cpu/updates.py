@@ -57,8 +57,9 @@ def _flat(lists, reference_kernel, settings):
     """The arrays that belong together, as views of one axis; those that are none are stepped."""
     rows = []
     for row in zip(*lists, strict=True):
-        if all(x.flags.c_contiguous for x in row) and row[-1].shape == row[0].shape:
-            rows.append([x.ravel() for x in row])
+        views = [x.ravel() for x in row if x.flags.c_contiguous]
+        if len(views) == len(row) and row[-1].shape == row[0].shape:
+            rows.append(views)
         else:
             reference_kernel(*([x] for x in row), settings)
     return rows

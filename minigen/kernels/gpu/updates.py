@@ -23,25 +23,25 @@ def adam(ps, ms, vs, gs, settings):
 
 
 def _launched(name, rows, settings):
-    """Launch the kernel on all rows whose arrays it can step; the other rows."""
-    dtype, table, others, held, blocks = rows[0][0].dtype, [], [], [], 0
+    """Launch the kernel on the rows of arrays that it can step; the others."""
+    rows = [(*written, dense(g)) for *written, g in rows]
+    dtype, fitting, others = rows[0][0].dtype, [], []
     for row in rows:
-        *written, g = row
-        p, places = row[0], [x for x in written if x is not None]
-        if not (g.shape == p.shape and all(_fits(x, dtype) for x in places) and g.dtype == dtype):
-            others.append(row)
-            continue
-        g = dense(g)
-        held.append(g)
-        table.append(
-            [*(0 if x is None else x.data.ptr for x in written), g.data.ptr, p.size, blocks]
-        )
-        blocks += -(-p.size // SHARE)
+        (fitting if _fits(row, dtype) else others).append(row)
+    table, blocks = [], 0
+    for row in fitting:
+        places = [0 if x is None else x.data.ptr for x in row]
+        table.append([*places, row[0].size, blocks])
+        blocks += -(-row[0].size // SHARE)
     if blocks:
-        places = constant(np.array(table, np.int64))
-        launch("updates.cu", name, dtype, blocks, places, len(table), SHARE, host_values(settings))
+        args = constant(np.array(table, np.int64)), len(table), SHARE, host_values(settings)
+        launch("updates.cu", name, dtype, blocks, *args)
     return others
 
 
-def _fits(x, dtype):
-    return x.flags.c_contiguous and x.dtype == dtype and dtype in C_TYPES
+def _fits(row, dtype):
+    given = [x for x in row if x is not None]
+    shape = row[0].shape
+    return dtype in C_TYPES and all(
+        x.dtype == dtype and x.shape == shape and x.flags.c_contiguous for x in given
+    )
