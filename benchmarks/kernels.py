@@ -12,7 +12,9 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import numpy as np
 from measuring import count, known_names, new_file, seconds
@@ -23,6 +25,7 @@ from minigen.kernels import reference
 COPIED = 2**24  # values of the large copy, 64 MB
 CHANGED = {  # arguments that are read and written; other arguments are one of the two
     "scatter_rows": (0,),
+    "sgd": (0, 1),
     "adam": (0, 1, 2),
     "lstm_step": (0,),
     "lstm_step_vjp": (1,),
@@ -49,8 +52,9 @@ def whole(high: int, *shape: int) -> np.ndarray:
 
 def elementwise() -> dict[str, list]:
     """Images behind a convolution, hidden units of a Transformer, weights of a dense layer."""
-    images, eps, shrink, decay = normal(64, 32, 28, 28), 1e-8, 1.0, 0.0
-    p, m, v, g = (normal(784, 400) for _ in range(4))
+    images, of_sgd = normal(64, 32, 28, 28), np.array([1e-3, 0.9, 0.0, 0.0])
+    of_adam = np.array([1e-3, 0.9, 0.999, 1.0, 1e-8, 1.0, 0.0])
+    ps, ms, vs, gs = ([normal(784, 400), normal(400), normal(400, 400)] for _ in range(4))
     hidden, of_hidden, logits, pixels = (normal(768, 512) for _ in range(4))
     return {
         "matmul": [normal(768, 128), normal(128, 512)],
@@ -70,7 +74,8 @@ def elementwise() -> dict[str, list]:
         "leaky_relu": [images, 0.2],
         "leaky_relu_vjp": [normal(*images.shape), images, 0.2],
         "select": [images > 0, images, 0.2],
-        "adam": [p, m, v * v, g, 1e-3, 0.9, 0.999, 1.0, eps, shrink, decay],
+        "sgd": [ps, vs, gs, of_sgd],
+        "adam": [ps, ms, [v * v for v in vs], gs, of_adam],
     }
 
 
@@ -157,21 +162,25 @@ GROUPS = (elementwise, rows, channels, windows, recurrent, attention)
 # --------------------------------------------------------------------------- measurements
 
 
+def arrays_of(x: Any) -> list[np.ndarray]:
+    """The arrays that an argument or a result is, or is a list or tuple of."""
+    return [y for y in (x if isinstance(x, list | tuple) else [x]) if isinstance(y, np.ndarray)]
+
+
 def once(kernel: Callable, args: list, changed: tuple[int, ...]) -> float:
     """The time of a call after one that warms the caches, both with fresh copies of `changed`."""
     for _ in range(2):
-        call = partial(kernel, *(x.copy() if i in changed else x for i, x in enumerate(args)))
+        call = partial(kernel, *(deepcopy(x) if i in changed else x for i, x in enumerate(args)))
         found = seconds(call, 1)
     return found
 
 
 def moved_bytes(kernel: Callable, args: list, changed: tuple[int, ...]) -> int:
     """What a call reads and writes: its arguments, those it changes twice, and its results."""
-    result = kernel(*args)
-    arrays = [x for x in args if isinstance(x, np.ndarray)]
+    results = arrays_of(kernel(*args))
+    arrays = [y for x in args for y in arrays_of(x)]
     given = {id(x) for x in arrays}
-    arrays += [args[i] for i in changed]
-    results = result if isinstance(result, tuple) else (result,)
+    arrays += [y for i in changed for y in arrays_of(args[i])]
     return sum(x.nbytes for x in arrays + [x for x in results if id(x) not in given])
 
 
@@ -185,7 +194,7 @@ def measured(name: str, args: list, source: np.ndarray, rounds: int) -> dict:
         times.append((once(kernel, args, changed), once(plain, args, changed), copy * moved))
     return {
         "name": name,
-        "shape": max((x.shape for x in args if isinstance(x, np.ndarray)), key=np.prod),
+        "shape": max((y.shape for x in args for y in arrays_of(x)), key=np.prod),
         "bytes": moved,
         "seconds": min(ours for ours, _, _ in times),
         "reference": min(theirs for _, theirs, _ in times),

@@ -6,17 +6,28 @@ recorded before is not walked back any more. Left out: dampening, centered, amsg
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minigen import kernels
 from minigen.autodiff import Leaf
-from minigen.backend import Array, as_array, to_device
+from minigen.backend import Array, as_array, capturing, to_device
 from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Arrays = list[Array]
+State = dict[str, Any]  # of one parameter
+
+
+@dataclass
+class Bucket:
+    """Parameters that are stepped in one go: of one group, dtype and device, and as many steps."""
+
+    numbers: list[int]  # their places in the optimizer's params
+    settings: np.ndarray  # what the kernel computes with, in the order of SETTINGS
 
 
 class Optimizer:
@@ -24,6 +35,8 @@ class Optimizer:
 
     params: tensors, or dicts {"params": tensors, setting: value} for groups that differ.
     """
+
+    SETTINGS: tuple[str, ...]
 
     def __init__(self, params: Params, **settings: Any):
         params = params if isinstance(params, Tensor) else list(params)
@@ -53,7 +66,8 @@ class Optimizer:
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
-        self.state: list[dict[str, Any]] = [{} for _ in self.params]
+        self.state: list[State] = [{} for _ in self.params]
+        self.buckets: list[Bucket] = []
 
     def check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting out of range."""
@@ -72,16 +86,43 @@ class Optimizer:
 
         gradients: one for each of self.params, as mg.grad gives them; by default their `.grad`.
         """
-        if gradients is None:
-            gradients = [p.grad for p in self.params]
-        work = zip(self.params, gradients, self.state, self.group_of_each, strict=True)
-        for p, g, state, group in work:
-            if p.node is not None and g is not None:
-                self.update(p.data, g.data, state, group)
-                p.node.version += 1
+        gradients = [p.grad for p in self.params] if gradients is None else list(gradients)
+        self._fill_buckets(gradients)
+        if (recording := capturing.get()) is not None:
+            recording.trains(self)
+        self.advance()
+        for bucket in self.buckets:
+            ps = [self.params[i].data for i in bucket.numbers]
+            gs = [gradients[i].data for i in bucket.numbers]
+            self.update(ps, gs, [self.state[i] for i in bucket.numbers], bucket.settings)
 
-    def update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Write the new value of one parameter into p, given its gradient g."""
+    def _fill_buckets(self, gradients: list[Tensor | None]) -> None:
+        """Sort the parameters that have a gradient into buckets, the old ones where they fit."""
+        found: dict[tuple, list[int]] = {}
+        for i, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
+            if p.node is not None and g is not None:
+                alike = id(self.group_of_each[i]), self.state[i].get("step"), p.dtype, p.device
+                found.setdefault(alike, []).append(i)
+        if list(found.values()) != [bucket.numbers for bucket in self.buckets]:
+            self.buckets = [Bucket(n, np.zeros(len(self.SETTINGS))) for n in found.values()]
+
+    def advance(self) -> None:
+        """Count a step and renew the settings in place: all of a step but the work on arrays.
+
+        A recorded step, which repeats the work on arrays alone, needs just this before it.
+        """
+        for bucket in self.buckets:
+            states = [self.state[i] for i in bucket.numbers]
+            bucket.settings[:] = self.count(states, self.group_of_each[bucket.numbers[0]])
+            for i in bucket.numbers:
+                self.params[i].node.version += 1
+
+    def count(self, states: list[State], group: dict[str, Any]) -> tuple[float, ...]:
+        """The settings of a bucket for the step that comes now, counted in states if need be."""
+        return tuple(group[name] for name in self.SETTINGS)
+
+    def update(self, ps: Arrays, gs: Arrays, states: list[State], settings: np.ndarray) -> None:
+        """Write new values into the parameters of a bucket, given their gradients."""
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -97,10 +138,7 @@ class Optimizer:
             numbers = list(range(start, start + len(group["params"])))
             groups.append({**group, "params": numbers})
             start += len(numbers)
-        return {
-            "state": [dict(state) for state in self.state],
-            "param_groups": groups,
-        }
+        return {"state": [dict(state) for state in self.state], "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what state_dict gave; CheckpointError, with nothing changed, if it differs."""
@@ -120,6 +158,14 @@ class Optimizer:
             group.update({key: value for key, value in other.items() if key != "params"})
 
 
+def _arrays(name: str, ps: Arrays, states: list[State]) -> Arrays:
+    """The arrays of that name in the states of parameters; zeros at first."""
+    for p, state in zip(ps, states):
+        if name not in state:
+            state[name] = np.zeros_like(p)
+    return [state[name] for state in states]
+
+
 def _state_entry(value: Any, p: Tensor, key: str, i: int) -> Any:
     """A copy of an entry of an optimizer's state, beside the parameter that it is for."""
     if isinstance(value, int | float):
@@ -132,6 +178,8 @@ def _state_entry(value: Any, p: Tensor, key: str, i: int) -> Any:
 
 class SGD(Optimizer):
     """p -= lr * v, with v = momentum * v + g; nesterov looks ahead: g + momentum * v."""
+
+    SETTINGS = ("lr", "momentum", "nesterov", "weight_decay")
 
     def __init__(
         self,
@@ -148,23 +196,15 @@ class SGD(Optimizer):
             params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
         )
 
-    def update(self, p, g, state, group):
-        momentum = group["momentum"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        if momentum:
-            if "momentum_buffer" in state:
-                v = state["momentum_buffer"]
-                v *= momentum
-                v += g
-            else:
-                v = state["momentum_buffer"] = g.copy()
-            g = g + momentum * v if group["nesterov"] else v
-        p -= group["lr"] * g
+    def update(self, ps, gs, states, settings):
+        vs = _arrays("momentum_buffer", ps, states) if settings[1] else None
+        kernels.sgd(ps, vs, gs, settings)
 
 
 class RMSprop(Optimizer):
     """p -= lr * g / (sqrt(s) + eps), s a moving mean of g^2 (Hinton, lecture 6e, 2012)."""
+
+    SETTINGS = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
     def __init__(
         self,
@@ -180,19 +220,20 @@ class RMSprop(Optimizer):
             params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum
         )
 
-    def update(self, p, g, state, group):
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        s = state.setdefault("square_avg", np.zeros_like(p))
-        s *= group["alpha"]
-        s += (1 - group["alpha"]) * g * g
-        step = g / (np.sqrt(s) + group["eps"])
-        if group["momentum"]:
-            v = state.setdefault("momentum_buffer", np.zeros_like(p))
-            v *= group["momentum"]
-            v += step
-            step = v
-        p -= group["lr"] * step
+    def update(self, ps, gs, states, settings):
+        lr, alpha, eps, decay, momentum = settings.tolist()
+        vs = _arrays("momentum_buffer", ps, states) if momentum else ps
+        for p, g, s, v in zip(ps, gs, _arrays("square_avg", ps, states), vs):
+            if decay:
+                g = g + decay * p
+            s *= alpha
+            s += (1 - alpha) * g * g
+            step = g / (np.sqrt(s) + eps)
+            if momentum:
+                v *= momentum
+                v += step
+                step = v
+            p -= lr * step
 
 
 class Adam(Optimizer):
@@ -201,6 +242,7 @@ class Adam(Optimizer):
     Kingma and Ba 2015. weight_decay is added to the gradient.
     """
 
+    SETTINGS = ("step_size", "beta1", "beta2", "root", "eps", "shrink", "decay")
     decoupled = False
 
     def __init__(
@@ -214,16 +256,18 @@ class Adam(Optimizer):
     ):
         super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
 
-    def update(self, p, g, state, group):
-        if not state:
-            state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
-        state["step"] += 1
-        (beta1, beta2), decay, lr = group["betas"], group["weight_decay"], group["lr"]
-        step_size = lr / (1 - beta1 ** state["step"])
-        root = math.sqrt(1 - beta2 ** state["step"])
+    def count(self, states, group):
+        for state in states:
+            state["step"] = state.get("step", 0) + 1
+        step = states[0]["step"]  # those of a bucket have taken as many
+        (beta1, beta2), lr, eps, decay = (group[x] for x in ("betas", "lr", "eps", "weight_decay"))
+        step_size, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
         shrink, decay = (1 - lr * decay, 0.0) if self.decoupled else (1.0, decay)
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        kernels.adam(p, m, v, g, step_size, beta1, beta2, root, group["eps"], shrink, decay)
+        return step_size, beta1, beta2, root, eps, shrink, decay
+
+    def update(self, ps, gs, states, settings):
+        ms, vs = (_arrays(name, ps, states) for name in ("exp_avg", "exp_avg_sq"))
+        kernels.adam(ps, ms, vs, gs, settings)
 
 
 class AdamW(Adam):

@@ -88,11 +88,26 @@ def draw_cross_entropy_vjp(c):
     return [c.array((len(x),)), x, target, lse, smoothing]
 
 
+def several_shapes(c):
+    """Shapes of arrays that are stepped together, some longer than a block's share on a GPU."""
+    return [c.pick((any_shape(c), (4100,))) for _ in range(c.integer(1, 3))]
+
+
+def draw_sgd(c):
+    shapes, momentum = several_shapes(c), c.pick((0.0, 0.9))
+    ps, vs, gs = ([c.array(shape) for shape in shapes] for _ in range(3))
+    nesterov = float(momentum and c.pick((0, 1)))
+    settings = np.array([0.01, momentum, nesterov, c.pick((0.0, 0.1))])
+    return [ps, vs if momentum else None, gs, settings]
+
+
 def draw_adam(c):
-    p, m, g = (c.array(c_shape) for c_shape in [any_shape(c)] * 3)
-    v = c.array(p.shape, 0.1, 1.0)
+    shapes = several_shapes(c)
+    ps, ms, gs = ([c.array(shape) for shape in shapes] for _ in range(3))
+    vs = [c.array(shape, 0.1, 1.0) for shape in shapes]
     decay, shrink = c.pick(((0.0, 1.0), (0.1, 1.0), (0.0, 0.9)))
-    return [p, m, v, g, 0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay]
+    settings = np.array([0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay])
+    return [ps, ms, vs, gs, settings]
 
 
 def draw_attention(c):
@@ -187,6 +202,7 @@ DRAWS = {
     "layer_norm_vjp": draw_layer_norm_vjp,
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
+    "sgd": draw_sgd,
     "adam": draw_adam,
     "dot_attention": draw_attention,
     "dot_attention_vjp": draw_attention_vjp,
@@ -195,5 +211,12 @@ WRITTEN = {  # the arguments that a kernel writes to, by their place
     **RECURRENT_WRITTEN,
     "philox": (0,),
     "scatter_rows": (0,),
+    "sgd": (0, 1),
     "adam": (0, 1, 2),
 }
+HOST = {"sgd": (3,), "adam": (4,)}  # those that are float64 NumPy arrays in any case
+
+
+def each(function, x):
+    """function of x, or of each array where x is a list of them."""
+    return [function(y) for y in x] if isinstance(x, list) else function(x)

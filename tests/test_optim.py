@@ -111,3 +111,40 @@ def test_schedules_have_the_shape_they_promise():
     assert all(cosine(i) >= cosine(i + 1) for i in range(10, 120))
     assert [schedule.step(10, 0.5)(i) for i in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
     assert schedule.constant()(7) == 1
+
+
+def test_parameters_that_differ_in_group_dtype_or_steps_are_stepped_as_if_alone():
+    dtypes = [np.float32, np.float64, np.float32, np.float64]
+    params = [mg.tensor(np.full(3, 0.5, dtype), requires_grad=True) for dtype in dtypes]
+    optimizer = mg.optim.AdamW([{"params": params[:2], "lr": 0.1}, {"params": params[2:]}])
+    alone = [mg.tensor(p.numpy().copy(), requires_grad=True) for p in params]
+    others = [mg.optim.AdamW([p], lr) for p, lr in zip(alone, [0.1, 0.1, 1e-3, 1e-3])]
+    for step in range(6):
+        for i, (p, q) in enumerate(zip(params, alone)):
+            skipped = (step + i) % 3 == 0
+            g = np.full(3, 1.0 + i + step, dtypes[i])
+            p.grad, q.grad = (None if skipped else mg.Tensor(g) for _ in range(2))
+        for o in (optimizer, *others):
+            o.step()
+    assert all(np.array_equal(p.data, q.data) for p, q in zip(params, alone))
+    assert [state["step"] for state in optimizer.state] == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_advance_alone_makes_settings_and_counts_for_work_that_is_repeated(name):
+    whole, straight = run(name, 3)
+    params, optimizer = run(name, 1)
+    (bucket,), settings = optimizer.buckets, optimizer.buckets[0].settings
+    for step in (1, 2):
+        optimizer.advance()
+        gs = [gradient(step, i) for i in bucket.numbers]
+        optimizer.update([p.data for p in params], gs, optimizer.state, settings)
+    assert all(np.array_equal(p.data, w.data) for p, w in zip(params, whole))
+    assert [s.get("step") for s in optimizer.state] == [s.get("step") for s in straight.state]
+    assert all(p.node.version == w.node.version for p, w in zip(params, whole))
+
+
+def test_step_refuses_a_gradient_of_another_shape():
+    p = mg.tensor(np.ones(4), requires_grad=True)
+    with pytest.raises(ValueError, match="broadcast"):
+        mg.optim.Adam([p]).step([mg.Tensor(np.ones(3))])

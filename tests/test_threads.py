@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def test_a_product_in_pieces_is_right_and_the_same_bits_for_any_number_of_thread
 
 
 LONG = [rng.standard_normal(300_001).astype(np.float32) for _ in range(4)]
+
+
+def in_parts(x):
+    """Arrays of very different lengths, as the parameters of a model."""
+    return np.split(x, [7, 120_000, 120_001, 120_500])
+
+
 LONG_CALLS = {
     "relu": LONG[:1],
     "gelu": LONG[:1],
@@ -58,15 +66,18 @@ LONG_CALLS = {
     "select": [LONG[0] > 0, *LONG[1:3]],
     "bce_with_logits": LONG[:2],
     "bce_with_logits_vjp": LONG[:3],
-    "adam": [*LONG[:2], np.abs(LONG[2]), LONG[3], 0.1, 0.9, 0.999, 0.5, 1e-8, 1.0, 0.0],
+    "sgd": [*map(in_parts, LONG[:3]), np.array([0.1, 0.9, 1.0, 0.01])],
+    "adam": [
+        *map(in_parts, (*LONG[:2], np.abs(LONG[2]), LONG[3])),
+        np.array([0.1, 0.9, 0.999, 0.5, 1e-8, 1.0, 0.0]),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_a_long_loop_in_pieces_gives_what_its_reference_gives(name):
     def result(kernel):
-        args = [x.copy() if isinstance(x, np.ndarray) else x for x in LONG_CALLS[name]]
-        return kernel(*args)
+        return kernel(*deepcopy(LONG_CALLS[name]))
 
     mg.set_num_threads(1)
     alone = as_tuple(result(getattr(kernels, name)))

@@ -41,12 +41,12 @@ def _variant(on_gpu: bool) -> ModuleType:
 
 
 def _chosen(kernel: Callable) -> Callable:
-    """kernel, or its faster twin for the kind of array that comes first."""
+    """kernel, or its faster twin for the kind of array that comes first, or first in a list."""
     twins: dict[bool, Callable] = {}
 
     @wraps(kernel)
     def run(x, *rest):
-        on_gpu = is_cupy(x)
+        on_gpu = is_cupy(x[0] if type(x) is list else x)
         twin = twins.get(on_gpu)
         if twin is None:
             twin = twins[on_gpu] = getattr(_variant(on_gpu), kernel.__name__, kernel)
@@ -100,6 +100,7 @@ lstm_steps = _chosen(reference.lstm_steps)
 lstm_steps_vjp = _chosen(reference.lstm_steps_vjp)
 gru_steps = _chosen(reference.gru_steps)
 gru_steps_vjp = _chosen(reference.gru_steps_vjp)
+sgd = _chosen(reference.sgd)
 adam = _chosen(reference.adam)
 dot_attention = _chosen(reference.dot_attention)
 dot_attention_vjp = _chosen(reference.dot_attention_vjp)

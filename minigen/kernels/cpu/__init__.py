@@ -33,7 +33,7 @@ from minigen.kernels.cpu.softmax import (
     softmax,
     softmax_vjp,
 )
-from minigen.kernels.cpu.updates import adam
+from minigen.kernels.cpu.updates import adam, sgd
 from minigen.kernels.cpu.windows import add_in_rows, max_places, take_in_rows
 
 keep_freed_memory()

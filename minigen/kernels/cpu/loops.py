@@ -23,3 +23,35 @@ def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constant
         return
     cuts = threads.spans(len(arrays[0]), work)
     threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
+
+
+def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *constants) -> None:
+    """loop(*row, *constants) for each row of flat arrays, as one job for the pool.
+
+    Pieces are of one size, whatever the arrays': several small ones, or a part of a large one.
+    """
+    total = sum(len(row[0]) for row in rows)
+    pieces = threads.spans(total, total * nanoseconds)
+    if len(pieces) == 1:
+        _each(loop, rows, constants)
+    else:
+        parts = _strung(rows, -(-total // len(pieces)))
+        threads.run(_each, [(loop, part, constants) for part in parts])
+
+
+def _each(loop, rows, constants):
+    for row in rows:
+        loop(*row, *constants)
+
+
+def _strung(rows, size):
+    """The rows as lists of `size` elements, in which rows that do not fit are cut."""
+    lists, room = [[]], size
+    for row in rows:
+        while len(row[0]) > room:
+            lists[-1].append([x[:room] for x in row])
+            row, room = [x[room:] for x in row], size
+            lists.append([])
+        lists[-1].append(row)
+        room -= len(row[0])
+    return lists

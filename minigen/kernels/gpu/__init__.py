@@ -24,7 +24,9 @@ from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.gpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.gpu.places import add_in_rows, take_in_rows
 from minigen.kernels.gpu.products import linear, matmul
+from minigen.kernels.gpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
+from minigen.kernels.gpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
 from minigen.kernels.gpu.softmax import (
     cross_entropy,
     cross_entropy_vjp,
@@ -33,4 +35,5 @@ from minigen.kernels.gpu.softmax import (
     softmax,
     softmax_vjp,
 )
+from minigen.kernels.gpu.updates import adam, sgd
 from minigen.kernels.gpu.windows import max_places, spread_windows, sum_windows

@@ -4,7 +4,7 @@ Kernels get arrays as pointers, Python ints as `long long` (count), floats as `d
 as a null pointer. Arrays must be C-contiguous: `dense` makes them so.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +72,15 @@ def dense(x: Array | None, dtype: np.dtype | None = None) -> Array | None:
 def result_dtype(*arrays: Array | None) -> np.dtype:
     """The dtype of what is computed from float arrays; None has no say."""
     return np.result_type(*(x.dtype for x in arrays if x is not None))
+
+
+def constant(x: np.ndarray) -> Array:
+    """A device copy of an array that does not change, kept for whoever asks for the same again."""
+    if capturing.get() is not None:  # its copy would be recorded, but not where it copies from
+        return host_values(x.copy())
+    return _kept(x.tobytes(), x.dtype, x.shape, cupy().cuda.Device().id)
+
+
+@lru_cache(256)
+def _kept(data: bytes, dtype: np.dtype, shape: tuple[int, ...], device: int) -> Array:
+    return cupy().asarray(np.frombuffer(data, dtype).reshape(shape))
