@@ -8,6 +8,7 @@ three and then five are the same eight. A number of 32 bits takes one word of th
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -162,30 +163,26 @@ class Generator:
         order = waiting.argsort(kind="stable")[:count]
         return order.reshape(shape).astype(check_dtype(dtype), copy=False)
 
-    def _words(self, count: int, device: str | None) -> Array:
+    def _filled(self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
+        """A new array that a kernel fills from the next words of the stream."""
         with self._lock:
             start = self._counter
-            self._counter += count
+            self._counter += math.prod(shape) * dtype.itemsize // WORD.itemsize
         name = resolve_device(device)
         if name == "cpu":
-            return kernels.philox(np.empty(count, WORD), self._seed, start)
+            return kernel(np.empty(shape, dtype), self._seed, start)
         with cupy().cuda.Device(int(name.partition(":")[2])):
-            return kernels.philox(cupy().empty(count, WORD), self._seed, start)
+            return kernel(cupy().empty(shape, dtype), self._seed, start)
 
     def _bits64(self, shape: Shape, device: str | None) -> Array:
         """Uniform uint64 of that shape, two words each, the first the low half."""
-        words = self._words(2 * math.prod(shape), device).astype(np.uint64)
+        words = self._filled(kernels.philox, (2 * math.prod(shape),), WORD, device)
+        words = words.astype(np.uint64)
         return (words[0::2] | words[1::2] << np.uint64(32)).reshape(shape)
 
     def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
         """Uniform in [0, 1): as many high bits of the words as the dtype holds exactly."""
-        if dtype == np.float32:
-            bits = self._words(math.prod(shape), device).reshape(shape)
-            u = (bits >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-        else:
-            bits = self._bits64(shape, device)
-            u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
-        return _array(u)
+        return self._filled(kernels.unit, shape, dtype, device)
 
 
 def _of_state(state: tuple[int, int]) -> Generator:

@@ -39,6 +39,11 @@ def draw_philox(c):
     return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
 
 
+def draw_unit(c):
+    _, seed, start = draw_philox(c)
+    return [np.zeros(c.pick((c.shape(), (), (700,)))), seed, start]
+
+
 def draw_scatter_rows(c):
     n, d = c.integer(1, 4), c.integer(0, 3)
     index = c.whole((c.integer(0, 6),), 0, n)
@@ -155,6 +160,7 @@ DRAWS = {
     "matmul": draw_matmul,
     "linear": draw_linear,
     "philox": draw_philox,
+    "unit": draw_unit,
     "erf": draw_unary,
     "sigmoid": draw_unary,
     "softplus": draw_unary,
@@ -186,6 +192,7 @@ DRAWS = {
 WRITTEN = {  # the arguments that a kernel writes to, by their place
     **RECURRENT_WRITTEN,
     "philox": (0,),
+    "unit": (0,),
     "scatter_rows": (0,),
     "adam": (0, 1, 2),
 }
