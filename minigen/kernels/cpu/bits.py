@@ -1,8 +1,8 @@
 """Random bits: the Philox generator, in batches of words that stay in the first cache.
 
-Words are made in one loop and used in the next, so that both become loops over vectors. A stream
-begins at the word `word` of the block `block`: that block may be far beyond 2^32, but words are
-counted from there and fit in 64 bits with a sign, as a place in a stream does not.
+Words are made in one loop and used in the next, so that both become loops over vectors. A place
+in the stream is the word `word` from the block `block` on: as one number it may need all 64 bits,
+and Numba makes a float of an unsigned number and one with a sign.
 """
 
 import numpy as np
@@ -33,12 +33,12 @@ def _words(batch, k0, k1, block, word, count):
     for b in range((skip + count + 3) // 4):
         counter = np.uint64(block + b)
         c0, c1, c2, c3 = counter & _LOW, counter >> _32, np.uint64(0), np.uint64(0)
-        a, b_ = k0, k1
+        w0, w1 = np.uint64(k0), np.uint64(k1)
         for _ in range(PHILOX_ROUNDS):
             p0, p1 = _M0 * c0, _M1 * c2
-            c0, c2 = (p1 >> _32) ^ c1 ^ a, (p0 >> _32) ^ c3 ^ b_
+            c0, c2 = (p1 >> _32) ^ c1 ^ w0, (p0 >> _32) ^ c3 ^ w1
             c1, c3 = p1 & _LOW, p0 & _LOW
-            a, b_ = (a + _W0) & _LOW, (b_ + _W1) & _LOW
+            w0, w1 = (w0 + _W0) & _LOW, (w1 + _W1) & _LOW
         batch[4 * b], batch[4 * b + 1], batch[4 * b + 2], batch[4 * b + 3] = c0, c1, c2, c3
     return batch[skip : skip + count]
 
@@ -72,6 +72,16 @@ def _unit64(out, k0, k1, block, word):
             part[j] = np.float64(bits >> _11) * 2**-53
 
 
+@compiled
+def _bernoulli(out, k0, k1, block, word, p):
+    batch = np.empty(BATCH + 4, np.uint32)
+    for i in range(0, out.size, BATCH):
+        part = out[i : i + BATCH]
+        words = _words(batch, k0, k1, block, word + i, part.size)
+        for j in range(part.size):
+            part[j] = np.float32(words[j] >> _8) * _SCALE32 < p
+
+
 def philox(out, seed, start):
     return _filled(_philox, out, 1, seed, start)
 
@@ -82,12 +92,16 @@ def unit(out, seed, start):
     return _filled(_unit64, out, 2, seed, start)
 
 
-def _filled(loop, out, each, seed, start):
+def bernoulli(out, p, seed, start):
+    return _filled(_bernoulli, out, 1, seed, start, np.float32(p))
+
+
+def _filled(loop, out, each, seed, start, *constants):
     """out, written by a loop that takes `each` words of the stream for an item."""
-    y, (block, word) = flat(out), divmod(start, 4)
-    key = np.uint64(seed & LOW32), np.uint64(seed >> 32)
-    cuts = threads.spans(y.size, y.size * each * NANOSECONDS)
-    threads.run(loop, [(y[cut], *key, block, word + each * cut.start) for cut in cuts])
+    y, work = flat(out), out.size * each * NANOSECONDS
+    stream = seed & LOW32, seed >> 32, start // 4
+    cuts = threads.spans(y.size, work) if work > 2 * threads.PIECE else [slice(0, y.size)]
+    threads.run(loop, [(y[s], *stream, start % 4 + each * s.start, *constants) for s in cuts])
     if not out.flags.c_contiguous:
         out[...] = y.reshape(out.shape)
     return out

@@ -19,6 +19,6 @@ from minigen.kernels.gpu.activations import (
     sigmoid,
     softplus,
 )
-from minigen.kernels.gpu.bits import philox, unit
+from minigen.kernels.gpu.bits import bernoulli, philox, unit
 from minigen.kernels.gpu.products import linear, matmul
 from minigen.kernels.gpu.rows import softmax

@@ -56,3 +56,11 @@ KERNEL unit(real* out, count k0, count k1, count block, count skip, count n) {
   for (int j = threadIdx.x; j < numbers && first + j < n; j += blockDim.x)
     out[first + j] = number(words + skip + each * j);
 }
+
+KERNEL bernoulli(bool* out, double p, count k0, count k1, count block, count skip, count n) {
+  __shared__ unsigned words[WORDS + 4];
+  make_words(words, k0, k1, block, skip);
+  count first = (count)blockIdx.x * WORDS;
+  for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
+    out[first + j] = number(words + skip + j) < real(p);  // real is float
+}

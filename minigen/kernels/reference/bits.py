@@ -53,3 +53,9 @@ def unit(out, seed, start):
         u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
     out[...] = u.reshape(out.shape)
     return out
+
+
+def bernoulli(out, p, seed, start):
+    """Fill out (bool) with whether the float32 numbers of unit are below p, a Python float."""
+    out[...] = unit(array_module(out).empty(out.shape, np.float32), seed, start) < p
+    return out
