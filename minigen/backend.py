@@ -5,7 +5,9 @@ the module that x belongs to. Besides `kernels/gpu.py` this is the only file tha
 and it does so only when a GPU is asked for.
 """
 
+import math
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -92,6 +94,16 @@ def get_matmul_precision() -> str:
     return _matmul_precision
 
 
+# The recording of a CUDA graph that is under way, or None: see training/capture.py.
+capturing: ContextVar[Any] = ContextVar("capturing", default=None)
+
+
+def pinned(shape: Shape, dtype: Any) -> np.ndarray:
+    """An array of the host that the GPU reads and writes without the host waiting."""
+    memory = cupy().cuda.alloc_pinned_memory(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
+
+
 def free_memory() -> int:
     """The bytes that are free on the current GPU: those of the driver and of CuPy's pool."""
     module = cupy()
@@ -134,6 +146,15 @@ def to_device(x: Array, device: str | None) -> Array:
 def to_numpy(x: Array) -> np.ndarray:
     """x as a NumPy array; no copy for one that is."""
     return x.get() if is_cupy(x) else np.asarray(x)
+
+
+def largest(x: Array, axis: int | Shape, empty: float) -> Array:
+    """The maximum over axis, which stays as a side of 1; `empty` where there is nothing."""
+    if x.size:
+        return x.max(axis=axis, keepdims=True)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    sides = [1 if i in axes or i - x.ndim in axes else n for i, n in enumerate(x.shape)]
+    return array_module(x).full(sides, empty, x.dtype)
 
 
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:

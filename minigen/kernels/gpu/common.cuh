@@ -50,3 +50,28 @@ __device__ __forceinline__ real block_max(real x) {
   for (int w = 1; w < blockDim.x / 32; w++) x = larger(x, parts[w]);
   return x;
 }
+
+// A slice of an array (outer, n, inner) along its middle side, x[start + j * inner] for j < n, and
+// the place of this thread among those that share it: `lanes` of them, a power of two within a
+// warp or a whole block. Threads beyond the last slice have n = 0 and take part in its sums.
+struct Slice {
+  count number, lane, start, n;
+};
+
+__device__ __forceinline__ Slice slice_of(count slices, count n, count inner, count lanes) {
+  count number = item() / lanes, start = number / inner * n * inner + number % inner;
+  return {number, item() % lanes, start, number < slices ? n : 0};
+}
+
+__device__ __forceinline__ real group_sum(real x, count lanes) {
+  if (lanes > 32) return block_sum(x);
+  for (int lane = lanes / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  return x;
+}
+
+__device__ __forceinline__ real group_max(real x, count lanes) {
+  if (lanes > 32) return block_max(x);
+  for (int lane = lanes / 2; lane; lane /= 2)
+    x = larger(x, __shfl_xor_sync(0xffffffffu, x, lane));
+  return x;
+}

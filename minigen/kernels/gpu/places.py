@@ -1,0 +1,29 @@
+"""Values at places of rows, and the sums of values at places."""
+
+import numpy as np
+
+from minigen.backend import array_module
+from minigen.kernels import reference
+from minigen.kernels.gpu.launching import C_TYPES, THREADS, dense, launch, launch_items
+
+
+def take_in_rows(x, index):
+    if x.dtype not in C_TYPES:
+        return reference.take_in_rows(x, index)
+    x, index = dense(x), dense(index, np.int32)
+    y = array_module(x).empty(index.shape, x.dtype)
+    sides = x.shape[1], index.shape[1]
+    launch_items("places.cu", "take_in_rows", x.dtype, y.size, x, index, y, *sides)
+    return y
+
+
+def add_in_rows(g, index, size):
+    if g.dtype not in C_TYPES:
+        return reference.add_in_rows(g, index, size)
+    g, index = dense(g), dense(index, np.int32)
+    x = array_module(g).empty((len(g), size), g.dtype)
+    places = index.shape[1]
+    threads = min(max(-(-places // 32) * 32, 32), THREADS)
+    args = g, index, x, size, places
+    launch("places.cu", "add_in_rows", g.dtype, len(g), *args, threads=threads)
+    return x
