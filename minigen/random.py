@@ -8,15 +8,28 @@ three and then five are the same eight. A number of 32 bits takes one word of th
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, Shape, array_module, check_dtype, cupy, resolve_device
+from minigen.backend import (
+    PYTHON_SCALARS,
+    Array,
+    Shape,
+    array_module,
+    check_dtype,
+    cupy,
+    device_of,
+    resolve_device,
+    to_device,
+    to_numpy,
+)
 from minigen.errors import DTypeError
 
-WORD = np.dtype(np.uint32)
+BOOL, WORD = np.dtype(np.bool_), np.dtype(np.uint32)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Generator:
@@ -98,10 +111,10 @@ class Generator:
             raise DTypeError(f"integers: dtype {dtype} is not an integer dtype")
         if low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max:
             raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
-        scaled = _scale_down(self._bits64(_shape(shape), device), int(high) - int(low))
+        shape = _shape(shape)
+        scaled = _scale_down(self._bits64(math.prod(shape), device), int(high) - int(low))
         # Modular addition: right for every low, though low may be negative.
-        drawn = (scaled + np.uint64(low % 2**64)).astype(dtype)
-        return _array(drawn)
+        return (scaled + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
 
     def bernoulli(
         self,
@@ -115,14 +128,18 @@ class Generator:
         if not np.all((p >= 0) & (p <= 1)):
             raise ValueError(f"bernoulli needs p in [0, 1], got {p}")
         shape = np.shape(p) if shape is None else _shape(shape)
-        u = self._unit(shape, np.dtype(np.float32), device)
-        return _array((u < p).astype(check_dtype(dtype)))
+        if type(p) in PYTHON_SCALARS:
+            drawn = self._filled(kernels.bernoulli, shape, BOOL, device, float(p))
+        else:
+            u = self._unit(shape, FLOAT32, device)
+            drawn = _array(u < to_device(p, device_of(u)))
+        return drawn.astype(check_dtype(dtype), copy=False)
 
     def permutation(self, n: int, *, dtype: Any = np.int64, device: str | None = None) -> Array:
         """The integers 0 .. n - 1 in random order."""
         if n < 0:
             raise ValueError(f"permutation needs n >= 0, got {n}")
-        order = self._bits64((int(n),), device).argsort(kind="stable")
+        order = self._bits64(int(n), device).argsort(kind="stable")
         return order.astype(check_dtype(dtype), copy=False)
 
     def choice(
@@ -139,53 +156,53 @@ class Generator:
         shape = _shape(shape)
         count = math.prod(shape)
         if p is not None:
-            p = np.asarray(p, np.float64)
+            p = np.asarray(to_numpy(p), np.float64)
             if p.shape != (n,) or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-6):
                 raise ValueError(f"choice needs p >= 0 of shape ({n},) that sums to 1")
         if replace and p is None:
             return self.integers(0, n, shape, dtype=dtype, device=device)
         if replace:
-            u = self._unit(shape, np.dtype(np.float64), device)
+            u = self._unit(shape, FLOAT64, device)
             edges = array_module(u).asarray(np.cumsum(p) / p.sum())
             drawn = array_module(u).searchsorted(edges, u, side="right")
-            return drawn.astype(check_dtype(dtype))
+            return _array(drawn.astype(check_dtype(dtype)))
         possible = n if p is None else np.count_nonzero(p)
         if count > possible:
             raise ValueError(f"choice of {count} without replacement from {possible}")
         if p is None:
             return self.permutation(n, dtype=dtype, device=device)[:count].reshape(shape)
         # Efraimidis and Spirakis 2006: the smallest of exponential draws over their weights.
-        u = self._unit((n,), np.dtype(np.float64), device)
+        u = self._unit((n,), FLOAT64, device)
         with np.errstate(divide="ignore"):
             waiting = -np.log1p(-u) / array_module(u).asarray(p)
         waiting[array_module(u).asarray(p == 0)] = np.inf
         order = waiting.argsort(kind="stable")[:count]
         return order.reshape(shape).astype(check_dtype(dtype), copy=False)
 
-    def _words(self, count: int, device: str | None) -> Array:
+    def _filled(
+        self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
+    ) -> Array:
+        """A new array that a kernel fills from the next words of the stream.
+
+        An item takes as many words as fill it, at least one.
+        """
         with self._lock:
             start = self._counter
-            self._counter += count
+            self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)
         name = resolve_device(device)
         if name == "cpu":
-            return kernels.philox(np.empty(count, WORD), self._seed, start)
+            return kernel(np.empty(shape, dtype), *constants, self._seed, start)
         with cupy().cuda.Device(int(name.partition(":")[2])):
-            return kernels.philox(cupy().empty(count, WORD), self._seed, start)
+            return kernel(cupy().empty(shape, dtype), *constants, self._seed, start)
 
-    def _bits64(self, shape: Shape, device: str | None) -> Array:
-        """Uniform uint64 of that shape, two words each, the first the low half."""
-        words = self._words(2 * math.prod(shape), device).astype(np.uint64)
-        return (words[0::2] | words[1::2] << np.uint64(32)).reshape(shape)
+    def _bits64(self, count: int, device: str | None) -> Array:
+        """Uniform uint64 (count,), two words each, the first the low half."""
+        words = self._filled(kernels.philox, (2 * count,), WORD, device).astype(np.uint64)
+        return words[0::2] | words[1::2] << np.uint64(32)
 
     def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
         """Uniform in [0, 1): as many high bits of the words as the dtype holds exactly."""
-        if dtype == np.float32:
-            bits = self._words(math.prod(shape), device).reshape(shape)
-            u = (bits >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-        else:
-            bits = self._bits64(shape, device)
-            u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
-        return _array(u)
+        return self._filled(kernels.unit, shape, dtype, device)
 
 
 def _of_state(state: tuple[int, int]) -> Generator:

@@ -39,6 +39,16 @@ def draw_philox(c):
     return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
 
 
+def draw_unit(c):
+    _, seed, start = draw_philox(c)
+    return [np.zeros(c.pick((c.shape(), (), (700,)))), seed, start]
+
+
+def draw_bernoulli(c):
+    out, seed, start = draw_unit(c)
+    return [out.astype(bool), c.pick((0.0, 0.3, 1.0)), seed, start]
+
+
 def draw_scatter_rows(c):
     n, d = c.integer(1, 4), c.integer(0, 3)
     index = c.whole((c.integer(0, 6),), 0, n)
@@ -178,6 +188,8 @@ DRAWS = {
     "matmul": draw_matmul,
     "linear": draw_linear,
     "philox": draw_philox,
+    "unit": draw_unit,
+    "bernoulli": draw_bernoulli,
     "erf": draw_unary,
     "sigmoid": draw_unary,
     "softplus": draw_unary,
@@ -210,6 +222,8 @@ DRAWS = {
 WRITTEN = {  # the arguments that a kernel writes to, by their place
     **RECURRENT_WRITTEN,
     "philox": (0,),
+    "unit": (0,),
+    "bernoulli": (0,),
     "scatter_rows": (0,),
     "sgd": (0, 1),
     "adam": (0, 1, 2),

@@ -58,6 +58,8 @@ def _chosen(kernel: Callable) -> Callable:
 matmul = _chosen(reference.matmul)
 linear = _chosen(reference.linear)
 philox = _chosen(reference.philox)
+unit = _chosen(reference.unit)
+bernoulli = _chosen(reference.bernoulli)
 erf = _chosen(reference.erf)
 relu = _chosen(reference.relu)
 relu_vjp = _chosen(reference.relu_vjp)

@@ -7,7 +7,7 @@ nothing but addresses; a captured graph replays what was done to memory.
 """
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import stand_in.methods
@@ -20,8 +20,12 @@ def installed():
     """`import cupy` gives the stand-in, and cuBLAS is one, for a with block."""
     from minigen.kernels.gpu import blas
 
-    found = blas.declared(Library())
-    with ExitStack() as stack:
-        stack.enter_context(patch.dict(sys.modules, cupy=cupy))
-        stack.enter_context(patch.object(blas, "library", lambda: found))
-        yield cupy
+    found, before = blas.declared(Library()), sys.modules.get("cupy")
+    sys.modules["cupy"] = cupy  # patch.dict would forget what else is imported in the block
+    try:
+        with patch.object(blas, "library", lambda: found):
+            yield cupy
+    finally:
+        del sys.modules["cupy"]
+        if before is not None:
+            sys.modules["cupy"] = before

@@ -1,8 +1,15 @@
-"""Random bits: the Philox generator."""
+"""Random bits: the Philox generator, in batches of words that stay in the first cache.
+
+Words are made in one loop and used in the next, so that both become loops over vectors. A place
+in the stream is the word `word` from the block `block` on: as one number it may need all 64 bits,
+and Numba makes a float of an unsigned number and one with a sign.
+"""
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import compiled
+from minigen import threads
+from minigen.kernels.cpu.compiling import compiled, inlined
+from minigen.kernels.cpu.loops import flat
 from minigen.kernels.reference.bits import (
     LOW32,
     PHILOX_MULTIPLIERS,
@@ -10,34 +17,91 @@ from minigen.kernels.reference.bits import (
     PHILOX_WEYL,
 )
 
+NANOSECONDS = 1.2  # a word, about
+BATCH = 1024  # words
 _M0, _M1 = (np.uint64(m) for m in PHILOX_MULTIPLIERS)
 _W0, _W1 = (np.uint64(w) for w in PHILOX_WEYL)
-_LOW, _32, _4 = np.uint64(LOW32), np.uint64(32), np.uint64(4)
+_LOW, _32 = np.uint64(LOW32), np.uint64(32)
+_8, _11, _SCALE32 = np.uint32(8), np.uint64(11), np.float32(2**-24)
+
+
+@inlined
+def _words(batch, k0, k1, block, word, count):
+    """`count` words from the word `word` on, in the array batch."""
+    skip = word % 4
+    block += word // 4
+    for b in range((skip + count + 3) // 4):
+        counter = np.uint64(block + b)
+        c0, c1, c2, c3 = counter & _LOW, counter >> _32, np.uint64(0), np.uint64(0)
+        w0, w1 = np.uint64(k0), np.uint64(k1)
+        for _ in range(PHILOX_ROUNDS):
+            p0, p1 = _M0 * c0, _M1 * c2
+            c0, c2 = (p1 >> _32) ^ c1 ^ w0, (p0 >> _32) ^ c3 ^ w1
+            c1, c3 = p1 & _LOW, p0 & _LOW
+            w0, w1 = (w0 + _W0) & _LOW, (w1 + _W1) & _LOW
+        batch[4 * b], batch[4 * b + 1], batch[4 * b + 2], batch[4 * b + 3] = c0, c1, c2, c3
+    return batch[skip : skip + count]
 
 
 @compiled
-def _philox(out, k0, k1, start):
-    n = out.size
-    word = start % _4
-    block = start // _4
-    i = 0
-    while i < n:
-        c0, c1, c2, c3 = block & _LOW, block >> _32, np.uint64(0), np.uint64(0)
-        a, b = k0, k1
-        for _ in range(PHILOX_ROUNDS):
-            p0, p1 = _M0 * c0, _M1 * c2
-            c0, c2 = (p1 >> _32) ^ c1 ^ a, (p0 >> _32) ^ c3 ^ b
-            c1, c3 = p1 & _LOW, p0 & _LOW
-            a, b = (a + _W0) & _LOW, (b + _W1) & _LOW
-        for c in (c0, c1, c2, c3):
-            if word > 0:
-                word -= np.uint64(1)
-            elif i < n:
-                out[i] = np.uint32(c)
-                i += 1
-        block += np.uint64(1)
+def _philox(out, k0, k1, block, word):
+    batch = np.empty(BATCH + 4, np.uint32)
+    for i in range(0, out.size, BATCH):
+        part = out[i : i + BATCH]
+        part[:] = _words(batch, k0, k1, block, word + i, part.size)
+
+
+@compiled
+def _unit32(out, k0, k1, block, word):
+    batch = np.empty(BATCH + 4, np.uint32)
+    for i in range(0, out.size, BATCH):
+        part = out[i : i + BATCH]
+        words = _words(batch, k0, k1, block, word + i, part.size)
+        for j in range(part.size):
+            part[j] = np.float32(words[j] >> _8) * _SCALE32
+
+
+@compiled
+def _unit64(out, k0, k1, block, word):
+    batch = np.empty(BATCH + 4, np.uint32)
+    for i in range(0, out.size, BATCH // 2):
+        part = out[i : i + BATCH // 2]
+        words = _words(batch, k0, k1, block, word + 2 * i, 2 * part.size)
+        for j in range(part.size):
+            bits = np.uint64(words[2 * j]) | np.uint64(words[2 * j + 1]) << _32
+            part[j] = np.float64(bits >> _11) * 2**-53
+
+
+@compiled
+def _bernoulli(out, k0, k1, block, word, p):
+    batch = np.empty(BATCH + 4, np.uint32)
+    for i in range(0, out.size, BATCH):
+        part = out[i : i + BATCH]
+        words = _words(batch, k0, k1, block, word + i, part.size)
+        for j in range(part.size):
+            part[j] = np.float32(words[j] >> _8) * _SCALE32 < p
 
 
 def philox(out, seed, start):
-    _philox(out, np.uint64(seed & LOW32), np.uint64(seed >> 32), np.uint64(start))
+    return _filled(_philox, out, 1, seed, start)
+
+
+def unit(out, seed, start):
+    if out.dtype == np.float32:
+        return _filled(_unit32, out, 1, seed, start)
+    return _filled(_unit64, out, 2, seed, start)
+
+
+def bernoulli(out, p, seed, start):
+    return _filled(_bernoulli, out, 1, seed, start, np.float32(p))
+
+
+def _filled(loop, out, each, seed, start, *constants):
+    """out, written by a loop that takes `each` words of the stream for an item."""
+    y, work = flat(out), out.size * each * NANOSECONDS
+    stream = seed & LOW32, seed >> 32, start // 4
+    cuts = threads.spans(y.size, work) if work > 2 * threads.PIECE else [slice(0, y.size)]
+    threads.run(loop, [(y[s], *stream, start % 4 + each * s.start, *constants) for s in cuts])
+    if not out.flags.c_contiguous:
+        out[...] = y.reshape(out.shape)
     return out

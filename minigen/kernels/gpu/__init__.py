@@ -20,6 +20,7 @@ from minigen.kernels.gpu.activations import (
     softplus,
 )
 from minigen.kernels.gpu.attention import dot_attention, dot_attention_vjp
+from minigen.kernels.gpu.bits import bernoulli, philox, unit
 from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.gpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.gpu.places import add_in_rows, take_in_rows

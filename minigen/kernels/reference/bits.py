@@ -36,3 +36,26 @@ def philox(out, seed, start):
     words = xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).ravel()
     out[...] = words[start % 4 : start % 4 + out.size]
     return out
+
+
+def unit(out, seed, start):
+    """Fill out (float32 or float64) with numbers uniform in [0, 1), from the word start on.
+
+    A float32 is the 24 high bits of a word; a float64 the 53 of two, of which the first is the
+    low half: as many as the dtype holds exactly.
+    """
+    xp = array_module(out)
+    words = philox(xp.empty(out.nbytes // 4, np.uint32), seed, start)
+    if out.dtype == np.float32:
+        u = (words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+    else:
+        bits = words[0::2].astype(np.uint64) | words[1::2].astype(np.uint64) << np.uint64(32)
+        u = (bits >> np.uint64(11)).astype(np.float64) * 2**-53
+    out[...] = u.reshape(out.shape)
+    return out
+
+
+def bernoulli(out, p, seed, start):
+    """Fill out (bool) with whether the float32 numbers of unit are below p, a Python float."""
+    out[...] = unit(array_module(out).empty(out.shape, np.float32), seed, start) < p
+    return out
