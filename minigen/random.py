@@ -19,8 +19,10 @@ from minigen.backend import (
     Array,
     Shape,
     array_module,
+    capturing,
     check_dtype,
     cupy,
+    device_number,
     device_of,
     resolve_device,
     to_device,
@@ -186,13 +188,15 @@ class Generator:
 
         An item takes as many words as fill it, at least one.
         """
+        if (recording := capturing.get()) is not None:
+            recording.draws_from(self)
         with self._lock:
             start = self._counter
             self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)
         name = resolve_device(device)
         if name == "cpu":
             return kernel(np.empty(shape, dtype), *constants, self._seed, start)
-        with cupy().cuda.Device(int(name.partition(":")[2])):
+        with cupy().cuda.Device(device_number(name)):
             return kernel(cupy().empty(shape, dtype), *constants, self._seed, start)
 
     def _bits64(self, count: int, device: str | None) -> Array:
@@ -228,7 +232,10 @@ def _array(x: Array) -> Array:
 
 
 def _shape(shape: int | Shape) -> Shape:
-    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    sides = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    if any(n < 0 for n in sides):
+        raise ValueError(f"a shape has no negative sides, got {shape}")
+    return sides
 
 
 def _float_dtype(dtype: Any, name: str) -> np.dtype:

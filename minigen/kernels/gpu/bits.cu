@@ -1,6 +1,6 @@
 // Random bits: a block of threads makes 1024 words of the stream in shared memory, four a thread
 // (a block of Philox), and writes what becomes of them side by side. The stream begins at the
-// word `skip` (0 to 3) of Philox's block `block`; k0 and k1 are the halves of the seed.
+// word `start`, and in a replayed graph `*further` words on; k0 and k1 are the halves of the seed.
 
 #define WORDS 1024  // four for each of 256 threads
 
@@ -26,12 +26,16 @@ __device__ __forceinline__ void philox_block(unsigned* words, count block, unsig
 }
 
 // This block's words, those of one block of Philox more where they begin inside one.
-__device__ __forceinline__ void make_words(unsigned* words, count k0, count k1, count block,
-                                           count skip) {
-  block += (count)blockIdx.x * (WORDS / 4);
+// Returns the first of them.
+__device__ __forceinline__ const unsigned* make_words(unsigned* words, count k0, count k1,
+                                                      count start, const count* further) {
+  unsigned long long place = start + (further ? *further : 0);  // a count of 64 bits, no sign
+  int skip = place % 4;
+  count block = place / 4 + (count)blockIdx.x * (WORDS / 4);
   for (int b = threadIdx.x; 4 * b < WORDS + skip; b += blockDim.x)
     philox_block(words + 4 * b, block + b, (unsigned)k0, (unsigned)k1);
   __syncthreads();
+  return words + skip;
 }
 
 // In [0, 1): the 24 high bits of a word, or the 53 of two, the low half first.
@@ -40,27 +44,28 @@ __device__ __forceinline__ real number(const unsigned* words) {
   return ((unsigned long long)words[1] << 21 | words[0] >> 11) * real(0x1p-53);
 }
 
-KERNEL philox(unsigned* out, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL philox(unsigned* out, count k0, count k1, count start, const count* further, count n) {
+  __shared__ unsigned made[WORDS + 4];
+  const unsigned* words = make_words(made, k0, k1, start, further);
   count first = (count)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
-    out[first + j] = words[skip + j];
+    out[first + j] = words[j];
 }
 
-KERNEL unit(real* out, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL unit(real* out, count k0, count k1, count start, const count* further, count n) {
+  __shared__ unsigned made[WORDS + 4];
+  const unsigned* words = make_words(made, k0, k1, start, further);
   const int each = sizeof(real) / 4, numbers = WORDS / each;
   count first = (count)blockIdx.x * numbers;
   for (int j = threadIdx.x; j < numbers && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + skip + each * j);
+    out[first + j] = number(words + each * j);
 }
 
-KERNEL bernoulli(bool* out, double p, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL bernoulli(bool* out, double p, count k0, count k1, count start, const count* further,
+                 count n) {
+  __shared__ unsigned made[WORDS + 4];
+  const unsigned* words = make_words(made, k0, k1, start, further);
   count first = (count)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + skip + j) < real(p);  // real is float
+    out[first + j] = number(words + j) < real(p);  // real is float
 }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend import array_module, capturing
 from minigen.kernels.gpu.launching import THREADS, launch
 from minigen.kernels.reference.bits import LOW32
 
@@ -24,9 +24,11 @@ def bernoulli(out, p, seed, start):
 def _filled(name, dtype, out, each, seed, start, *constants):
     """out, written by a kernel that takes `each` words of the stream for an item."""
     y = out if out.flags.c_contiguous else array_module(out).empty(out.shape, out.dtype)
-    blocks, place = -(-each * out.size // (4 * THREADS)), (start // 4, start % 4)
-    key = seed & LOW32, seed >> 32
-    launch("bits.cu", name, dtype, blocks, y, *constants, *key, *place, out.size)
+    blocks, key = -(-each * out.size // (4 * THREADS)), (seed & LOW32, seed >> 32)
+    start -= start >> 63 << 64  # the same 64 bits, with a sign
+    recording = capturing.get()
+    further = None if recording is None else recording.offset(seed)
+    launch("bits.cu", name, dtype, blocks, y, *constants, *key, start, further, out.size)
     if y is not out:
         out[...] = y
     return out
