@@ -4,7 +4,14 @@ import numpy as _np
 
 from minigen import nn, ops, optim, schedule
 from minigen.autodiff import is_grad_enabled
-from minigen.backend import cuda_is_available, devices, resolve_device
+from minigen.backend import (
+    cuda_is_available,
+    device_memory,
+    devices,
+    get_matmul_precision,
+    resolve_device,
+    set_matmul_precision,
+)
 from minigen.checkpoint import load, save
 from minigen.creation import (
     arange,

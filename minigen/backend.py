@@ -1,11 +1,13 @@
 """The array backend switch: NumPy on the CPU, CuPy on an NVIDIA GPU.
 
 A raw array knows its own device, so there is no global switch to set: `array_module(x)` gives
-the module that x belongs to. Besides `kernels/gpu.py` this is the only file that imports cupy,
-and it does so only when a GPU is asked for.
+the module that x belongs to. This is the only file that imports cupy, and it does so only
+when a GPU is asked for.
 """
 
+import math
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -92,10 +94,35 @@ def get_matmul_precision() -> str:
     return _matmul_precision
 
 
+# The recording of a CUDA graph that is under way, or None: see training/capture.py.
+capturing: ContextVar[Any] = ContextVar("capturing", default=None)
+
+
+def pinned(shape: Shape, dtype: Any) -> np.ndarray:
+    """An array of the host that the GPU reads and writes without the host waiting."""
+    memory = cupy().cuda.alloc_pinned_memory(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
+
+
 def free_memory() -> int:
     """The bytes that are free on the current GPU: those of the driver and of CuPy's pool."""
     module = cupy()
     return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
+
+
+def device_memory(device: str = "cuda") -> dict[str, int]:
+    """Bytes on a GPU: "used" by arrays, "held" for them, "free" beside that, "total"."""
+    module = cupy()
+    with module.cuda.Device(device_number(resolve_device(device))):
+        free, total = module.cuda.runtime.memGetInfo()
+        pool = module.get_default_memory_pool()
+        held = {"used": pool.used_bytes(), "held": pool.total_bytes()}
+        return {**held, "free": free, "total": total}
+
+
+def device_number(name: str) -> int:
+    """N of 'cuda:N'."""
+    return int(name.partition(":")[2])
 
 
 def resolve_device(name: str | None) -> str:
@@ -127,13 +154,22 @@ def to_device(x: Array, device: str | None) -> Array:
     if target == "cpu":
         return to_numpy(x)
     module = cupy()
-    with module.cuda.Device(int(target.partition(":")[2])):
+    with module.cuda.Device(device_number(target)):
         return module.asarray(x)
 
 
 def to_numpy(x: Array) -> np.ndarray:
     """x as a NumPy array; no copy for one that is."""
     return x.get() if is_cupy(x) else np.asarray(x)
+
+
+def largest(x: Array, axis: int | Shape, empty: float) -> Array:
+    """The maximum over axis, which stays as a side of 1; `empty` where there is nothing."""
+    if x.size:
+        return x.max(axis=axis, keepdims=True)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    sides = [1 if i in axes or i - x.ndim in axes else n for i, n in enumerate(x.shape)]
+    return array_module(x).full(sides, empty, x.dtype)
 
 
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:

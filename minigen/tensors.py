@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from minigen import backend, ops
 from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
-from minigen.backend import DTYPES, Array, as_array
+from minigen.backend import DTYPES, Array, as_array, is_cupy
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
 from minigen.explain import explained
 from minigen.heat_map import as_html
@@ -29,7 +29,8 @@ def _comparison(compare: Callable) -> Callable:
     def compared(self, other):
         other = other.data if type(other) is Tensor else other
         try:
-            return np.asanyarray(compare(self.data, other))
+            found = compare(self.data, other)
+            return found if is_cupy(found) else np.asanyarray(found)
         except ValueError as error:
             raise explained(error, compare.__name__, [self, other]) from None
 

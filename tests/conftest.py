@@ -3,6 +3,7 @@
 Every case that it generates is counted, and the number printed at the end.
 """
 
+import platform
 import shutil
 from functools import wraps
 
@@ -43,6 +44,18 @@ def pytest_collection_modifyitems(items):
         handle.inner_test = counted(handle.inner_test)
 
 
+def pytest_sessionfinish(session):
+    """A process that ran a part of the tests hands in its count."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cases"] = generated["cases"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Take the count of a process that has ended; a hook of pytest-xdist."""
+    generated["cases"] += getattr(node, "workeroutput", {}).get("cases", 0)
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many cases there were."""
     if generated["cases"]:
@@ -64,8 +77,8 @@ def device(request):
     if request.config.getoption("--device") == "cuda":
         yield "cuda:0"
     else:
-        if shutil.which("g++") is None:
-            pytest.skip("the stand-in for a GPU compiles its kernels with g++")
+        if shutil.which("g++") is None or platform.machine() != "x86_64":
+            pytest.skip("the stand-in for a GPU compiles its kernels with g++ for x86-64")
         from stand_in import installed
 
         with installed():

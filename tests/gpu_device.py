@@ -11,7 +11,7 @@ def on_device(x, layout="plain"):
     """A NumPy array, copied to the device into that memory layout; anything else as it is."""
     if not isinstance(x, np.ndarray):
         return x
-    if layout == "transposed":
+    if layout == "transposed" and x.ndim:
         return to_device(np.ascontiguousarray(x.T), "cuda").T
     if layout == "reversed" and x.ndim:
         return to_device(np.ascontiguousarray(x[::-1]), "cuda")[::-1]

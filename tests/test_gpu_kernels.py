@@ -49,3 +49,9 @@ def test_gpu_kernel_equals_its_reference_in_every_layout(name, dtype, data):
     for i, (x, before) in enumerate(zip(laid, args)):
         if is_cupy(x) and i not in written:
             assert np.array_equal(to_numpy(x), before, equal_nan=True), f"argument {i} was written"
+
+
+def test_scatter_rows_passes_over_rows_that_do_not_exist():
+    out, updates = np.ones((2, 3)), np.arange(12.0).reshape(4, 3)
+    got = gpu.scatter_rows(*map(on_device, (out, np.array([1, -1, 2, 1]), updates)))
+    assert to_numpy(got).tolist() == [[1, 1, 1], [10, 12, 14]]

@@ -5,7 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from minigen.backend import Array, array_module, is_cupy
+from minigen.backend import Array, array_module, is_cupy, resolve_device
+from minigen.data.transfer import ahead
 from minigen.random import Generator, default_generator
 
 # The generator state that the running epoch's order was drawn from, and the batches given of it.
@@ -17,8 +18,9 @@ class DataLoader:
     """Batches of a data set: an array, or a tuple of arrays of equal first length.
 
     Each `for` over it is a new epoch, also after a `break`, and yields fresh arrays (batch, ...)
-    or tuples of them. With shuffle each epoch draws its order from rng, which is by default the
-    default generator. Raises ValueError for arguments out of range.
+    or tuples of them: where the data is or, from the host to a device that is a GPU, copied there
+    while the batch before is in use. With shuffle each epoch draws its order from rng, which is
+    by default the default generator. Raises ValueError for arguments out of range.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class DataLoader:
         shuffle: bool = False,
         rng: Generator | None = None,
         drop_last: bool = False,
+        device: str | None = None,
     ):
         self._tupled = isinstance(dataset, tuple)
         arrays = dataset if self._tupled else (dataset,)
@@ -44,6 +47,7 @@ class DataLoader:
             raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), drop_last
         self.rng = default_generator() if rng is None else rng
+        self.device = resolve_device(device)
         self._position = START
         self._resume: Position | None = None  # where the next `for` continues
 
@@ -59,13 +63,18 @@ class DataLoader:
         else:
             drawn_from, given = self._rng_state(), 0
             order = self._order(self.rng)
-        for batch in range(given, len(self)):
-            rows = order[batch * self.batch_size :][: self.batch_size]
-            # An array of rows, not a slice: the batch is then a copy.
-            taken = tuple(x[array_module(x).asarray(rows)] for x in self.arrays)
-            self._position = drawn_from, batch + 1
-            yield taken if self._tupled else taken[0]
+        batches = (self._batch(order, i) for i in range(given, len(self)))
+        if self.device != "cpu" and not any(map(is_cupy, self.arrays)):
+            batches = ahead(batches)
+        for i, batch in enumerate(batches, given + 1):
+            self._position = drawn_from, i
+            yield batch if self._tupled else batch[0]
         self._position = START
+
+    def _batch(self, order: np.ndarray, i: int) -> tuple[Array, ...]:
+        rows = order[i * self.batch_size :][: self.batch_size]
+        # An array of rows, not a slice: the batch is then a copy.
+        return tuple(x[array_module(x).asarray(rows)] for x in self.arrays)
 
     def _order(self, rng: Generator | None) -> np.ndarray:
         return rng.permutation(self.examples) if self.shuffle else np.arange(self.examples)

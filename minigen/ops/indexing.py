@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, Shape, array_module
+from minigen.backend import Array, Shape, array_module, capturing, is_cupy, to_numpy
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape
@@ -52,6 +52,8 @@ def _raw_part(part):
 def getitem(x: Array, index) -> Array:
     """x[index] for any index of NumPy's: ints, slices, None, Ellipsis, masks, integer arrays."""
     index = _plain(index)
+    if is_cupy(raw(x)):  # where an index beyond the end is taken around it, without a word
+        _check_index("getitem", index, x.shape)
     try:
         return _getitem(x, index=index)
     except IndexError:
@@ -61,14 +63,19 @@ def getitem(x: Array, index) -> Array:
 
 def _check_index(name, index, shape):
     """IndexError with the position, for the integer array of an index that is out of range."""
-    axis = 0
-    for part in index if type(index) is tuple else (index,):
-        if part is Ellipsis:
-            return
+    parts = index if type(index) is tuple else (index,)
+    axis, named = 0, sum(map(_axes_of_part, parts))
+    for part in parts:
         if _is_integers(part) and axis < len(shape):
             check_range(f"{name}: axis {axis}", part, -shape[axis], shape[axis])
-        is_mask = getattr(part, "dtype", None) == np.bool_
-        axis += part.ndim if is_mask else part is not None
+        axis += len(shape) - named if part is Ellipsis else _axes_of_part(part)
+
+
+def _axes_of_part(part):
+    """How many axes a part of an index is for; Ellipsis takes what is left."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
 
 
 @composite
@@ -78,6 +85,8 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
     updates broadcasts to the shape of x[index].
     """
     index = _plain(index)
+    if is_cupy(raw(x)):
+        _check_index("scatter_add", index, x.shape)
     try:
         shape = raw(x)[index].shape
     except IndexError:
@@ -116,7 +125,7 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_index(axis, x.ndim)
     try:
-        source = np.repeat(np.arange(x.shape[axis]), np.asarray(raw(repeats)))
+        source = np.repeat(np.arange(x.shape[axis]), to_numpy(raw(repeats)))
     except ValueError as error:
         raise ShapeError(
             f"repeat: repeats {repeats} for a side of {x.shape[axis]}: {error}"
@@ -140,10 +149,16 @@ def check_range(name: str, index: Array, low: int, high: int, skip: int | None =
     if getattr(index, "dtype", np.dtype(float)).kind not in "iu":
         kind = getattr(index, "dtype", type(index).__name__)
         raise DTypeError(f"{name}: the index must be an integer array, got {kind}")
-    if index.size == 0 or (skip is None and index.min() >= low and index.max() < high):
+    if index.size == 0:
+        return
+    on_gpu = is_cupy(index)  # where each answer is waited for: one question, then
+    if skip is None and not on_gpu and index.min() >= low and index.max() < high:
         return
     wrong = ((index < low) | (index >= high)) & (True if skip is None else index != skip)
-    if wrong.any():
+    if on_gpu and capturing.get() is not None:
+        message = f"{name}: an index is out of range [{low}, {high})"
+        capturing.get().must_not_be(wrong, message)
+    elif wrong.any():
         position = tuple(int(i) for i in array_module(index).argwhere(wrong)[0])
         raise IndexError(
             f"{name}: index {int(index[position])} at position {position} "

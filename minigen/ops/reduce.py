@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigen.backend import Array, array_module, floating
+from minigen.backend import Array, array_module, floating, largest
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
 from minigen.ops.joining import concatenate
@@ -161,7 +161,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over axis; -inf of nothing and of nothing but -inf."""
     axis = axes_of(axis, x.ndim)
-    top = np.max(x, axis, keepdims=True, initial=-math.inf)
+    top = largest(x, axis, -math.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
         y = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
@@ -191,7 +191,7 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
 )
 def _norm(x, *, ord, axis, keepdims):
     axis, size = axes_of(axis, x.ndim), np.abs(x)
-    top = np.max(size, axis, keepdims=True, initial=0)  # scaled by it, no power overflows
+    top = largest(size, axis, 0)  # scaled by it, no power overflows
     scale = np.where((top > 0) & np.isfinite(top), top, 1)
     y = np.sum((size / scale) ** ord, axis, keepdims=True) ** (1 / ord) * scale
     return y if keepdims else y.squeeze(axis)

@@ -19,7 +19,7 @@ from stand_in.recording import perform
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h").read_text()
 KERNEL = re.compile(r"^KERNEL (\w+)\(([^)]*)\)", re.MULTILINE)
-BARRIER = re.compile(r"_sync|block_|warp_")
+BARRIER = re.compile(r"_sync|block_|warp_|group_")
 TYPES = {
     "float": np.float32,
     "double": np.float64,
@@ -121,4 +121,4 @@ def _compiled(code, options):
             if done.returncode:
                 raise RuntimeError(done.stderr[:4000])
             built.replace(path)
-    return ctypes.CDLL(str(path))
+    return ctypes.PyDLL(str(path))  # one launch at a time: it keeps the lock

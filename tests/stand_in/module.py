@@ -20,7 +20,7 @@ FUNCTIONS = {  # those that compute, with the parameters of CuPy's
     "argwhere": "a",
     "clip": "a a_min a_max out",
     "concatenate": "tup axis out dtype casting",
-    "count_nonzero": "a axis keepdims",
+    "count_nonzero": "a axis",
     "cumsum": "a axis dtype out",
     "diff": "a n axis prepend append",
     "dot": "a b out",
@@ -55,7 +55,7 @@ FUNCTIONS = {  # those that compute, with the parameters of CuPy's
     "zeros_like": "a dtype order subok shape",
 }
 VIEWS = {
-    "broadcast_to": "array shape subok",
+    "broadcast_to": "array shape",
     "expand_dims": "a axis",
     "moveaxis": "a source destination",
     "reshape": "a newshape order",
@@ -106,7 +106,7 @@ def _function(name, parameters):
         if name in COUNTING:
             refuse_while_capturing(name)
         out = kwargs.pop("out", None)
-        args = tuple(map(unwrapped, args))
+        given, args = args, tuple(map(unwrapped, args))
         kwargs = {key: unwrapped(x) for key, x in kwargs.items()}
         if name in ABOUT:
             return numpy_function(*args, **kwargs)
@@ -115,7 +115,7 @@ def _function(name, parameters):
             perform(lambda: np.copyto(place, numpy_function(*args, **kwargs)))
             return out
         if name in VIEWS:
-            return wrapped(numpy_function(*args, **kwargs))
+            return wrapped(numpy_function(*args, **kwargs), given[0])
         return fresh(numpy_function, args, kwargs)
 
     call.__name__ = name
@@ -180,7 +180,7 @@ def asnumpy(a, stream=None, order="C", out=None):
 
 
 def broadcast_arrays(*args):
-    return [wrapped(x) for x in np.broadcast_arrays(*map(unwrapped, args))]
+    return [wrapped(x, a) for x, a in zip(np.broadcast_arrays(*map(unwrapped, args)), args)]
 
 
 class _Ogrid:

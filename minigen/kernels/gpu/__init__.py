@@ -4,8 +4,33 @@ Each chapter is a `.cu` file and the Python that launches it; `launching` says h
 is what every kernel begins with, `blas` and `products` are the matrix products.
 """
 
+from minigen.kernels.gpu.activations import (
+    bce_with_logits,
+    bce_with_logits_vjp,
+    erf,
+    gelu,
+    gelu_tanh,
+    gelu_tanh_vjp,
+    gelu_vjp,
+    leaky_relu,
+    leaky_relu_vjp,
+    relu,
+    relu_vjp,
+    sigmoid,
+    softplus,
+)
+from minigen.kernels.gpu.attention import dot_attention, dot_attention_vjp
+from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.gpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.gpu.places import add_in_rows, take_in_rows
 from minigen.kernels.gpu.products import linear, matmul
-from minigen.kernels.gpu.rows import softmax
+from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
+from minigen.kernels.gpu.softmax import (
+    cross_entropy,
+    cross_entropy_vjp,
+    log_softmax,
+    log_softmax_vjp,
+    softmax,
+    softmax_vjp,
+)
 from minigen.kernels.gpu.windows import max_places, spread_windows, sum_windows

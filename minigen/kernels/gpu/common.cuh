@@ -50,3 +50,30 @@ __device__ __forceinline__ real block_max(real x) {
   for (int w = 1; w < blockDim.x / 32; w++) x = larger(x, parts[w]);
   return x;
 }
+
+// A slice of an array (outer, n, inner) along its middle side, and what this thread works on where
+// `lanes` threads share it, a power of two within a warp or a whole block: the values from `first`
+// to before `last`, `step` apart. Threads beyond the last slice have none, but sum with the others.
+struct Slice {
+  count number, lane, start, first, last, step;
+};
+
+__device__ __forceinline__ Slice slice_of(count slices, count n, count inner, count lanes) {
+  count number = item() / lanes, lane = item() % lanes;
+  count start = number / inner * n * inner + number % inner;
+  count last = number < slices ? start + n * inner : start;
+  return {number, lane, start, start + lane * inner, last, lanes * inner};
+}
+
+__device__ __forceinline__ real group_sum(real x, count lanes) {
+  if (lanes > 32) return block_sum(x);
+  for (int lane = lanes / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  return x;
+}
+
+__device__ __forceinline__ real group_max(real x, count lanes) {
+  if (lanes > 32) return block_max(x);
+  for (int lane = lanes / 2; lane; lane /= 2)
+    x = larger(x, __shfl_xor_sync(0xffffffffu, x, lane));
+  return x;
+}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, cupy
+from minigen.backend import Array, capturing, cupy
 
 FOLDER = Path(__file__).parent
 THREADS = 256  # a block, unless a kernel has a reason for another number
@@ -52,6 +52,12 @@ def _argument(x: Any) -> Any:
     if type(x) is int:
         return np.int64(x)
     return np.float64(x) if type(x) is float else x
+
+
+def host_values(values: np.ndarray) -> Array:
+    """Values of the host on the device: in a captured graph, what they are at each replay."""
+    recording = capturing.get()
+    return cupy().asarray(values) if recording is None else recording.host_values(values)
 
 
 def dense(x: Array | None, dtype: np.dtype | None = None) -> Array | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend import array_module, largest
 
 
 def scatter_rows(out, index, updates):
@@ -22,7 +22,7 @@ def sum_rows(x):
 def softmax(x, axis):
     """exp(x) normalised to sum 1 over axis; NaN for a slice of nothing but -inf."""
     with np.errstate(invalid="ignore"):  # -inf less -inf is the NaN that is promised
-        e = array_module(x).exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e = array_module(x).exp(x - largest(x, axis, -np.inf))
     return e / e.sum(axis=axis, keepdims=True)
 
 
@@ -36,7 +36,7 @@ def log_softmax(x, axis):
     """x - logsumexp(x) over axis."""
     xp = array_module(x)
     with np.errstate(invalid="ignore"):
-        shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        shifted = x - largest(x, axis, -np.inf)
     return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
 
 
