@@ -19,7 +19,7 @@ from stand_in.recording import perform
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h").read_text()
 KERNEL = re.compile(r"^KERNEL (\w+)\(([^)]*)\)", re.MULTILINE)
-BARRIER = re.compile(r"__sync|__shfl|block_|warp_|group_")
+BARRIER = re.compile(r"_sync|block_|warp_|group_")
 TYPES = {
     "float": np.float32,
     "double": np.float64,

@@ -35,6 +35,7 @@ inline float min(float a, float b) { return fminf(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (uint64_t(a) * b) >> 32; }
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int atomicOr(int* place, int value) { int old = *place; *place |= value; return old; }
 inline int atomicMax(int* place, int value) {
   int old = *place;
@@ -97,6 +98,15 @@ template <typename T> T __shfl_sync(unsigned, T value, int lane) { return exchan
 template <typename T> T __shfl_down_sync(unsigned, T value, int lane) {
   unsigned source = current % 32 + lane;
   return exchanged(value, source < 32 ? source : current % 32);
+}
+template <typename T> unsigned __match_any_sync(unsigned, T value) {
+  std::memcpy(&slots[current], &value, sizeof(T));
+  __syncwarp();
+  unsigned alike = 0;
+  for (unsigned lane = 0; lane < 32; lane++)
+    alike |= unsigned(!std::memcmp(&slots[current / 32 * 32 + lane], &value, sizeof(T))) << lane;
+  __syncwarp();
+  return alike;
 }
 
 static void one_fiber() {

@@ -22,7 +22,7 @@ def convolve(x, w, bias, stride, padding, dilation, groups):
     y = _started(x, (N, F, *sides), bias)
     K, L = C // groups * prod(size), prod(sides)
     filters, maps = w.reshape(groups, F // groups, K), y.reshape(N, groups, F // groups, L)
-    direct = _are_columns(size, stride, padding, sides, x.shape[2:])
+    direct = _are_columns(size, padding, sides, x.shape[2:])
     for part in _blocks(N, groups * K * L):
         cols = x[part] if direct else im2col(x[part], size, sides, stride, padding, dilation)
         # (G, F/G, K) @ (n, G, K, OH*OW)
@@ -38,7 +38,7 @@ def convolve_transpose(gy, w, bias, size, stride, padding, dilation, groups):
     K, L = C * prod(kernel), prod(sides)
     filters = w.reshape(groups, F // groups, K).swapaxes(1, 2)
     maps = gy.reshape(N, groups, F // groups, L)
-    if _are_columns(kernel, stride, padding, sides, size):
+    if _are_columns(kernel, padding, sides, size):
         gx = _started(gy, (N, C * groups, *size), bias)
         _multiply(filters, maps, gx.reshape(N, groups, K, L), accumulate=bias is not None)
         return gx
@@ -84,10 +84,9 @@ def _started(x, shape, bias):
     return y
 
 
-def _are_columns(size, stride, padding, sides, places):
+def _are_columns(size, padding, sides, places):
     """Whether images are the columns themselves: of windows that are single places, all of them."""
-    single = tuple(size) == tuple(stride) == (1, 1) and not any(padding)
-    return single and tuple(sides) == tuple(places)
+    return tuple(size) == (1, 1) and not any(padding) and tuple(sides) == tuple(places)
 
 
 def _blocks(N, each):

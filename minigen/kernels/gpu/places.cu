@@ -6,38 +6,26 @@ KERNEL take_in_rows(const real* x, const int* index, real* y, count size, count 
   if (t < items) y[t] = x[t / places * size + index[t]];
 }
 
-// A block takes a row, and of its places as many at a time as it has threads. Places may be equal:
-// of the threads that wait for a slot, which place and slot have in common, the first one adds
-// and leaves, then the next: so the values of a place are added in order, without sorting and
-// without sums by atomics. Windows side by side have no equal places, and slots are so many that
-// then one round does; windows that overlap take as many rounds as share a maximum.
-KERNEL add_in_rows(const real* g, const int* index, real* x, count size, count places) {
-  const int SLOTS = 2048;
-  __shared__ int foremost[SLOTS], waiting;  // of each slot: 0, or the highest rank that waits
-  int rank = blockDim.x - threadIdx.x;
-  g += blockIdx.x * places;
-  index += blockIdx.x * places;
-  x += blockIdx.x * size;
-  for (int slot = threadIdx.x; slot < SLOTS; slot += blockDim.x) foremost[slot] = 0;
-  for (count s = threadIdx.x; s < size; s += blockDim.x) x[s] = 0;
-  for (count p = threadIdx.x; p - threadIdx.x < places; p += blockDim.x) {
-    bool mine = p < places, more;
-    int place = mine ? index[p] : 0, slot = place % SLOTS;
-    real value = mine ? g[p] : 0;
-    do {
-      __syncthreads();  // slots are free again, and `waiting` was read
-      if (mine) atomicMax(&foremost[slot], rank);
-      if (threadIdx.x == 0) waiting = 0;
-      __syncthreads();
-      bool first = mine && foremost[slot] == rank;
-      if (mine && !first) waiting = 1;
-      __syncthreads();
-      if (first) {
-        x[place] += value;
-        foremost[slot] = 0;
-        mine = false;
-      }
-      more = waiting;
-    } while (more);
+// A warp takes a row, 32 of its places at a time, in order. Where places are equal, as windows
+// that overlap share a maximum, the first thread adds the values of all of them: so the order is
+// always the same, and nothing must be sorted.
+KERNEL add_in_rows(const real* g, const int* index, real* x, count size, count places,
+                   count items) {
+  if (item() >= items) return;  // whole warps
+  count row = item() / 32;
+  int lane = threadIdx.x % 32;
+  g += row * places;
+  index += row * places;
+  x += row * size;
+  for (count s = lane; s < size; s += 32) x[s] = 0;
+  for (count p = 0; p < places; p += 32) {
+    int place = p + lane < places ? index[p + lane] : -1;
+    unsigned alike = __match_any_sync(0xffffffffu, place);
+    __syncwarp();  // x is as the places before have left it
+    if (place >= 0 && __ffs(alike) == lane + 1) {
+      real sum = x[place];
+      for (; alike; alike &= alike - 1) sum += g[p + __ffs(alike) - 1];
+      x[place] = sum;
+    }
   }
 }

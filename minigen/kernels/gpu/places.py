@@ -4,7 +4,7 @@ import numpy as np
 
 from minigen.backend import array_module
 from minigen.kernels import reference
-from minigen.kernels.gpu.launching import C_TYPES, THREADS, dense, launch, launch_items
+from minigen.kernels.gpu.launching import C_TYPES, dense, launch_items
 
 
 def take_in_rows(x, index):
@@ -22,8 +22,6 @@ def add_in_rows(g, index, size):
         return reference.add_in_rows(g, index, size)
     g, index = dense(g), dense(index, np.int32)
     x = array_module(g).empty((len(g), size), g.dtype)
-    places = index.shape[1]
-    threads = min(max(-(-places // 32) * 32, 32), THREADS)
-    args = g, index, x, size, places
-    launch("places.cu", "add_in_rows", g.dtype, len(g), *args, threads=threads)
+    args = g, index, x, size, index.shape[1]
+    launch_items("places.cu", "add_in_rows", g.dtype, 32 * len(g), *args)  # a warp for each row
     return x
