@@ -19,6 +19,7 @@ from minigen.backend import (
     Array,
     Shape,
     array_module,
+    capturing,
     check_dtype,
     cupy,
     device_of,
@@ -186,6 +187,8 @@ class Generator:
 
         An item takes as many words as fill it, at least one.
         """
+        if (recording := capturing.get()) is not None:
+            recording.draws_from(self)
         with self._lock:
             start = self._counter
             self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)

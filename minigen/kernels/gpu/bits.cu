@@ -1,6 +1,7 @@
 // Random bits: a block of threads makes 1024 words of the stream in shared memory, four a thread
-// (a block of Philox), and writes what becomes of them side by side. The stream begins at the
-// word `skip` (0 to 3) of Philox's block `block`; k0 and k1 are the halves of the seed.
+// (a block of Philox), and writes what becomes of them side by side. The words begin at the word
+// `word` (0 to 3) of Philox's block `block`, at each replay of a captured step so many further on
+// as *ahead says; k0 and k1 are the halves of the seed.
 
 #define WORDS 1024  // four for each of 256 threads
 
@@ -25,13 +26,18 @@ __device__ __forceinline__ void philox_block(unsigned* words, count block, unsig
   words[3] = c3;
 }
 
-// This block's words, those of one block of Philox more where they begin inside one.
-__device__ __forceinline__ void make_words(unsigned* words, count k0, count k1, count block,
-                                           count skip) {
-  block += (count)blockIdx.x * (WORDS / 4);
+// Where this block's words are: in shared, made of one block of Philox more where they begin
+// inside one.
+__device__ __forceinline__ const unsigned* make_words(unsigned* shared, count k0, count k1,
+                                                      count block, count word,
+                                                      const count* ahead) {
+  if (ahead) word += *ahead;  // which is negative where the generator has been set back
+  block += (word >> 2) + (count)blockIdx.x * (WORDS / 4);
+  int skip = word & 3;
   for (int b = threadIdx.x; 4 * b < WORDS + skip; b += blockDim.x)
-    philox_block(words + 4 * b, block + b, (unsigned)k0, (unsigned)k1);
+    philox_block(shared + 4 * b, block + b, (unsigned)k0, (unsigned)k1);
   __syncthreads();
+  return shared + skip;
 }
 
 // In [0, 1): the 24 high bits of a word, or the 53 of two, the low half first.
@@ -40,27 +46,30 @@ __device__ __forceinline__ real number(const unsigned* words) {
   return ((unsigned long long)words[1] << 21 | words[0] >> 11) * real(0x1p-53);
 }
 
-KERNEL philox(unsigned* out, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL philox(unsigned* out, count k0, count k1, count block, count word, const count* ahead,
+              count n) {
+  __shared__ unsigned shared[WORDS + 4];
+  const unsigned* words = make_words(shared, k0, k1, block, word, ahead);
   count first = (count)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
-    out[first + j] = words[skip + j];
+    out[first + j] = words[j];
 }
 
-KERNEL unit(real* out, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL unit(real* out, count k0, count k1, count block, count word, const count* ahead,
+            count n) {
+  __shared__ unsigned shared[WORDS + 4];
+  const unsigned* words = make_words(shared, k0, k1, block, word, ahead);
   const int each = sizeof(real) / 4, numbers = WORDS / each;
   count first = (count)blockIdx.x * numbers;
   for (int j = threadIdx.x; j < numbers && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + skip + each * j);
+    out[first + j] = number(words + each * j);
 }
 
-KERNEL bernoulli(bool* out, double p, count k0, count k1, count block, count skip, count n) {
-  __shared__ unsigned words[WORDS + 4];
-  make_words(words, k0, k1, block, skip);
+KERNEL bernoulli(bool* out, double p, count k0, count k1, count block, count word, const count* ahead,
+                 count n) {
+  __shared__ unsigned shared[WORDS + 4];
+  const unsigned* words = make_words(shared, k0, k1, block, word, ahead);
   count first = (count)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + skip + j) < real(p);  // real is float
+    out[first + j] = number(words + j) < real(p);  // real is float
 }

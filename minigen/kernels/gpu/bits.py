@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend import array_module, capturing
 from minigen.kernels.gpu.launching import THREADS, launch
 from minigen.kernels.reference.bits import LOW32
 
@@ -25,8 +25,9 @@ def _filled(name, dtype, out, each, seed, start, *constants):
     """out, written by a kernel that takes `each` words of the stream for an item."""
     y = out if out.flags.c_contiguous else array_module(out).empty(out.shape, out.dtype)
     blocks, place = -(-each * out.size // (4 * THREADS)), (start // 4, start % 4)
-    key = seed & LOW32, seed >> 32
-    launch("bits.cu", name, dtype, blocks, y, *constants, *key, *place, out.size)
+    key, recording = (seed & LOW32, seed >> 32), capturing.get()
+    ahead = None if recording is None else recording.offset(seed)
+    launch("bits.cu", name, dtype, blocks, y, *constants, *key, *place, ahead, out.size)
     if y is not out:
         out[...] = y
     return out
