@@ -94,7 +94,7 @@ def get_matmul_precision() -> str:
     return _matmul_precision
 
 
-# The recording of a CUDA graph that is under way, or None: see training/capture.py.
+# The recording of a CUDA graph that is under way, or None: see training/recording.py.
 capturing: ContextVar[Any] = ContextVar("capturing", default=None)
 
 

@@ -1,5 +1,6 @@
 """Making tensors: from data, filled, and counted."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from minigen.backend import (
     as_array,
     check_dtype,
     cupy,
+    device_number,
     device_of,
     resolve_device,
     to_device,
@@ -47,8 +49,13 @@ def from_dlpack(x: Any) -> Tensor:
     return Tensor(np.from_dlpack(x))
 
 
-def _placed(array: np.ndarray, device: str | None, requires_grad: bool) -> Tensor:
-    return Tensor(to_device(array, resolve_device(device))).requires_grad_(requires_grad)
+def _made(make: Callable, device: str | None, requires_grad: bool = False) -> Tensor:
+    """What make makes of the module of arrays, numpy or cupy: it is born on the device."""
+    name = resolve_device(device)
+    if name == "cpu":
+        return Tensor(make(np)).requires_grad_(requires_grad)
+    with cupy().cuda.Device(device_number(name)):
+        return Tensor(make(cupy())).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -80,7 +87,7 @@ def full(
 ) -> Tensor:
     """A tensor of one value; its dtype, unless given, is that of mg.tensor(value)."""
     dtype = as_array(value).dtype if dtype is None else check_dtype(dtype)
-    return _placed(np.full(shape, value, dtype), device, requires_grad)
+    return _made(lambda xp: xp.full(shape, value, dtype), device, requires_grad)
 
 
 def zeros_like(x: Tensor | Array, dtype: Any = None) -> Tensor:
@@ -107,7 +114,8 @@ def arange(
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
         dtype = np.int64 if whole else np.float32
-    return _placed(np.arange(start, stop, step).astype(check_dtype(dtype)), device, False)
+    dtype = check_dtype(dtype)
+    return _made(lambda xp: xp.arange(start, stop, step).astype(dtype), device)
 
 
 def linspace(
@@ -115,12 +123,13 @@ def linspace(
 ) -> Tensor:
     """num numbers at equal distances from start to stop, both included."""
     dtype = check_dtype(dtype or np.float32)
-    return _placed(np.linspace(start, stop, num).astype(dtype), device, False)
+    return _made(lambda xp: xp.linspace(start, stop, num).astype(dtype), device)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str | None = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal, (n, n) by default."""
-    return _placed(np.eye(n, m, dtype=check_dtype(dtype or np.float32)), device, False)
+    dtype = check_dtype(dtype or np.float32)
+    return _made(lambda xp: xp.eye(n, m, dtype=dtype), device)
 
 
 def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) -> Tensor:

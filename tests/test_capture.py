@@ -112,7 +112,7 @@ def test_a_step_that_waits_for_the_device_runs_eagerly_and_says_why(device):
 
 
 def test_without_a_gpu_steps_run_eagerly_and_one_warning_says_so(monkeypatch):
-    monkeypatch.setattr("minigen.training.capture.cuda_is_available", lambda: False)
+    monkeypatch.setattr("minigen.training.recording.cuda_is_available", lambda: False)
     one, two = Training("CNN", "cpu"), Training("CNN", "cpu")
     with pytest.warns(RuntimeWarning, match="no GPU.*run eagerly"):
         captured = capture(two.step)

@@ -190,8 +190,10 @@ def _rows(name, x, target, ignore_index):
 def _mean_of_kept(loss, target, reduction):
     if reduction != "mean":
         return reduced(reshape(loss, target.shape), reduction)
-    kept = int((target >= 0).sum())
-    return multiply(sum(loss), 1 / kept if kept else math.nan)
+    kept = (target.reshape(-1) >= 0).sum(keepdims=True).astype(loss.dtype)  # not waited for
+    with np.errstate(divide="ignore"):  # none: 0 times infinity, the NaN that is promised
+        share = (1 / kept).reshape(())
+    return multiply(sum(loss), share)
 
 
 def _against_probabilities(logits, target, reduction, smoothing):

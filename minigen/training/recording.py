@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, capturing, cuda_is_available, cupy, is_cupy, pinned
+from minigen.backend import Array, capturing, cuda_is_available, cupy, is_cupy, pinned, to_device
 from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
 from minigen.primitives import raw
@@ -41,29 +41,31 @@ class Captured:
 
     def __init__(self, step: Callable):
         self.step, self.calls, self.recording = step, 0, None
-        self.eager = not cuda_is_available()
-        if self.eager:
+        self.no_gpu, self.refused = not cuda_is_available(), False
+        if self.no_gpu:
             _warn("there is no GPU")
 
     def __call__(self, *batch: Any) -> Any:
         """One step: eagerly at first, then recorded, then replayed."""
-        if self.eager:
+        if self.no_gpu:
             return self.step(*batch)
         if self.recording is None:
             self.recording = Recording(self.step, batch)
         recording = self.recording
         if not recording.fits(batch):
-            return self.step(*batch)
+            return self.step(*map(_on_gpu, batch))
+        if recording.graph is not None and recording.is_stale():
+            recording.graph, self.calls = None, 0
         self.calls += 1
-        if self.calls <= WARM_UP:
+        if self.calls <= WARM_UP or self.refused:
             return recording.run(batch)
-        if recording.graph is None or recording.is_stale():
+        if recording.graph is None:
             try:
                 recording.record()
             except Exception as error:  # of CUDA, CuPy or NumPy: whatever cannot be recorded
-                self.eager = True
+                self.refused = True
                 _warn(f"the step cannot be recorded ({error})")
-                return self.step(*batch)
+                return recording.run(batch)
         return recording.replay(batch)
 
 
@@ -103,6 +105,7 @@ class Recording:
             self.stream.begin_capture()
             try:
                 self.result = self.step(*self._static())
+                self._check()
                 self._gather_faults()
             except BaseException:
                 self._undo()
@@ -110,10 +113,6 @@ class Recording:
             finally:
                 capturing.reset(token)
                 self.graph = self.stream.end_capture()
-        if not self.trained:
-            raise BackendUnavailable("no optimizer takes a step in it")
-        for draws in self.draws.values():
-            draws.end()
         self.arrays, self.fresh = self._arrays(), True
 
     def replay(self, batch: tuple) -> Any:
@@ -149,7 +148,7 @@ class Recording:
 
     def trains(self, optimizer: Optimizer) -> None:
         """optimizer is about to take a step."""
-        self.trained[optimizer] = [entries.get("step") for entries in optimizer.state]
+        self.trained[optimizer] = [dict(entries) for entries in optimizer.state]
 
     def draws_from(self, generator: Generator) -> None:
         """generator is about to draw."""
@@ -197,6 +196,18 @@ class Recording:
             if is_cupy(x)
         ]
 
+    def _check(self) -> None:
+        """Whether the device does what a training step does, all of it."""
+        if not self._arrays():
+            raise BackendUnavailable("no optimizer takes a step on the GPU")
+        for optimizer, before in self.trained.items():
+            if any(x.keys() != y.keys() for x, y in zip(before, optimizer.state)):
+                raise BackendUnavailable("an optimizer takes its first step in it")
+        for draws in self.draws.values():
+            draws.words = draws.generator.state[1] - draws.start
+            if draws.words and draws.there is None:
+                raise BackendUnavailable("its random numbers are not drawn on the GPU")
+
     def _gather_faults(self) -> None:
         self.found = None
         if self.faults:
@@ -215,10 +226,8 @@ class Recording:
         """Take the host's part back."""
         for draws in self.draws.values():
             draws.generator.state = draws.seed, draws.start
-        for optimizer, counts in self.trained.items():
-            for entries, count in zip(optimizer.state, counts):
-                if count is not None:
-                    entries["step"] = count
+        for optimizer, states in self.trained.items():
+            optimizer.state = states
 
 
 class Upload:
@@ -247,16 +256,20 @@ class Draws:
     def __init__(self, generator: Generator):
         self.generator, (self.seed, self.start) = generator, generator.state
         self.offset, self.there = np.zeros(1, np.int64), None
-
-    def end(self) -> None:
-        """The step has been recorded: so many words it draws."""
-        self.words = self.generator.state[1] - self.start
+        self.words = 0  # that a step draws
 
     def advance(self) -> None:
         """Another step draws, from where the generator is now."""
         counter = self.generator.state[1]
         self.offset[0] = counter - self.start
         self.generator.state = self.seed, counter + self.words
+
+
+def _on_gpu(x: Any) -> Any:
+    """An array or tensor of the host, on the GPU; else x."""
+    if is_cupy(raw(x)):
+        return x
+    return Tensor(to_device(x.data, "cuda")) if isinstance(x, Tensor) else to_device(x, "cuda")
 
 
 def _kind(x: Any) -> tuple:
