@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minigen as mg
+from minigen import models
 from minigen.training import capture
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -33,7 +34,7 @@ def test_the_examples_run_and_print_the_numbers_beside_them():
 
 @pytest.mark.filterwarnings("ignore:capture")  # where there is no GPU it says so
 def test_the_captured_step_trains():
-    model = mg.models.CNN(4, side=8, widths=(2, 3), hidden=6, rng=mg.Generator(0))
+    model = models.CNN(4, side=8, widths=(2, 3), hidden=6, rng=mg.Generator(0))
     optimizer = mg.optim.Adam(model.parameters())
     scope = {"capture": capture, "model": model, "optimizer": optimizer}
     exec(BLOCKS[-1], scope)
