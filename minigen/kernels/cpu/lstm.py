@@ -1,9 +1,7 @@
 """The backward pass of an LSTM over all steps in one kernel, arithmetic and product of each step.
 
-The weights are laid for `tiles.add_product` once for all steps, where a product by BLAS would lay
-them at each; and threads do not meet at the interpreter's lock between one and the other. On two
-threads it takes 0.35 to 0.6 of the time of `sequences.lstm_steps_vjp`. The forward pass would
-gain nothing: NumPy's tanh, at 0.5 nanoseconds, is faster than a loop's.
+Threads do not meet at the interpreter's lock between one and the other: on two of them it takes
+0.35 to 0.6 of the time of `sequences.lstm_steps_vjp`.
 """
 
 import numpy as np
@@ -11,8 +9,8 @@ import numpy as np
 from minigen import threads
 from minigen.kernels.cpu import sequences, tiles
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.packing import pack_panels
 from minigen.kernels.cpu.recurrent import cell_vjp
+from minigen.kernels.cpu.states import Weights, places_of
 
 
 @compiled(fastmath=CONTRACT)
@@ -35,13 +33,13 @@ def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
     if not _fit(n, gh, gc, gates, c, tanh_c, weight_hh, gz):
         return sequences.lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz)
     gy = None if gy is None else np.ascontiguousarray(gy)
-    b = tiles.aligned(weight_hh.size, weight_hh)
-    pack_panels(weight_hh.reshape(-1), 0, n, 1, 4 * n, n, b)
+    b = Weights(weight_hh).panels
     z, of_z = (x.reshape(*x.shape[:2], 4, n) for x in (gates, gz))
-    pieces = [
-        (s.start, s.stop, gh, gc, gy, z, b, _places(s, 4 * n), np.arange(4 * n), c, tanh_c, of_z)
-        for s in sequences.shares(gates, weight_hh)
-    ]
+    units = np.arange(4 * n)
+    pieces = []
+    for s in sequences.shares(gates, weight_hh):
+        places = places_of(s.stop - s.start, 4 * n)
+        pieces.append((s.start, s.stop, gh, gc, gy, z, b, places, units, c, tanh_c, of_z))
     threads.run(_steps_vjp, pieces)
     return gz
 
@@ -50,9 +48,3 @@ def _fit(units, *arrays):
     """Whether the loops can work on them: of one dtype, in C order, units whole vectors."""
     alike = all(x.flags.c_contiguous and x.size and x.dtype == arrays[0].dtype for x in arrays)
     return alike and units * arrays[0].itemsize % tiles.VECTOR == 0
-
-
-def _places(share, length):
-    """Where each sequence of a share begins, and zeros for what the last tile has too many."""
-    count = share.stop - share.start
-    return np.concatenate([np.arange(count) * length, np.zeros(-count % tiles.ROWS, int)])

@@ -4,13 +4,12 @@ Sequences do not know each other, so a thread takes its share of them through al
 waiting for the others at each.
 """
 
-import numpy as np
-
 from minigen import threads
 from minigen.kernels.cpu.products import FLOPS
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
+from minigen.kernels.cpu.states import Weights
 
-LEAST = 32  # sequences of a piece: of 16, the product takes half as long again
+LEAST = 32  # sequences of a piece
 NANOSECONDS = 2  # for the arithmetic of a gate, about
 
 
@@ -23,75 +22,70 @@ def shares(gates, w):
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
-    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares(gates, w)]
+    w = Weights(w)
+    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares(gates, w.w)]
     threads.run(_lstm_steps, pieces)
     return h
 
 
 def _lstm_steps(gates, w, h, c, tanh_c):
-    hidden = np.empty(gates.shape[1:], gates.dtype)
+    product = w.product(h.shape[1], h.dtype)
     for t in range(len(gates)):
-        np.matmul(h[t], w, out=hidden)
-        lstm_step(gates[t], hidden, c[t], c[t + 1], tanh_c[t], h[t + 1])
+        lstm_step(gates[t], product(h[t]), c[t], c[t + 1], tanh_c[t], h[t + 1])
 
 
 def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+    w = Weights(weight_hh)
     pieces = [
-        (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], weight_hh, gz[:, s])
+        (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], w, gz[:, s])
         for s in shares(gates, weight_hh)
     ]
     threads.run(_lstm_steps_vjp, pieces)
     return gz
 
 
-def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, w, gz):
+    product = w.product(len(gh), gz.dtype)
     for t in reversed(range(len(gates))):
         if gy is not None:
             gh += gy[t]
         lstm_step_vjp(gh, gc, gates[t], c[t], tanh_c[t], gz[t])
-        np.matmul(gz[t], weight_hh, out=gh)
+        gh[...] = product(gz[t])
 
 
 def gru_steps(gates, w, bias_hh, h, hidden_n):
-    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares(gates, w)]
+    w = Weights(w)
+    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares(gates, w.w)]
     threads.run(_gru_steps, pieces)
     return h
 
 
 def _gru_steps(gates, w, bias_hh, h, hidden_n):
-    hidden = np.empty(gates.shape[1:], gates.dtype)
+    product = w.product(h.shape[1], h.dtype)
     for t in range(len(gates)):
-        np.matmul(h[t], w, out=hidden)
+        hidden = product(h[t])
         if bias_hh is not None:
             hidden += bias_hh
         gru_step(gates[t], hidden, h[t], hidden_n[t], h[t + 1])
 
 
 def gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
+    w = Weights(weight_hh)
     pieces = [
-        (
-            gh[s],
-            _share(gy, s),
-            gates[:, s],
-            h[:, s],
-            hidden_n[:, s],
-            weight_hh,
-            gx[:, s],
-            ghidden[:, s],
-        )
+        (gh[s], _share(gy, s), gates[:, s], h[:, s], hidden_n[:, s], w, gx[:, s], ghidden[:, s])
         for s in shares(gates, weight_hh)
     ]
     threads.run(_gru_steps_vjp, pieces)
     return gx
 
 
-def _gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
-    past = np.empty_like(gh)
+def _gru_steps_vjp(gh, gy, gates, h, hidden_n, w, gx, ghidden):
+    product = w.product(len(gh), ghidden.dtype)
     for t in reversed(range(len(gates))):
         if gy is not None:
             gh += gy[t]
         gru_step_vjp(gh, gates[t], h[t], hidden_n[t], gx[t], ghidden[t])
-        gh += np.matmul(ghidden[t], weight_hh, out=past)
+        gh += product(ghidden[t])
 
 
 def _share(gy, s):
