@@ -68,6 +68,8 @@ def elementwise() -> dict[str, list]:
         "bce_with_logits": [logits, pixels],
         "bce_with_logits_vjp": [of_hidden, logits, pixels],
         "philox": [np.empty(2**20, np.uint32), 0, 0],
+        "unit": [np.empty(2**20, np.float32), 0, 0],
+        "bernoulli": [np.empty(2**20, np.bool_), 0.5, 0, 0],
         "erf": [normal(768, 512)],
         "relu": [images],
         "relu_vjp": [normal(*images.shape), np.maximum(images, 0)],

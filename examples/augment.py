@@ -130,10 +130,10 @@ def main():
                     loss = vae.loss(pixels(x[i], device, FLAT), y[i])[0]
                     run.record(generator_loss=learn(adams["generator"], loss))
                     continue
-                images = pixels(x[i], device)
-                run.record(without_loss=learn(adams["without"], nets["without"].loss(images, y[i])))
+                images, y_i = pixels(x[i], device), mg.tensor(y[i], device=device)
+                run.record(without_loss=learn(adams["without"], nets["without"].loss(images, y_i)))
                 generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
-                loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y[i])
+                loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y_i)
                 run.record(with_loss=learn(adams["with"], loss))
             found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
             run.end_epoch(budget=budget, seed=seed, **found)

@@ -53,7 +53,8 @@ def main():
     classes = int(train_y.max()) + 1
     model = CNN(classes, hidden=args.hidden, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng)
+    data = {"shuffle": True, "rng": rng, "device": device}
+    loader = DataLoader((train_x, train_y), batch_size=64, **data)
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
     read = lambda images: model(pixels(images, device))
 
@@ -66,7 +67,7 @@ def main():
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                right = (logits.numpy().argmax(1) == y).mean()
+                right = (logits.data.argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * right)
             run.end_epoch(**score(predict(read, test_x), test_y))
         draw(run, predict(read, test_x), test_x, test_y)

@@ -87,7 +87,8 @@ def main():
         settings["hidden"] = args.hidden
     model = KINDS[args.arch](args.latent, **settings)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng)
+    data = {"shuffle": True, "rng": rng, "device": device}
+    loader = DataLoader((train_x, train_y), batch_size=128, **data)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}

@@ -294,8 +294,7 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     with_grad = [p for p in params if p.grad is not None]
     squares = (float(np.square(p.grad.data, dtype=np.float64).sum()) for p in with_grad)
     norm = math.sqrt(sum(squares))
-    scale = max_norm / (norm + 1e-6)
-    if scale < 1:
+    if (scale := max_norm / (norm + 1e-6)) < 1:
         for p in with_grad:
             p.node.grad = Tensor(p.grad.data * scale)
     return norm

@@ -111,6 +111,13 @@ def test_a_step_that_waits_for_the_device_runs_eagerly_and_says_why(device):
     assert two.rng.state == one.rng.state
 
 
+def test_an_optimizer_whose_settings_would_be_frozen_is_not_recorded(device):
+    training = Training("CNN", device)
+    training.optimizer = mg.optim.RMSprop(training.model.parameters())
+    with pytest.warns(RuntimeWarning, match="RMSprop"):
+        training.run(capture(training.step))
+
+
 def test_without_a_gpu_steps_run_eagerly_and_one_warning_says_so(monkeypatch):
     monkeypatch.setattr("minigen.training.recording.cuda_is_available", lambda: False)
     one, two = Training("CNN", "cpu"), Training("CNN", "cpu")

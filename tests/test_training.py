@@ -24,13 +24,12 @@ def arguments(out, **changes):
 
 def train(out, stop_at=None, signals=False, interrupt_at_end=False, contents=(), **changes):
     """Three epochs of a small regression; the model's weights, or how it ended."""
-    rng = mg.Generator(0)
+    rng, args = mg.Generator(0), arguments(out, **changes)
     x = rng.normal((50, 3))
     data = (x, x.sum(1, keepdims=True))
-    model = mg.nn.Linear(3, 1, rng=rng)
+    model = mg.nn.Linear(3, 1, rng=rng).to(args.device)
     optimizer = mg.optim.Adam(model.parameters(), lr=0.05)
-    loader = DataLoader(data, batch_size=8, shuffle=True, rng=rng)
-    args = arguments(out, **changes)
+    loader = DataLoader(data, batch_size=8, shuffle=True, rng=rng, device=args.device)
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
     with Run(args, **state, contents=contents) as run:
         for _ in run.epochs():
@@ -49,7 +48,7 @@ def train(out, stop_at=None, signals=False, interrupt_at_end=False, contents=(),
             if interrupt_at_end:
                 os.kill(os.getpid(), signal.SIGINT)
             run.end_epoch()
-    return {name: p.data.copy() for name, p in model.state_dict().items()}
+    return {name: p.numpy().copy() for name, p in model.state_dict().items()}
 
 
 def train_two(out, stop_at=None, **changes):

@@ -101,7 +101,8 @@ class VAE(Module):
             return x
         if label is None:
             raise ValueError(f"this VAE has {self.classes} classes: pass the labels (B,) too")
-        return ops.concatenate([x, creation.one_hot(label, self.classes, x.dtype)], axis=1)
+        label = creation.one_hot(label, self.classes, x.dtype).to(x.device)
+        return ops.concatenate([x, label], axis=1)
 
 
 class ConvVAE(VAE):

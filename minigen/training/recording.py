@@ -112,8 +112,8 @@ class Recording:
                 raise
             finally:
                 capturing.reset(token)
-                self.graph = self.stream.end_capture()
-        self.arrays, self.fresh = self._arrays(), True
+                graph = self.stream.end_capture()
+        self.graph, self.arrays, self.fresh = graph, self._arrays(), True
 
     def replay(self, batch: tuple) -> Any:
         """One step: the host's part, unless recording has done it, and the device's."""
@@ -200,7 +200,10 @@ class Recording:
         """Whether the device does what a training step does, all of it."""
         if not self._arrays():
             raise BackendUnavailable("no optimizer takes a step on the GPU")
+        on_device = {id(upload.source) for upload in self.values}
         for optimizer, before in self.trained.items():
+            if not all(id(bucket.settings) in on_device for bucket in optimizer.buckets):
+                raise BackendUnavailable(f"{type(optimizer).__name__} computes on the host")
             if any(x.keys() != y.keys() for x, y in zip(before, optimizer.state)):
                 raise BackendUnavailable("an optimizer takes its first step in it")
         for draws in self.draws.values():
