@@ -82,7 +82,7 @@ def test_the_table_of_a_gpu_has_a_line_a_workload(device, tables, capsys):
     name, eager, captured, *pytorch, _, _, no, none = line.split()
     assert name == "tanh" and {*pytorch, no, none} == {"-"} and len(pytorch) == 4
     seconds = row["seconds"]
-    assert [f"{1e3 * seconds[side]:.2f}" for side in tables.OURS] == [eager, captured]
+    assert [f"{1e3 * seconds[side]:.3f}" for side in tables.OURS] == [eager, captured]
     assert row["parameters"] == 337 and row["bytes"].keys() == seconds.keys() == tables.OURS.keys()
 
 
@@ -101,10 +101,16 @@ def test_the_crossover_has_a_line_a_size_and_says_from_which_on(
 
 @pytest.mark.parametrize(
     "ratios, found",
-    [((2, 0.9, 0.5), "faster from batch 2 on"), ((0.9, 1, 2), "not faster than the CPU")],
+    [
+        ((2, 0.9, 0.5), "faster from batch 2 on"),
+        ((2, 0.9, None), "faster from batch 2 on"),
+        ((0.9, 1, 2), "not faster than the CPU"),
+        ((None, None), "not measured"),
+    ],
 )
 def test_a_side_wins_from_a_size_on_if_it_wins_at_all_that_follow(ratios, found, tables):
-    series = [{"batch": i + 1, "ratio": {"minigen": ratio}} for i, ratio in enumerate(ratios)]
+    measured = [{} if ratio is None else {"minigen": ratio} for ratio in ratios]
+    series = [{"batch": i + 1, "ratio": ratio} for i, ratio in enumerate(measured)]
     assert tables.wins(series, "minigen", "batch") == found
 
 

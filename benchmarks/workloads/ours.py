@@ -120,9 +120,10 @@ def prepared(step: Callable, captured: bool) -> Callable:
     if captured:
         step = capture(step)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # says that it cannot be captured
+        warnings.filterwarnings("error", "capture: ")  # steps would run eagerly
         for _ in range(WARM_UP + 1):
             step()
+    cupy().cuda.Device().synchronize()  # if it fails, then here
     cupy().get_default_memory_pool().free_all_blocks()
     return step
 

@@ -204,12 +204,20 @@ def prepared(step: Callable, captured: bool) -> Callable:
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    if not captured:
-        return step
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+    return Captured(step) if captured else step
+
+
+class Captured:
+    """A step as one CUDA graph, beside the step: it holds the tensors that the graph works on."""
+
+    def __init__(self, step: Callable):
+        self.step, self.graph = step, torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.lost = step()
+
+    def __call__(self) -> torch.Tensor:
+        self.graph.replay()
+        return self.lost
 
 
 def device_seconds(step: Callable, repeats: int) -> float:
