@@ -3,6 +3,7 @@
     python benchmarks/train_step.py [--only NAME,NAME] [--pairs N] [--threads N] [--json FILE]
     python benchmarks/train_step.py --share      where the time of a step goes, op by op
     python benchmarks/train_step.py --scaling    steps of growing batch and depth
+    python benchmarks/train_step.py --device cuda, or --crossover: see train_step_gpu.py
 
 Float32, input in memory, Adam but for the tanh net. minigen, PyTorch and the products alone, in
 NumPy, have a process each and take turns, a step each; ratios are medians over the turns. Where a
@@ -18,10 +19,10 @@ import statistics
 import time
 from contextlib import ExitStack
 
-from measuring import Child, compile_kernels, cores, count, known_names, new_file
-from workloads import LARGE, SCALING, SMALL
+from measuring import Child, compile_kernels, cores, count, known_names, line, new_file, scaled
+from workloads import HUGE, LARGE, SCALING, SMALL
 
-WORKLOADS = {**SMALL, **LARGE}
+WORKLOADS = {**SMALL, **LARGE, **HUGE}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 TURN = 0.01  # seconds: shorter steps are repeated until a turn takes so long
 # Threads of OpenBLAS spin for 20 to 28 ms behind a product, those of PyTorch for 1 to 3 (measured):
@@ -60,17 +61,6 @@ def take_turns(kind: str, sizes: dict, sides: list[str], args: argparse.Namespac
 
 
 # ------------------------------------------------------------------------------ the tables
-
-
-def line(name: str, cells: list, width: int = 14) -> None:
-    """Prints a line of a table: words, numbers, and None for what was not measured."""
-    words = ["-" if x is None else x if isinstance(x, str) else f"{x:.2f}" for x in cells]
-    print(f"{name:<{width}}" + "".join(f"{word:>12}" for word in words), flush=True)
-
-
-def scaled(values: dict, side: str, factor: float) -> float | None:
-    """The value of a side in the unit of a column, None if there is none."""
-    return None if values.get(side) is None else values[side] * factor
 
 
 def step_table(args: argparse.Namespace) -> list[dict]:
@@ -128,18 +118,32 @@ def share_tables(args: argparse.Namespace) -> list[dict]:
 def main() -> None:
     kind = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
-    only = {"type": known_names(WORKLOADS), "default": [*WORKLOADS], "metavar": "NAME,NAME"}
+    only = {"type": known_names(WORKLOADS), "metavar": "NAME,NAME"}
     parser.add_argument("--only", **only, help=", ".join(WORKLOADS))
     parser.add_argument("--pairs", type=count, default=31, help="turns of each side; default 31")
     parser.add_argument("--warm-up", type=count, default=5, help="steps before; default 5")
-    threads = f"of every side; default {cores()}, all cores"
+    threads = f"of every side on the CPU; default {cores()}, all cores"
     parser.add_argument("--threads", type=count, default=cores(), help=threads)
     parser.add_argument("--json", type=new_file, help="write the rows to this file too")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    precision = "of products on a GPU, high for TF32; default highest"
+    parser.add_argument(
+        "--precision", choices=("highest", "high"), default="highest", help=precision
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--share", action="store_true", help="where the time goes, op by op")
     which.add_argument("--scaling", action="store_true", help="growing batch and depth")
+    which.add_argument("--crossover", action="store_true", help="where the GPU beats the CPU")
     args = parser.parse_args()
+    on_gpu = args.crossover or args.device == "cuda"
+    if on_gpu and (args.share or args.scaling):
+        parser.error("--share and --scaling are of the CPU")
+    args.only = args.only or [name for name in WORKLOADS if on_gpu or name not in HUGE]
     table = share_tables if args.share else scaling_table if args.scaling else step_table
+    if on_gpu:
+        from train_step_gpu import crossover_table, gpu_table
+
+        table = crossover_table if args.crossover else gpu_table
     rows = table(args)
     if args.json:
         json.dump(rows, args.json, indent=1)

@@ -92,15 +92,15 @@ def test_a_reader_that_overlooks_damage_is_found(monkeypatch, tmp_path):
 
 def test_both_sides_and_the_products_have_the_same_nets_in_the_same_order(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
-    from workloads import LARGE, SMALL
+    from workloads import HUGE, LARGE, SMALL
 
-    kinds = {kind for kind, _ in [*SMALL.values(), *LARGE.values()]}
+    kinds = {kind for kind, _ in {**SMALL, **LARGE, **HUGE}.values()}
     found = []
     for name in ("ours", "theirs", "products"):
         body = ast.parse((FOLDER / "workloads" / f"{name}.py").read_text()).body
         functions = [part for part in body if isinstance(part, ast.FunctionDef)]
         found.append([(f.name, ast.unparse(f.args)) for f in functions if f.name in kinds])
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == [(f, f"{sizes}, device: str='cpu'") for f, sizes in found[2]]
     assert {name for name, _ in found[0]} == kinds
 
 

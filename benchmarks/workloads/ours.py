@@ -1,12 +1,18 @@
-"""Training steps in minigen: each function gives a step and the shapes of what it trains."""
+"""Training steps in minigen: each function gives a step and the shapes of what it trains.
 
+A step returns its last loss.
+"""
+
+import warnings
 from collections.abc import Callable
 
 import minigen as mg
 from minigen import models, nn, optim
+from minigen.backend import cupy
+from minigen.training.recording import WARM_UP, Captured, capture
 from workloads.shares import shares  # noqa: F401 - part of what a child is asked
 
-Workload = tuple[Callable[[], None], list[tuple[int, ...]]]
+Workload = tuple[Callable[[], mg.Tensor], list[tuple[int, ...]]]
 
 
 def set_threads(count: int) -> None:
@@ -23,6 +29,7 @@ def workload(model: nn.Module, loss: Callable, optimizer: Callable = optim.Adam)
         optimizer.zero_grad()
         lost.backward()
         optimizer.step()
+        return lost
 
     return step, shapes_of(model)
 
@@ -31,59 +38,111 @@ def shapes_of(*parts: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(p.shape) for part in parts for p in part.parameters()]
 
 
-def vae(batch: int, hidden: int) -> Workload:
+def vae(batch: int, hidden: int, device: str = "cpu") -> Workload:
     rng = mg.Generator(0)
-    model, x = models.VAE(hidden=hidden, rng=rng), mg.Tensor(rng.uniform((batch, 784)))
+    model = models.VAE(hidden=hidden, rng=rng, device=device)
+    x = mg.Tensor(rng.uniform((batch, 784), device=device))
     return workload(model, lambda: model.loss(x)[0])
 
 
-def gan(batch: int) -> Workload:
+def gan(batch: int, device: str = "cpu") -> Workload:
     """The step of examples/gan.py: no gradient is made that no optimizer asks for."""
     rng = mg.Generator(0)
-    generator, discriminator = models.Generator(rng=rng), models.Discriminator(rng=rng)
+    kind = {"rng": rng, "device": device}
+    generator, discriminator = models.Generator(**kind), models.Discriminator(**kind)
     rate = {"lr": 5e-4, "betas": (0.5, 0.999)}
     of_generator = optim.Adam(generator.parameters(), **rate)
     of_discriminator = optim.Adam(discriminator.parameters(), **rate)
-    real = mg.Tensor(rng.uniform((batch, 784), -1, 1))
+    real = mg.Tensor(rng.uniform((batch, 784), -1, 1, device=device))
 
     def step():
-        fake = generator(mg.Tensor(rng.normal((batch, 100))))
+        fake = generator(mg.Tensor(rng.normal((batch, 100), device=device)))
         lost = models.non_saturating.critic(discriminator, real, fake, 0.1)
         of_discriminator.step(mg.grad(lost, discriminator.parameters()))
         lost = models.non_saturating.generator(discriminator, fake)
         of_generator.step(mg.grad(lost, generator.parameters()))
+        return lost
 
     return step, shapes_of(generator, discriminator)
 
 
-def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> Workload:
+def cnn(
+    batch: int, channels: int, side: int, widths: tuple[int, int], device: str = "cpu"
+) -> Workload:
     rng = mg.Generator(0)
-    model = models.CNN(channels=channels, side=side, widths=widths, rng=rng)
-    x, label = mg.Tensor(rng.normal((batch, channels, side, side))), rng.integers(0, 10, batch)
+    model = models.CNN(channels=channels, side=side, widths=widths, rng=rng, device=device)
+    x = mg.Tensor(rng.normal((batch, channels, side, side), device=device))
+    label = rng.integers(0, 10, batch, device=device)
     return workload(model, lambda: model.loss(x, label))
 
 
-def lstm(batch: int, hidden: int) -> Workload:
+def lstm(batch: int, hidden: int, device: str = "cpu") -> Workload:
     rng = mg.Generator(0)
-    model = models.LSTMClassifier(28, hidden, rng=rng)
-    x, label = mg.Tensor(rng.normal((batch, 28, 28))), rng.integers(0, 10, batch)
+    model = models.LSTMClassifier(28, hidden, rng=rng, device=device)
+    x = mg.Tensor(rng.normal((batch, 28, 28), device=device))
+    label = rng.integers(0, 10, batch, device=device)
     return workload(model, lambda: model.loss(x, label))
 
 
-def gpt(batch: int, block: int, layers: int, width: int) -> Workload:
+def gpt(
+    batch: int, block: int, layers: int, width: int, heads: int = 4, device: str = "cpu"
+) -> Workload:
     rng = mg.Generator(0)
-    model = models.GPT(65, block, layers, 4, width, rng=rng)
-    ids, targets = rng.integers(0, 65, (2, batch, block))
+    model = models.GPT(65, block, layers, heads, width, rng=rng, device=device)
+    ids, targets = rng.integers(0, 65, (2, batch, block), device=device)
     return workload(model, lambda: model.loss(ids, targets))
 
 
-def tanh(batch: int) -> Workload:
+def tanh(batch: int, device: str = "cpu") -> Workload:
     rng = mg.Generator(0)
-    kind = {"rng": rng}
+    kind = {"rng": rng, "device": device}
     model = nn.Sequential(
         *(nn.Linear(2, 16, **kind), nn.Tanh()),
         *(nn.Linear(16, 16, **kind), nn.Tanh()),
         nn.Linear(16, 1, **kind),
     )
-    x, y = mg.Tensor(rng.normal((batch, 2))), mg.Tensor(rng.normal((batch, 1)))
+    x, y = (mg.Tensor(rng.normal((batch, n), device=device)) for n in (2, 1))
     return workload(model, lambda: mg.mse_loss(model(x), y), lambda p: optim.SGD(p, lr=0.01))
+
+
+# -------------------------------------------------------------------------------- on a GPU
+
+
+def set_precision(precision: str) -> None:
+    mg.set_matmul_precision(precision)
+
+
+def prepared(step: Callable, captured: bool) -> Callable:
+    """The step after its first runs; with captured, replayed from one CUDA graph.
+
+    Memory is counted from there on, without what weights were drawn in.
+    """
+    if captured:
+        step = capture(step)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "capture: ")  # steps would run eagerly
+        for _ in range(WARM_UP + 1):
+            step()
+    cupy().cuda.Device().synchronize()  # if it fails, then here
+    cupy().get_default_memory_pool().free_all_blocks()
+    return step
+
+
+def device_seconds(step: Callable, repeats: int) -> float:
+    """The time of one step, from `repeats` in a row, the last of which the GPU has done."""
+    cuda = cupy().cuda
+    start, end = cuda.Event(), cuda.Event()
+    start.record()
+    for _ in range(repeats):
+        step()
+    end.record()
+    end.synchronize()
+    return cuda.get_elapsed_time(start, end) * 1e-3 / repeats
+
+
+def device_bytes(step: Callable) -> int:
+    """What CuPy's pools hold of the GPU: arrays, and what lay between them at the peak."""
+    pools = [cupy().get_default_memory_pool()]
+    if isinstance(step, Captured):
+        pools.append(step.recording.pool)
+    return sum(pool.total_bytes() for pool in pools)

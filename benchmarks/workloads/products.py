@@ -77,9 +77,9 @@ def lstm(batch: int, hidden: int) -> tuple:
     return workload(products + dense(batch, hidden, 10))
 
 
-def gpt(batch: int, block: int, layers: int, width: int) -> tuple:
-    rows, depth = batch * block, width // 4
-    wide, narrow = (4 * batch, block, depth, block), (4 * batch, block, block, depth)
+def gpt(batch: int, block: int, layers: int, width: int, heads: int = 4) -> tuple:
+    rows, stack, depth = batch * block, batch * heads, width // heads
+    wide, narrow = (stack, block, depth, block), (stack, block, block, depth)
     attention = [wide, narrow, wide, narrow, narrow, narrow]  # scores, y; then of p, v, q, k
     layer = dense(rows, width, 3 * width) + attention + dense(rows, width, width)
     layer += dense(rows, width, 4 * width) + dense(rows, 4 * width, width)

@@ -1,5 +1,6 @@
 """Training steps in PyTorch: what `ours` does, each at PyTorch's best setting."""
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-Workload = tuple[Callable[[], None], list[tuple[int, ...]]]
+WARM_UP = 4  # steps before a GPU is timed
+Workload = tuple[Callable[[], torch.Tensor], list[tuple[int, ...]]]
 
 
 def set_threads(count: int) -> None:
@@ -15,7 +17,9 @@ def set_threads(count: int) -> None:
 
 
 def adam(parameters, **settings):
-    return torch.optim.Adam(parameters, **settings, fused=True)
+    parameters = list(parameters)
+    capturable = parameters[0].is_cuda  # asked for by a graph; the fused kernel is the same
+    return torch.optim.Adam(parameters, **settings, fused=True, capturable=capturable)
 
 
 def workload(model: nn.Module, loss: Callable, optimizer: Callable = adam) -> Workload:
@@ -27,6 +31,7 @@ def workload(model: nn.Module, loss: Callable, optimizer: Callable = adam) -> Wo
         optimizer.zero_grad()
         lost.backward()
         optimizer.step()
+        return lost
 
     return step, shapes_of(model)
 
@@ -51,8 +56,8 @@ class VAE(nn.Module):
         return total / len(x) + kl
 
 
-def vae(batch: int, hidden: int) -> Workload:
-    model, x = VAE(hidden), torch.rand(batch, 784)
+def vae(batch: int, hidden: int, device: str = "cpu") -> Workload:
+    model, x = VAE(hidden).to(device), torch.rand(batch, 784, device=device)
     return workload(model, lambda: model.loss(x))
 
 
@@ -63,13 +68,14 @@ def dense(sizes: tuple[int, ...], activation: Callable) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def gan(batch: int) -> Workload:
+def gan(batch: int, device: str = "cpu") -> Workload:
     generator = nn.Sequential(*dense((100, 256, 512, 784), nn.ReLU), nn.Tanh())
     discriminator = dense((784, 512, 256, 1), lambda: nn.LeakyReLU(0.2))
+    generator, discriminator = generator.to(device), discriminator.to(device)
     rate = {"lr": 5e-4, "betas": (0.5, 0.999)}
     of_generator = adam(generator.parameters(), **rate)
     of_discriminator = adam(discriminator.parameters(), **rate)
-    real = torch.rand(batch, 784) * 2 - 1
+    real = torch.rand(batch, 784, device=device) * 2 - 1
 
     def descend(lost, part, optimizer):
         """A step with the gradients of one part alone, as fast as PyTorch gives them."""
@@ -79,25 +85,30 @@ def gan(batch: int) -> Workload:
         optimizer.step()
 
     def step():
-        fake = generator(torch.randn(batch, 100))
+        fake = generator(torch.randn(batch, 100, device=device))
         logit = discriminator(real)
         lost_on_real = F.softplus(-logit) + 0.1 * logit
         lost = (lost_on_real + F.softplus(discriminator(fake.detach()))).mean()
         descend(lost, discriminator, of_discriminator)
-        descend(F.softplus(-discriminator(fake)).mean(), generator, of_generator)
+        lost = F.softplus(-discriminator(fake)).mean()
+        descend(lost, generator, of_generator)
+        return lost
 
     return step, shapes_of(generator, discriminator)
 
 
-def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> Workload:
+def cnn(
+    batch: int, channels: int, side: int, widths: tuple[int, int], device: str = "cpu"
+) -> Workload:
     first, second = widths
     model = nn.Sequential(
         *(nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(second * (side // 4) ** 2, 128), nn.ReLU()),
         nn.Linear(128, 10),
-    )
-    x, label = torch.randn(batch, channels, side, side), torch.randint(10, (batch,))
+    ).to(device)
+    x = torch.randn(batch, channels, side, side, device=device)
+    label = torch.randint(10, (batch,), device=device)
     return workload(model, lambda: F.cross_entropy(model(x), label))
 
 
@@ -111,22 +122,24 @@ class LSTMClassifier(nn.Module):
         return self.head(h[-1])
 
 
-def lstm(batch: int, hidden: int) -> Workload:
-    model = LSTMClassifier(hidden)
-    x, label = torch.randn(batch, 28, 28), torch.randint(10, (batch,))
+def lstm(batch: int, hidden: int, device: str = "cpu") -> Workload:
+    model = LSTMClassifier(hidden).to(device)
+    x = torch.randn(batch, 28, 28, device=device)
+    label = torch.randint(10, (batch,), device=device)
     return workload(model, lambda: F.cross_entropy(model(x), label))
 
 
 class Block(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width, heads):
         super().__init__()
+        self.heads = heads
         self.norm1, self.qkv = nn.LayerNorm(width), nn.Linear(width, 3 * width)
         self.attended, self.norm2 = nn.Linear(width, width), nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x):
         B, T, W = x.shape
-        qkv = self.qkv(self.norm1(x)).view(B, T, 3, 4, W // 4)
+        qkv = self.qkv(self.norm1(x)).view(B, T, 3, self.heads, W // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.attended(y.transpose(1, 2).reshape(B, T, W))
@@ -134,31 +147,90 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    def __init__(self, block, layers, width):
+    def __init__(self, block, layers, heads, width):
         super().__init__()
         self.token, self.position = nn.Embedding(65, width), nn.Embedding(block, width)
-        self.blocks = nn.ModuleList([Block(width) for _ in range(layers)])
+        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
 
     def forward(self, ids):
-        x = self.token(ids) + self.position(torch.arange(ids.shape[1]))
+        x = self.token(ids) + self.position(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks:
             x = block(x)
         return F.linear(self.norm(x), self.token.weight)
 
 
-def gpt(batch: int, block: int, layers: int, width: int) -> Workload:
-    model = GPT(block, layers, width)
-    ids, targets = torch.randint(65, (2, batch, block))
+def gpt(
+    batch: int, block: int, layers: int, width: int, heads: int = 4, device: str = "cpu"
+) -> Workload:
+    model = GPT(block, layers, heads, width).to(device)
+    ids, targets = torch.randint(65, (2, batch, block), device=device)
     return workload(model, lambda: F.cross_entropy(model(ids).flatten(0, 1), targets.flatten()))
 
 
-def tanh(batch: int) -> Workload:
+def tanh(batch: int, device: str = "cpu") -> Workload:
     model = nn.Sequential(
         *(nn.Linear(2, 16), nn.Tanh()),
         *(nn.Linear(16, 16), nn.Tanh()),
         nn.Linear(16, 1),
-    )
-    x, y = torch.randn(batch, 2), torch.randn(batch, 1)
+    ).to(device)
+    x, y = (torch.randn(batch, n, device=device) for n in (2, 1))
     sgd = lambda parameters: torch.optim.SGD(parameters, lr=0.01)
     return workload(model, lambda: F.mse_loss(model(x), y), sgd)
+
+
+# -------------------------------------------------------------------------------- on a GPU
+
+
+def set_precision(precision: str) -> None:
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision == "high"  # True by default
+    torch.backends.cudnn.benchmark = True  # tries which convolution is fastest
+
+
+def prepared(step: Callable, captured: bool) -> Callable:
+    """The step after its first runs; with captured, replayed from one CUDA graph.
+
+    As PyTorch's notes on CUDA graphs have it, the first runs are on a stream of their own. Memory
+    is counted from there on, without what convolutions were tried in.
+    """
+    warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+    current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
+    beside.wait_stream(current)
+    with torch.cuda.stream(beside):
+        for _ in range(WARM_UP):
+            step()
+    current.wait_stream(beside)
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return Captured(step) if captured else step
+
+
+class Captured:
+    """A step as one CUDA graph, beside the step: it holds the tensors that the graph works on."""
+
+    def __init__(self, step: Callable):
+        self.step, self.graph = step, torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.lost = step()
+
+    def __call__(self) -> torch.Tensor:
+        self.graph.replay()
+        return self.lost
+
+
+def device_seconds(step: Callable, repeats: int) -> float:
+    """The time of one step, from `repeats` in a row, the last of which the GPU has done."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(repeats):
+        step()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) * 1e-3 / repeats
+
+
+def device_bytes(_: Callable) -> int:
+    """What PyTorch's allocator held of the GPU at the peak: arrays, and what lay between them."""
+    return torch.cuda.max_memory_reserved()

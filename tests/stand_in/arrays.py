@@ -5,7 +5,7 @@ import operator
 import numpy as np
 
 from stand_in.attributes import Device, Flags, Pointer
-from stand_in.recording import perform, recorded, refuse_while_capturing
+from stand_in.recording import held, perform, recorded, refuse_while_capturing
 
 GUARD, PATTERN = 64, 0xA5  # bytes before and behind an array that nobody may write
 SCALARS = (bool, int, float, np.generic, type(None), str, type, np.dtype, slice, type(...))
@@ -85,7 +85,7 @@ class ndarray:
         shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        self._memory = np.full(count + 2 * GUARD, PATTERN, np.uint8)
+        self._memory = held(np.full(count + 2 * GUARD, PATTERN, np.uint8))
         self._memory[GUARD : GUARD + count] = 0xFF  # NaN as a float, -1 as an integer
         self._host = self._memory[GUARD : GUARD + count].view(dtype).reshape(shape)
         self.base = None

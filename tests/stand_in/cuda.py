@@ -1,6 +1,7 @@
 """`cupy.cuda` of the stand-in: one device, streams that run at once, graphs that replay."""
 
 from contextlib import contextmanager
+from time import perf_counter
 from types import SimpleNamespace
 
 from stand_in.recording import refuse_while_capturing, tape
@@ -77,10 +78,10 @@ class Graph:
 
 class Event:
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        pass
+        self.seconds = None
 
     def record(self, stream=None):
-        pass
+        self.seconds = perf_counter()
 
     def synchronize(self):
         pass
@@ -128,6 +129,7 @@ cuda = SimpleNamespace(
     using_allocator=using_allocator,
     alloc_pinned_memory=alloc_pinned_memory,
     get_current_stream=lambda: _stream,
+    get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),
     runtime=SimpleNamespace(
         getDeviceCount=lambda: 1,
         memGetInfo=lambda: (2**33, 2**34),

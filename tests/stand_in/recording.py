@@ -21,6 +21,13 @@ def recorded(result, action):
     return result
 
 
+def held(memory):
+    """While a stream is captured, keep memory for the launches, as a pool of CuPy's does."""
+    if tape.get() is not None:
+        perform(lambda: memory)
+    return memory
+
+
 def refuse_while_capturing(what):
     if tape.get() is not None:
         raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")
