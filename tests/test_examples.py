@@ -29,13 +29,13 @@ FIGURES = {
 }
 TINY = {
     "vae": ["--hidden", "32"],
-    "rnn": ["--hidden", "32"],
+    "rnn": ["--hidden", "32", "--data", "DIGITS"],
     "gpt": ["--steps", "3", "--layers", "1", "--heads", "2", "--width", "8", "--data", "TEXT"],
     "cnn": ["--hidden", "16", "--data", "DIGITS"],
     "gan": ["--data", "DIGITS", "--judge", "NONE"],
     "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
     "gan_modes": ["--steps", "3", "--width", "8"],
-    "seq2seq": ["--pairs", "300", "--layers", "1", "--width", "8"],
+    "seq2seq": ["--pairs", "200", "--layers", "1", "--width", "8"],
     "augment": ["--seeds", "2", "--steps", "2", "--generator-steps", "1", "--data", "DIGITS"],
 }
 
@@ -63,8 +63,7 @@ def small_data(folder):
     ("name", "flags"),
     [
         ("vae", []),
-        ("vae", ["--conditional", "--beta", "2", "--latent", "2"]),
-        ("vae", ["--arch", "conv", "--data", "DIGITS"]),
+        ("vae", ["--conditional", "--beta", "2", "--latent", "2", "--data", "DIGITS"]),
         ("vae", ["--arch", "conv", "--conditional", "--data", "DIGITS"]),
         ("rnn", []),
         ("gpt", []),
