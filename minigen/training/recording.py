@@ -8,7 +8,7 @@ step, learning rates and step counts and the places in random streams, is read f
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -101,18 +101,22 @@ class Recording:
         """Record the step. The host's part of it is done; on the device nothing happens."""
         self.trained, self.draws, self.values, self.faults = {}, {}, [], []
         with self._own_place():
-            token = capturing.set(self)
             self.stream.begin_capture()
+            token = capturing.set(self)
             try:
                 self.result = self.step(*self._static())
                 self._check()
                 self._gather_faults()
+                graph = self.stream.end_capture()
             except BaseException:
                 self._undo()
+                with suppress(RuntimeError):  # what went wrong first says more
+                    self.stream.end_capture()
                 raise
             finally:
                 capturing.reset(token)
-                graph = self.stream.end_capture()
+            if self.faults:
+                self.seen.fill(False)
         self.graph, self.arrays, self.fresh = graph, self._arrays(), True
 
     def replay(self, batch: tuple) -> Any:
@@ -128,6 +132,8 @@ class Recording:
             self._send(self.inputs, batch)
             self._send(self.values, [upload.source for upload in self.values])
             self.graph.launch(self.stream)
+            if self.faults:  # a graph cannot hold this copy: CuPy lets none to the host be captured
+                self.seen.get(out=self.found, blocking=False)
         return self.result
 
     def is_stale(self) -> bool:
@@ -173,9 +179,11 @@ class Recording:
         """Its stream, which waits for the current one and is waited for, and its memory."""
         outside = cupy().cuda.get_current_stream()
         self.stream.wait_event(outside.record())
-        with cupy().cuda.using_allocator(self.pool.malloc), self.stream:
-            yield
-        outside.wait_event(self.stream.record())
+        try:
+            with cupy().cuda.using_allocator(self.pool.malloc), self.stream:
+                yield
+        finally:
+            outside.wait_event(self.stream.record())
 
     def _send(self, uploads: list["Upload"], values: Sequence) -> None:
         for upload, x in zip(uploads, values):
@@ -212,16 +220,19 @@ class Recording:
                 raise BackendUnavailable("its random numbers are not drawn on the GPU")
 
     def _gather_faults(self) -> None:
-        self.found = None
-        if self.faults:
-            flags = cupy().stack([flag for flag, _ in self.faults])
-            self.found = pinned(flags.shape, flags.dtype)
-            self.found[...] = False
-            flags.get(out=self.found, blocking=False)
+        """Have replays add to the faults seen: the host may be some replays behind."""
+        shape = (len(self.faults),)
+        self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
+        self.found[...] = False
+        for i, (flag, _) in enumerate(self.faults):
+            self.seen[i] |= flag
 
     def _raise_fault(self) -> None:
-        if self.found is not None and self.found.any():
+        if self.faults and self.found.any():
             message = self.faults[int(self.found.argmax())][1]
+            self.stream.synchronize()  # replays under way see the fault, too
+            with self._own_place():
+                self.seen.fill(False)
             self.found[...] = False
             raise IndexError(f"{message}, in a replay of a captured step before this one")
 

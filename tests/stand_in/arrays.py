@@ -5,7 +5,7 @@ import operator
 import numpy as np
 
 from stand_in.attributes import Device, Flags, Pointer
-from stand_in.recording import perform, recorded, refuse_while_capturing
+from stand_in.recording import CUBLAS, perform, recorded, refuse_while_capturing
 
 GUARD, PATTERN = 64, 0xA5  # bytes before and behind an array that nobody may write
 SCALARS = (bool, int, float, np.generic, type(None), str, type, np.dtype, slice, type(...))
@@ -114,16 +114,15 @@ class ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed; use .get()")
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        if blocking:
-            refuse_while_capturing("a copy to the host that waits")
+        refuse_while_capturing("a copy to the host")
         if out is None:
-            refuse_while_capturing("a copy to memory that is not pinned")
             return self._host.copy(order)
         assert out.shape == self.shape and out.dtype == self.dtype
         perform(lambda: np.copyto(out, self._host))
         return out
 
     def set(self, arr, stream=None):
+        refuse_while_capturing("a copy from the host")
         assert isinstance(arr, np.ndarray) and arr.shape == self.shape and arr.dtype == self.dtype
         perform(lambda: np.copyto(self._host, arr))
 
@@ -204,7 +203,10 @@ class ndarray:
             ):
                 refuse_while_capturing("the count of a mask")
             return fresh(lambda x: x[self._wrapping(index)], (self._host,), {})
-        return wrapped(self._host[index], self)
+        host = self._host[index]
+        if isinstance(host, np.generic):  # CuPy gives a view without dims
+            host = self._host[(*index, ...) if type(index) is tuple else (index, ...)]
+        return wrapped(host, self)
 
     def __setitem__(self, index, value):
         index, value = self._wrapping(unwrapped(index)), unwrapped(value)
@@ -227,6 +229,7 @@ class ndarray:
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, dtype=None, **others):
         if ufunc.__name__ == "matmul" and method == "__call__":
+            refuse_while_capturing(CUBLAS)
             return fresh(np.matmul, unwrapped(inputs), {})
         if method == "at" and ufunc.__name__ in ("add", "subtract", "maximum", "minimum"):
             x, index, value = unwrapped(inputs)
@@ -258,10 +261,12 @@ class ndarray:
         return found(*args, **kwargs)
 
     def __matmul__(self, other):
+        refuse_while_capturing(CUBLAS)
         return fresh(np.matmul, (self._host, unwrapped(other)), {})
 
     def dot(self, b, out=None):
         assert out is None
+        refuse_while_capturing(CUBLAS)
         return fresh(np.dot, (self._host, unwrapped(b)), {})
 
     def copy(self, order="C"):

@@ -55,9 +55,11 @@ class Stream:
         self._token = tape.set([])
 
     def end_capture(self):
-        graph = Graph(tape.get())
+        actions = tape.get()
         tape.reset(self._token)
-        return graph
+        if None in actions:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        return Graph(actions)
 
     def is_capturing(self):
         return tape.get() is not None

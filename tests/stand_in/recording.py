@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 
+CUBLAS = "cuBLAS by way of CuPy"
 tape: ContextVar[list | None] = ContextVar("tape", default=None)
 
 
@@ -23,4 +24,5 @@ def recorded(result, action):
 
 def refuse_while_capturing(what):
     if tape.get() is not None:
+        tape.get().append(None)  # this capture has failed
         raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")
