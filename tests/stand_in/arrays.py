@@ -1,7 +1,5 @@
 """The array type of the stand-in: NumPy's arithmetic behind CuPy's names and refusals."""
 
-import operator
-
 import numpy as np
 
 from stand_in.attributes import Device, Flags, Pointer
@@ -143,9 +141,6 @@ class ndarray:
 
     def __float__(self):
         return float(self.get())
-
-    def __index__(self):
-        return operator.index(self.get())
 
     def __len__(self):
         return len(self._host)
