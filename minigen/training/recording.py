@@ -7,6 +7,7 @@ step, learning rates and step counts and the places in random streams, is read f
 """
 
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -84,6 +85,8 @@ class Recording:
         cuda = cupy().cuda
         self.step, self.graph, self.result = step, None, None
         self.stream, self.pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
+        # CuPy's pools keep what is free even when they go.
+        weakref.finalize(self, self.pool.free_all_blocks).atexit = False
         self.kinds = [_kind(x) for x in batch]
         self.inputs = [Upload(raw(x)) for x in batch]
 

@@ -192,11 +192,7 @@ class ndarray:
     def __getitem__(self, index):
         index = unwrapped(index)
         if any(isinstance(i, np.ndarray) for i in (index if type(index) is tuple else (index,))):
-            if any(
-                isinstance(i, np.ndarray) and i.dtype == bool
-                for i in (index if type(index) is tuple else (index,))
-            ):
-                refuse_while_capturing("the count of a mask")
+            _refuse_masks_while_capturing(index)
             return fresh(lambda x: x[self._wrapping(index)], (self._host,), {})
         host = self._host[index]
         if isinstance(host, np.generic):  # CuPy gives a view without dims
@@ -205,6 +201,7 @@ class ndarray:
 
     def __setitem__(self, index, value):
         index, value = self._wrapping(unwrapped(index)), unwrapped(value)
+        _refuse_masks_while_capturing(index)
         np.broadcast_to(value, self._host[index].shape)  # raises at once
 
         def assign():
@@ -284,6 +281,12 @@ class ndarray:
     def nonzero(self):
         refuse_while_capturing("the count of nonzero")
         return wrapped(self._host.nonzero())
+
+
+def _refuse_masks_while_capturing(index):
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, np.ndarray) and i.dtype == bool:
+            refuse_while_capturing("the count of a mask")
 
 
 def _from_host(host):
