@@ -225,6 +225,7 @@ class ndarray:
             return fresh(np.matmul, unwrapped(inputs), {})
         if method == "at" and ufunc.__name__ in ("add", "subtract", "maximum", "minimum"):
             x, index, value = unwrapped(inputs)
+            assert x.dtype.kind != "f", "atomic additions of floats come in any order"
             return perform(lambda: ufunc.at(x, self._wrapping(index), value))
         if method != "__call__" or ufunc.__name__ not in UFUNCS or others:
             raise TypeError(f"cupy has no {ufunc.__name__}.{method} with {sorted(others)}")
