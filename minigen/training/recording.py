@@ -224,6 +224,8 @@ class Recording:
 
     def _gather_faults(self) -> None:
         """Have replays add to the faults seen: the host may be some replays behind."""
+        if not self.faults:
+            return
         shape = (len(self.faults),)
         self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
         self.found[...] = False
