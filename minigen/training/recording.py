@@ -79,6 +79,9 @@ class Recording:
 
     While the step is recorded, `backend.capturing` is this object: generators, optimizers, kernels
     that read values of the host and checks of indices tell it what each replay has to do.
+
+    What is written between replays lies elsewhere: memory that an array is given while recording
+    is what others had before it, and in a replay they have it again.
     """
 
     def __init__(self, step: Callable, batch: tuple):
@@ -87,6 +90,7 @@ class Recording:
         self.stream, self.pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
         # CuPy's pools keep what is free even when they go.
         weakref.finalize(self, self.pool.free_all_blocks).atexit = False
+        self.lasting = cuda.get_allocator()
         self.kinds = [_kind(x) for x in batch]
         self.inputs = [Upload(raw(x)) for x in batch]
 
@@ -152,7 +156,8 @@ class Recording:
 
     def host_values(self, values: np.ndarray) -> Array:
         """An array of the device that holds, at each replay, what values hold then."""
-        self.values.append(Upload(values))
+        with cupy().cuda.using_allocator(self.lasting):
+            self.values.append(Upload(values))
         return self.values[-1].there
 
     def trains(self, optimizer: Optimizer) -> None:
@@ -224,10 +229,9 @@ class Recording:
 
     def _gather_faults(self) -> None:
         """Have replays add to the faults seen: the host may be some replays behind."""
-        if not self.faults:
-            return
-        shape = (len(self.faults),)
-        self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
+        shape = (max(len(self.faults), 1),)
+        with cupy().cuda.using_allocator(self.lasting):
+            self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
         self.found[...] = False
         for i, (flag, _) in enumerate(self.faults):
             self.seen[i] |= flag

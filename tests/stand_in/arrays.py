@@ -3,7 +3,7 @@
 import numpy as np
 
 from stand_in.attributes import Device, Flags, Pointer
-from stand_in.recording import CUBLAS, perform, recorded, refuse_while_capturing
+from stand_in.recording import CUBLAS, allocator, perform, recorded, refuse_while_capturing, tape
 
 GUARD, PATTERN = 64, 0xA5  # bytes before and behind an array that nobody may write
 SCALARS = (bool, int, float, np.generic, type(None), str, type, np.dtype, slice, type(...))
@@ -84,9 +84,11 @@ class ndarray:
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         self._memory = np.full(count + 2 * GUARD, PATTERN, np.uint8)
-        self._memory[GUARD : GUARD + count] = 0xFF  # NaN as a float, -1 as an integer
-        self._host = self._memory[GUARD : GUARD + count].view(dtype).reshape(shape)
-        self.base = None
+        inside = self._memory[GUARD : GUARD + count]
+        inside.fill(0xFF)  # NaN as a float, -1 as an integer
+        self._host, self.base = inside.view(dtype).reshape(shape), None
+        if tape.get() is not None and allocator.get() is not None:
+            perform(lambda: inside.fill(0xFF))  # in a replay others had this memory before
 
     @classmethod
     def _of(cls, host, base=None):
@@ -254,8 +256,7 @@ class ndarray:
         return found(*args, **kwargs)
 
     def __matmul__(self, other):
-        refuse_while_capturing(CUBLAS)
-        return fresh(np.matmul, (self._host, unwrapped(other)), {})
+        return self.__array_ufunc__(np.matmul, "__call__", self, other)
 
     def dot(self, b, out=None):
         assert out is None

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+from stand_in.recording import allocator as current_allocator
 from stand_in.recording import refuse_while_capturing, tape
 
 
@@ -112,7 +113,11 @@ class MemoryPool:
 
 @contextmanager
 def using_allocator(allocator=None):
-    yield
+    token = current_allocator.set(None if allocator == pool.malloc else allocator)
+    try:
+        yield
+    finally:
+        current_allocator.reset(token)
 
 
 def alloc_pinned_memory(size):
@@ -128,6 +133,7 @@ cuda = SimpleNamespace(
     Event=Event,
     MemoryPool=MemoryPool,
     using_allocator=using_allocator,
+    get_allocator=lambda: current_allocator.get() or pool.malloc,
     alloc_pinned_memory=alloc_pinned_memory,
     get_current_stream=lambda: _stream,
     runtime=SimpleNamespace(

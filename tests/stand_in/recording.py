@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 
+allocator: ContextVar = ContextVar("allocator", default=None)  # of a pool of one's own
 CUBLAS = "cuBLAS by way of CuPy"
 tape: ContextVar[list | None] = ContextVar("tape", default=None)
 
