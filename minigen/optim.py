@@ -292,8 +292,8 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     if not max_norm >= 0:
         raise ValueError(f"max_norm must not be negative, got {max_norm}")
     with_grad = [p for p in params if p.grad is not None]
-    squares = (float(np.square(p.grad.data, dtype=np.float64).sum()) for p in with_grad)
-    norm = math.sqrt(sum(squares))
+    squares = [np.square(p.grad.data, dtype=np.float64).sum() for p in with_grad]
+    norm = math.sqrt(sum(map(float, squares)))  # a GPU is waited for when all are under way
     if (scale := max_norm / (norm + 1e-6)) < 1:
         for p in with_grad:
             p.node.grad = Tensor(p.grad.data * scale)

@@ -174,7 +174,7 @@ class Tensor(Traced):
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return operator.index(self.numpy())
 
     # ------------------------------------------------------------------ derivatives
 

@@ -104,7 +104,7 @@ def test_loaded_weights_and_moments_are_recorded_anew(device):
 def test_a_step_that_waits_for_the_device_runs_eagerly_and_says_why(device):
     one, two = Training("VAE", device), Training("VAE", device, read_loss=True)
     captured = capture(two.step)
-    with pytest.warns(RuntimeWarning, match="cannot be recorded.*run eagerly") as said:
+    with pytest.warns(RuntimeWarning, match="cannot be recorded.*host.*run eagerly") as said:
         losses = two.run(captured)
     assert len(said) == 1
     assert losses == one.run(one.step)
@@ -137,3 +137,41 @@ def test_an_index_out_of_range_in_a_replay_is_an_index_error_one_call_late(devic
     with pytest.raises(IndexError, match=r"embedding.*\[0, 7\).*before this one"):
         captured(x, y)
     captured(x, y)
+
+
+def test_an_index_out_of_range_is_not_forgotten_while_the_host_looks_away(device, monkeypatch):
+    training = Training("GPT", device)
+    captured = capture(training.step)
+    training.run(captured, 6)
+    x, y = training.inputs
+    wrong = mg.Tensor(x.data.copy())
+    wrong.data[1, 2] = 7
+    with monkeypatch.context() as patch:  # as where replays are enqueued before one has ended
+        patch.setattr(captured.recording, "_raise_fault", lambda: None)
+        captured(wrong, y)
+        captured(x, y)
+    with pytest.raises(IndexError, match="embedding"):
+        captured(x, y)
+    captured(x, y)
+
+
+def test_a_step_that_joins_many_arrays_and_one_of_simple_recurrence_are_recorded(device):
+    rng = mg.Generator(0)
+    layer = mg.nn.RNN(2, 3, rng=rng).to(device)
+    optimizer = mg.optim.SGD(layer.parameters(), lr=0.1)
+    x = mg.Tensor(rng.normal((4, 1, 2))).to(device)
+
+    def step(x):
+        y, _ = layer(x)
+        lost = mg.stack([y.sum() * i for i in range(20)]).sum()
+        optimizer.zero_grad()
+        lost.backward()
+        optimizer.step()
+        return lost
+
+    captured = capture(step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            captured(x)
+    assert captured.recording.graph is not None

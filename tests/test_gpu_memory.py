@@ -62,9 +62,17 @@ def test_what_is_made_on_the_device_is_there():
     assert mg.devices()[:2] == ["cpu", "cuda:0"]
 
 
+def test_a_whole_number_on_the_device_counts():
+    assert list(range(mg.tensor(2).to("cuda"))) == [0, 1]
+    with pytest.raises(TypeError):
+        range(mg.tensor(2.0).to("cuda"))
+
+
 def test_host_and_device_arrays_do_not_mix():
     with pytest.raises(mg.errors.DeviceError, match=r"cpu.*cuda:0|cuda:0.*cpu"):
         mg.ones(3) + mg.ones(3).to("cuda")
+    with pytest.raises(mg.errors.DeviceError, match=r"cpu.*cuda:0|cuda:0.*cpu"):
+        mg.layer_norm(mg.ones((2, 1)).to("cuda"), 1, mg.ones(1))
     with pytest.raises(mg.errors.DeviceError, match=r"use .numpy\(\)"):
         np.asarray(mg.ones(3).to("cuda"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in.arrays import UFUNCS
+from stand_in.arrays import UFUNCS, ndarray
 from stand_in.methods import METHODS
 from stand_in.module import ABOUT, FUNCTIONS, MAKERS, VIEWS
 
@@ -86,3 +86,9 @@ def test_a_method_of_the_stand_in_has_cupys_parameters(name):
     inside = said[said.index("(") + 1 : said.rindex(")")].split(", ")
     names = [part.partition("=")[0].split()[-1] for part in inside][1:]
     assert names == METHODS[name].split()
+
+
+def test_the_arrays_of_the_stand_in_have_what_cupys_have_and_no_more():
+    own = {"_of", "_wrapping", "__weakref__"}
+    extra = {name for name in vars(ndarray).keys() - own if not hasattr(cupy.ndarray, name)}
+    assert not extra

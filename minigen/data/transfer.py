@@ -13,15 +13,18 @@ def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Each batch as fresh arrays on the current GPU, the next one already under way."""
     stream = cupy().cuda.Stream(non_blocking=True)
     idle, coming = [Slot(), Slot()], None
-    for batch in batches:
-        slot = idle.pop()
-        slot.send(batch, stream)
+    try:
+        for batch in batches:
+            slot = idle.pop()
+            slot.send(batch, stream)
+            if coming is not None:
+                yield coming.take()
+                idle.append(coming)
+            coming = slot
         if coming is not None:
             yield coming.take()
-            idle.append(coming)
-        coming = slot
-    if coming is not None:
-        yield coming.take()
+    finally:  # whoever gets the memory of a batch that nobody took waits for its copy
+        cupy().cuda.get_current_stream().wait_event(stream.record())
 
 
 class Slot:

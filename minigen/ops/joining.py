@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, promoted
+from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, capturing, promoted
 from minigen.errors import ShapeError
 from minigen.ops.shape import axis_index, expand_dims
 from minigen.primitives import composite, primitive, raw
@@ -47,6 +47,9 @@ def pad(x: Array, pad_width, value: float = 0) -> Array:
     prepare=promoted,
 )
 def _concatenate(*xs, axis):
+    if capturing.get() is not None:  # of more than 8 arrays CuPy sends a list to the device
+        while len(xs) > 8:
+            xs = [np.concatenate(xs[i : i + 8], axis) for i in range(0, len(xs), 8)]
     return np.concatenate(xs, axis)
 
 

@@ -198,7 +198,7 @@ def _rnn_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_h
             gh += gy[t]
         y = h[t + 1]
         gz[t] = gh * (1 - y * y) if nonlinearity == "tanh" else where(y <= 0, 0.0, gh)
-        gh = gz[t] @ weight_hh  # (B, H) (H, H)
+        gh = kernels.matmul(gz[t], weight_hh)  # (B, H) (H, H)
     of_x, _, *others = wanted
     gx, *rest = _products(gz, gz, [of_x, *others], x, h[:-1], weight_ih)
     return (gx, gh, *rest)
@@ -229,5 +229,5 @@ def rnn(
     (h,) = _buffers(len(x), (h0,))
     activation = {"tanh": np.tanh, "relu": relu}[nonlinearity]
     for t in range(len(x)):
-        h[t + 1] = activation(z[t] + h[t] @ w)
+        h[t + 1] = activation(z[t] + kernels.matmul(h[t], w))
     return (h[1:], h[-1].copy()), (h,)

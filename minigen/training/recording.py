@@ -7,8 +7,9 @@ step, learning rates and step counts and the places in random streams, is read f
 """
 
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,18 @@ class Recording:
 
     While the step is recorded, `backend.capturing` is this object: generators, optimizers, kernels
     that read values of the host and checks of indices tell it what each replay has to do.
+
+    What is written between replays lies elsewhere: memory that an array is given while recording
+    is what others had before it, and in a replay they have it again.
     """
 
     def __init__(self, step: Callable, batch: tuple):
         cuda = cupy().cuda
         self.step, self.graph, self.result = step, None, None
         self.stream, self.pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
+        # CuPy's pools keep what is free even when they go.
+        weakref.finalize(self, self.pool.free_all_blocks).atexit = False
+        self.lasting = cuda.get_allocator()
         self.kinds = [_kind(x) for x in batch]
         self.inputs = [Upload(raw(x)) for x in batch]
 
@@ -101,18 +108,22 @@ class Recording:
         """Record the step. The host's part of it is done; on the device nothing happens."""
         self.trained, self.draws, self.values, self.faults = {}, {}, [], []
         with self._own_place():
-            token = capturing.set(self)
             self.stream.begin_capture()
+            token = capturing.set(self)
             try:
                 self.result = self.step(*self._static())
                 self._check()
                 self._gather_faults()
+                graph = self.stream.end_capture()
             except BaseException:
                 self._undo()
+                with suppress(RuntimeError):  # what went wrong first says more
+                    self.stream.end_capture()
                 raise
             finally:
                 capturing.reset(token)
-                graph = self.stream.end_capture()
+            if self.faults:
+                self.seen.fill(False)
         self.graph, self.arrays, self.fresh = graph, self._arrays(), True
 
     def replay(self, batch: tuple) -> Any:
@@ -128,6 +139,8 @@ class Recording:
             self._send(self.inputs, batch)
             self._send(self.values, [upload.source for upload in self.values])
             self.graph.launch(self.stream)
+            if self.faults:  # a graph cannot hold this copy: CuPy lets none to the host be captured
+                self.seen.get(out=self.found, blocking=False)
         return self.result
 
     def is_stale(self) -> bool:
@@ -143,7 +156,8 @@ class Recording:
 
     def host_values(self, values: np.ndarray) -> Array:
         """An array of the device that holds, at each replay, what values hold then."""
-        self.values.append(Upload(values))
+        with cupy().cuda.using_allocator(self.lasting):
+            self.values.append(Upload(values))
         return self.values[-1].there
 
     def trains(self, optimizer: Optimizer) -> None:
@@ -173,9 +187,11 @@ class Recording:
         """Its stream, which waits for the current one and is waited for, and its memory."""
         outside = cupy().cuda.get_current_stream()
         self.stream.wait_event(outside.record())
-        with cupy().cuda.using_allocator(self.pool.malloc), self.stream:
-            yield
-        outside.wait_event(self.stream.record())
+        try:
+            with cupy().cuda.using_allocator(self.pool.malloc), self.stream:
+                yield
+        finally:
+            outside.wait_event(self.stream.record())
 
     def _send(self, uploads: list["Upload"], values: Sequence) -> None:
         for upload, x in zip(uploads, values):
@@ -212,16 +228,20 @@ class Recording:
                 raise BackendUnavailable("its random numbers are not drawn on the GPU")
 
     def _gather_faults(self) -> None:
-        self.found = None
-        if self.faults:
-            flags = cupy().stack([flag for flag, _ in self.faults])
-            self.found = pinned(flags.shape, flags.dtype)
-            self.found[...] = False
-            flags.get(out=self.found, blocking=False)
+        """Have replays add to the faults seen: the host may be some replays behind."""
+        shape = (max(len(self.faults), 1),)
+        with cupy().cuda.using_allocator(self.lasting):
+            self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
+        self.found[...] = False
+        for i, (flag, _) in enumerate(self.faults):
+            self.seen[i] |= flag
 
     def _raise_fault(self) -> None:
-        if self.found is not None and self.found.any():
+        if self.faults and self.found.any():
             message = self.faults[int(self.found.argmax())][1]
+            self.stream.synchronize()  # replays under way see the fault, too
+            with self._own_place():
+                self.seen.fill(False)
             self.found[...] = False
             raise IndexError(f"{message}, in a replay of a captured step before this one")
 

@@ -1,13 +1,11 @@
 """The array type of the stand-in: NumPy's arithmetic behind CuPy's names and refusals."""
 
-import operator
-
 import numpy as np
 
 from stand_in.attributes import Device, Flags, Pointer
-from stand_in.recording import held, perform, recorded, refuse_while_capturing
+from stand_in.memory import guarded
+from stand_in.recording import CUBLAS, perform, recorded, refuse_while_capturing
 
-GUARD, PATTERN = 64, 0xA5  # bytes before and behind an array that nobody may write
 SCALARS = (bool, int, float, np.generic, type(None), str, type, np.dtype, slice, type(...))
 _NAMES = """
 abs absolute add arccos arcsin arctan arctan2 arccosh arcsinh arctanh bitwise_and
@@ -66,14 +64,6 @@ def _arrays(tree):
     return [np.asarray(tree)] if isinstance(tree, np.ndarray | np.generic) else []
 
 
-def check_guards(x, name):
-    memory = x._memory
-    if memory is not None and not (
-        (memory[:GUARD] == PATTERN).all() and (memory[-GUARD:] == PATTERN).all()
-    ):
-        raise RuntimeError(f"{name} wrote outside of an array of shape {x.shape}")
-
-
 class ndarray:
     """An array of the stand-in's memory."""
 
@@ -83,11 +73,7 @@ class ndarray:
     def __init__(self, shape, dtype=float, **named):
         assert not named
         shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-        dtype = np.dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        self._memory = held(np.full(count + 2 * GUARD, PATTERN, np.uint8))
-        self._memory[GUARD : GUARD + count] = 0xFF  # NaN as a float, -1 as an integer
-        self._host = self._memory[GUARD : GUARD + count].view(dtype).reshape(shape)
+        self._memory, self._host = guarded(shape, np.dtype(dtype))
         self.base = None
 
     @classmethod
@@ -114,16 +100,15 @@ class ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed; use .get()")
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        if blocking:
-            refuse_while_capturing("a copy to the host that waits")
+        refuse_while_capturing("a copy to the host")
         if out is None:
-            refuse_while_capturing("a copy to memory that is not pinned")
             return self._host.copy(order)
         assert out.shape == self.shape and out.dtype == self.dtype
         perform(lambda: np.copyto(out, self._host))
         return out
 
     def set(self, arr, stream=None):
+        refuse_while_capturing("a copy from the host")
         assert isinstance(arr, np.ndarray) and arr.shape == self.shape and arr.dtype == self.dtype
         perform(lambda: np.copyto(self._host, arr))
 
@@ -144,9 +129,6 @@ class ndarray:
 
     def __float__(self):
         return float(self.get())
-
-    def __index__(self):
-        return operator.index(self.get())
 
     def __len__(self):
         return len(self._host)
@@ -198,16 +180,16 @@ class ndarray:
     def __getitem__(self, index):
         index = unwrapped(index)
         if any(isinstance(i, np.ndarray) for i in (index if type(index) is tuple else (index,))):
-            if any(
-                isinstance(i, np.ndarray) and i.dtype == bool
-                for i in (index if type(index) is tuple else (index,))
-            ):
-                refuse_while_capturing("the count of a mask")
+            _refuse_masks_while_capturing(index)
             return fresh(lambda x: x[self._wrapping(index)], (self._host,), {})
-        return wrapped(self._host[index], self)
+        host = self._host[index]
+        if isinstance(host, np.generic):  # CuPy gives a view without dims
+            host = self._host[(*index, ...) if type(index) is tuple else (index, ...)]
+        return wrapped(host, self)
 
     def __setitem__(self, index, value):
         index, value = self._wrapping(unwrapped(index)), unwrapped(value)
+        _refuse_masks_while_capturing(index)
         np.broadcast_to(value, self._host[index].shape)  # raises at once
 
         def assign():
@@ -227,9 +209,11 @@ class ndarray:
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, dtype=None, **others):
         if ufunc.__name__ == "matmul" and method == "__call__":
+            refuse_while_capturing(CUBLAS)
             return fresh(np.matmul, unwrapped(inputs), {})
         if method == "at" and ufunc.__name__ in ("add", "subtract", "maximum", "minimum"):
             x, index, value = unwrapped(inputs)
+            assert x.dtype.kind != "f", "atomic additions of floats come in any order"
             return perform(lambda: ufunc.at(x, self._wrapping(index), value))
         if method != "__call__" or ufunc.__name__ not in UFUNCS or others:
             raise TypeError(f"cupy has no {ufunc.__name__}.{method} with {sorted(others)}")
@@ -258,10 +242,11 @@ class ndarray:
         return found(*args, **kwargs)
 
     def __matmul__(self, other):
-        return fresh(np.matmul, (self._host, unwrapped(other)), {})
+        return self.__array_ufunc__(np.matmul, "__call__", self, other)
 
     def dot(self, b, out=None):
         assert out is None
+        refuse_while_capturing(CUBLAS)
         return fresh(np.dot, (self._host, unwrapped(b)), {})
 
     def copy(self, order="C"):
@@ -284,6 +269,12 @@ class ndarray:
     def nonzero(self):
         refuse_while_capturing("the count of nonzero")
         return wrapped(self._host.nonzero())
+
+
+def _refuse_masks_while_capturing(index):
+    for i in index if type(index) is tuple else (index,):
+        if isinstance(i, np.ndarray) and i.dtype == bool:
+            refuse_while_capturing("the count of a mask")
 
 
 def _from_host(host):

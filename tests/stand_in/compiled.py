@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stand_in.arrays import check_guards, ndarray
+from stand_in.arrays import ndarray
+from stand_in.memory import check_guards
 from stand_in.recording import perform
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h").read_text()

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from types import SimpleNamespace
 
+from stand_in.recording import allocator as current_allocator
 from stand_in.recording import refuse_while_capturing, tape
 
 
@@ -56,9 +57,11 @@ class Stream:
         self._token = tape.set([])
 
     def end_capture(self):
-        graph = Graph(tape.get())
+        actions = tape.get()
         tape.reset(self._token)
-        return graph
+        if None in actions:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+        return Graph(actions)
 
     def is_capturing(self):
         return tape.get() is not None
@@ -111,7 +114,11 @@ class MemoryPool:
 
 @contextmanager
 def using_allocator(allocator=None):
-    yield
+    token = current_allocator.set(None if allocator == pool.malloc else allocator)
+    try:
+        yield
+    finally:
+        current_allocator.reset(token)
 
 
 def alloc_pinned_memory(size):
@@ -127,6 +134,7 @@ cuda = SimpleNamespace(
     Event=Event,
     MemoryPool=MemoryPool,
     using_allocator=using_allocator,
+    get_allocator=lambda: current_allocator.get() or pool.malloc,
     alloc_pinned_memory=alloc_pinned_memory,
     get_current_stream=lambda: _stream,
     get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),

@@ -36,8 +36,9 @@ def _in_place(ufunc):
 
 for _name, _ufunc in _operators():
     setattr(ndarray, f"__{_name}__", _binary(_ufunc))
-    setattr(ndarray, f"__r{_name}__", _reflected(_ufunc))
-    setattr(ndarray, f"__i{_name}__", _in_place(_ufunc))
+    if _name not in ["eq", "ne", "lt", "le", "gt", "ge"]:
+        setattr(ndarray, f"__r{_name}__", _reflected(_ufunc))
+        setattr(ndarray, f"__i{_name}__", _in_place(_ufunc))
 for _name, _ufunc in (("neg", np.negative), ("abs", np.absolute), ("invert", np.invert)):
     setattr(
         ndarray, f"__{_name}__", lambda self, u=_ufunc: self.__array_ufunc__(u, "__call__", self)

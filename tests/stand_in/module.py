@@ -7,7 +7,7 @@ import numpy as np
 from stand_in.arrays import UFUNCS, fresh, ndarray, unwrapped, wrapped
 from stand_in.compiled import RawModule
 from stand_in.cuda import cuda, pool
-from stand_in.recording import perform, refuse_while_capturing
+from stand_in.recording import CUBLAS, perform, refuse_while_capturing
 
 FUNCTIONS = {  # those that compute, with the parameters of CuPy's
     "all": "a axis out keepdims",
@@ -74,6 +74,7 @@ MAKERS = {
 }
 ABOUT = {"ndim": "a", "shape": "a", "size": "a axis", "result_type": "", "can_cast": ""}
 COUNTING = ("argwhere", "nonzero")  # whose results have a size that the host must know
+PRODUCTS = ("dot", "matmul", "tensordot")  # by cuBLAS, and so is einsum of several arrays
 
 cupy = ModuleType("cupy")
 cupy.__version__ = "stand-in"
@@ -105,6 +106,10 @@ def _function(name, parameters):
             raise TypeError(f"cupy.{name} takes {known}, got {len(args)} and {sorted(kwargs)}")
         if name in COUNTING:
             refuse_while_capturing(name)
+        if name in PRODUCTS or (name == "einsum" and len(args) > 2):
+            refuse_while_capturing(CUBLAS)
+        if name in ("concatenate", "stack") and len(args[0]) > 8:
+            refuse_while_capturing("the addresses of more than 8 arrays")
         out = kwargs.pop("out", None)
         given, args = args, tuple(map(unwrapped, args))
         kwargs = {key: unwrapped(x) for key, x in kwargs.items()}

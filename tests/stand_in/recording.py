@@ -2,6 +2,8 @@
 
 from contextvars import ContextVar
 
+allocator: ContextVar = ContextVar("allocator", default=None)  # of a pool of one's own
+CUBLAS = "cuBLAS by way of CuPy"
 tape: ContextVar[list | None] = ContextVar("tape", default=None)
 
 
@@ -30,4 +32,5 @@ def held(memory):
 
 def refuse_while_capturing(what):
     if tape.get() is not None:
+        tape.get().append(None)  # this capture has failed
         raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")

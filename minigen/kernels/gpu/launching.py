@@ -51,6 +51,8 @@ def _argument(x: Any) -> Any:
         return np.uintp(0)
     if type(x) is int:
         return np.int64(x)
+    if isinstance(x, np.ndarray):  # CuPy hands over one element as if it were an address
+        raise TypeError("a kernel on the GPU takes no arrays of the host")
     return np.float64(x) if type(x) is float else x
 
 
