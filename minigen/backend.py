@@ -126,7 +126,10 @@ def device_number(name: str) -> int:
 
 
 def resolve_device(name: str | None) -> str:
-    """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one)."""
+    """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one).
+
+    'cuda:N' becomes the GPU on which this thread computes; 'cuda' is that which it computes on.
+    """
     if name is None or name == "cpu":
         return "cpu"
     if name == "auto":
@@ -134,10 +137,13 @@ def resolve_device(name: str | None) -> str:
     kind, _, number = str(name).partition(":")
     if kind != "cuda" or not (number or "0").isdecimal():
         raise ValueError(f"device {name!r} is not 'cpu', 'cuda', 'cuda:N' or 'auto'")
-    cupy()
-    resolved = f"cuda:{int(number or 0)}"
+    module = cupy()
+    if not number:
+        return f"cuda:{module.cuda.Device().id}"
+    resolved = f"cuda:{int(number)}"
     if resolved not in devices():
         raise BackendUnavailable(f"device {resolved!r} does not exist here, only {devices()}")
+    module.cuda.Device(int(number)).use()
     return resolved
 
 

@@ -19,6 +19,8 @@ COMPUTE_TYPES = {"highest": 68, "high": 77}  # CUBLAS_COMPUTE_32F, ..._32F_FAST_
 COMPUTE_64F, DEFAULT_ALGORITHM = 70, -1
 WORKSPACE = 32 * 2**20  # bytes; what NVIDIA recommends for Hopper, more than others need
 
+MOST = 2**31 - 1  # of a side, a step or a stack: they are C's int
+
 pointer, integer, stride = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
 CONSTANTS = {
     (dtype, value): c_type(value)
@@ -53,24 +55,23 @@ def declared(found: Any) -> Any:
     return found
 
 
-_handles = threading.local()  # a handle is one thread's, one device's, one stream's
-
-
 def _handle() -> Any:
-    """The handle of this thread for the current stream, with a workspace of its own.
+    """The handle of this thread for the current device and stream."""
+    cuda = cupy().cuda
+    return _made(threading.get_ident(), cuda.Device().id, cuda.get_current_stream().ptr)[0]
 
-    Its own, for what cuBLAS would allocate while a graph is captured could not be replayed.
+
+@cache
+def _made(thread: int, device: int, stream: int) -> tuple[Any, Any]:
+    """A handle and its workspace, which stay: a captured graph may outlive the thread.
+
+    A workspace of its own, for what cuBLAS would allocate in a capture could not be replayed.
     """
-    module = cupy()
-    key = module.cuda.Device().id, module.cuda.get_current_stream().ptr
-    handles = _handles.__dict__.setdefault("of", {})
-    if key not in handles:
-        handle, workspace = pointer(), module.empty(WORKSPACE, np.uint8)
-        _checked(library().cublasCreate_v2(ctypes.byref(handle)))
-        _checked(library().cublasSetStream_v2(handle, key[1]))
-        _checked(library().cublasSetWorkspace_v2(handle, workspace.data.ptr, WORKSPACE))
-        handles[key] = handle, workspace
-    return handles[key][0]
+    handle, workspace = pointer(), cupy().empty(WORKSPACE, np.uint8)
+    _checked(library().cublasCreate_v2(ctypes.byref(handle)))
+    _checked(library().cublasSetStream_v2(handle, stream))
+    _checked(library().cublasSetWorkspace_v2(handle, workspace.data.ptr, WORKSPACE))
+    return handle, workspace
 
 
 def gemm(dtype, rows, columns, inner, a, b, out, batch, accumulate=False) -> None:
@@ -81,6 +82,8 @@ def gemm(dtype, rows, columns, inner, a, b, out, batch, accumulate=False) -> Non
     """
     compute = COMPUTE_64F if dtype == FLOAT64 else COMPUTE_TYPES[get_matmul_precision()]
     kind, one = DATA_TYPES[dtype], CONSTANTS[dtype, 1]
+    if max(rows, columns, inner, batch, a[2], b[2], out[2]) > MOST:
+        raise ValueError(f"a product on the GPU has sides of at most {MOST:,}")
     (a, a_turned, *a_steps), (b, b_turned, *b_steps), (out, _, *out_steps) = a, b, out
     status = library().cublasGemmStridedBatchedEx(
         *(_handle(), int(a_turned), int(b_turned), rows, columns, inner),

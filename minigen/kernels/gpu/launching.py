@@ -85,4 +85,6 @@ def constant(x: np.ndarray) -> Array:
 
 @lru_cache(256)
 def _kept(data: bytes, dtype: np.dtype, shape: tuple[int, ...], device: int) -> Array:
-    return cupy().asarray(np.frombuffer(data, dtype).reshape(shape))
+    there = cupy().asarray(np.frombuffer(data, dtype).reshape(shape))
+    cupy().cuda.get_current_stream().synchronize()  # whoever asks next may be on another stream
+    return there
