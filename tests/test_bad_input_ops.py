@@ -251,3 +251,12 @@ def test_any_layout_gives_the_value_and_gradient_of_a_plain_copy(x, f):
         results.append((y.data, leaf.grad.data))
     for got, want in zip(*results):
         assert_close(got, want)
+
+
+@pytest.mark.parametrize("loss", [mg.cross_entropy, mg.nll_loss])
+def test_a_mean_over_no_target_at_all_is_nan_without_a_warning(loss):
+    x = mg.ones((2, 3)).requires_grad_()
+    mean = loss(x, np.array([-100, -100]))
+    assert np.isnan(mean.item()) and mean.dtype == np.float32
+    mean.backward()
+    assert (x.grad.numpy() == 0).all()

@@ -191,9 +191,8 @@ def _mean_of_kept(loss, target, reduction):
     if reduction != "mean":
         return reduced(reshape(loss, target.shape), reduction)
     kept = (target.reshape(-1) >= 0).sum(keepdims=True).astype(loss.dtype)  # not waited for
-    with np.errstate(divide="ignore"):  # none: 0 times infinity, the NaN that is promised
-        share = (1 / kept).reshape(())
-    return multiply(sum(loss), share)
+    share = np.where(kept > 0, 1 / np.maximum(kept, 1), math.nan)
+    return multiply(sum(loss), share.reshape(()))
 
 
 def _against_probabilities(logits, target, reduction, smoothing):
