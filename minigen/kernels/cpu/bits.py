@@ -48,7 +48,9 @@ def _philox(out, k0, k1, block, word):
     batch = np.empty(BATCH + 4, np.uint32)
     for i in range(0, out.size, BATCH):
         part = out[i : i + BATCH]
-        part[:] = _words(batch, k0, k1, block, word + i, part.size)
+        words = _words(batch, k0, k1, block, word + i, part.size)
+        for j in range(part.size):  # part[:] = words would take 4 seconds more to compile
+            part[j] = words[j]
 
 
 @compiled

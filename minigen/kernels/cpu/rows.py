@@ -42,7 +42,8 @@ def _sum_rows(x, first, last, out):
             for j in range(part.size):
                 total[j] += part[j]
             part[:] = 0
-    out[first:last] = total
+    for j in range(part.size):  # out[first:last] = total would take 4 seconds more to compile
+        out[first + j] = total[j]
 
 
 def sum_rows(x):
