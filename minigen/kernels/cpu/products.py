@@ -31,9 +31,17 @@ def matmul(a, b, out=None):
             out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
             if out.flags.carray and out.dtype == a.dtype and out.shape == (len(a), b.shape[1]):
                 return _product(a, b, None, out)
+        if out is None:
+            return np.dot(a, b)  # which does not ask for flags
+    # BLAS computes with what lies beyond the ends of small operands, too, and throws it away; but
+    # where that is no number the flag stays, and NumPy would warn of it.
+    with np.errstate(invalid="ignore"):
+        return _matmul(a, b, out)
+
+
+def _matmul(a, b, out):
+    if a.ndim == b.ndim == 2 or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b, out=out, order="C")
-    if min(a.ndim, b.ndim) < 2:
-        return np.matmul(a, b, out=out)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, k), n = a.shape[-2:], b.shape[-1]
     work = 2 * math.prod(batch) * m * k * n / FLOPS
