@@ -6,7 +6,7 @@ when a GPU is asked for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
@@ -118,6 +118,16 @@ def device_memory(device: str = "cuda") -> dict[str, int]:
         pool = module.get_default_memory_pool()
         held = {"used": pool.used_bytes(), "held": pool.total_bytes()}
         return {**held, "free": free, "total": total}
+
+
+def made_on(device: str | None, make: Callable[[ModuleType], Array]) -> Array:
+    """What make makes of the module of arrays, numpy or cupy: it is born on the device."""
+    name = resolve_device(device)
+    if name == "cpu":
+        return make(np)
+    module = cupy()
+    with module.cuda.Device(device_number(name)):
+        return make(module)
 
 
 def device_number(name: str) -> int:

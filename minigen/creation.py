@@ -11,9 +11,8 @@ from minigen.backend import (
     as_array,
     check_dtype,
     cupy,
-    device_number,
     device_of,
-    resolve_device,
+    made_on,
     to_device,
 )
 from minigen.errors import ShapeError
@@ -50,12 +49,7 @@ def from_dlpack(x: Any) -> Tensor:
 
 
 def _made(make: Callable, device: str | None, requires_grad: bool = False) -> Tensor:
-    """What make makes of the module of arrays, numpy or cupy: it is born on the device."""
-    name = resolve_device(device)
-    if name == "cpu":
-        return Tensor(make(np)).requires_grad_(requires_grad)
-    with cupy().cuda.Device(device_number(name)):
-        return Tensor(make(cupy())).requires_grad_(requires_grad)
+    return Tensor(made_on(device, make)).requires_grad_(requires_grad)
 
 
 def zeros(

@@ -21,10 +21,8 @@ from minigen.backend import (
     array_module,
     capturing,
     check_dtype,
-    cupy,
-    device_number,
     device_of,
-    resolve_device,
+    made_on,
     to_device,
     to_numpy,
 )
@@ -193,11 +191,8 @@ class Generator:
         with self._lock:
             start = self._counter
             self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)
-        name = resolve_device(device)
-        if name == "cpu":
-            return kernel(np.empty(shape, dtype), *constants, self._seed, start)
-        with cupy().cuda.Device(device_number(name)):
-            return kernel(cupy().empty(shape, dtype), *constants, self._seed, start)
+        words = *constants, self._seed, start
+        return made_on(device, lambda xp: kernel(xp.empty(shape, dtype), *words))
 
     def _bits64(self, count: int, device: str | None) -> Array:
         """Uniform uint64 (count,), two words each, the first the low half."""

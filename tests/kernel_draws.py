@@ -234,3 +234,13 @@ HOST = {"sgd": (3,), "adam": (4,)}  # those that are float64 NumPy arrays in any
 def each(function, x):
     """function of x, or of each array where x is a list of them."""
     return [function(y) for y in x] if isinstance(x, list) else function(x)
+
+
+def cast(x, dtype):
+    return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+
+
+def outputs(kernel, args, written):
+    """All that a kernel returns and writes, lists of arrays one by one."""
+    found = [kernel(*args), *(args[i] for i in written)]
+    return [y for x in found for y in (x if isinstance(x, list | tuple) else [x]) if y is not None]

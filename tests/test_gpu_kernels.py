@@ -8,7 +8,7 @@ import pytest
 from gpu_device import LAYOUTS, on_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_draws import DRAWS, HOST, WRITTEN, each
+from kernel_draws import DRAWS, HOST, WRITTEN, cast, each, outputs
 
 from minigen.backend import is_cupy, to_numpy
 from minigen.kernels import gpu, reference
@@ -19,16 +19,6 @@ from minigen.testing.strategies import drawn
 
 TWINS = [name for name in DRAWS if hasattr(gpu, name)]
 pytestmark = pytest.mark.usefixtures("device")
-
-
-def cast(x, dtype):
-    return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
-
-
-def outputs(kernel, args, written):
-    """All that a kernel returns and writes, lists of arrays one by one."""
-    found = [kernel(*args), *(args[i] for i in written)]
-    return [y for x in found for y in (x if isinstance(x, list | tuple) else [x]) if y is not None]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -72,7 +72,7 @@ ONLY = {  # what these may import of the package, whatever the order
     "data": {"errors", "backend", "random"},
 }
 HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}
-MAY_IMPORT_CUPY = {"backend.py", "kernels/gpu.py"}
+MAY_IMPORT_CUPY = {"backend.py"}
 
 
 def name_of(path: Path) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_draws import DRAWS, HOST, WRITTEN, each
+from kernel_draws import DRAWS, HOST, WRITTEN, cast, each, outputs
 
 from minigen import kernels
 from minigen.kernels import reference
@@ -28,10 +28,6 @@ def test_every_kernel_has_a_draw():
     assert sorted(KERNELS) == sorted(DRAWS)
 
 
-def cast(x, dtype):
-    return x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
-
-
 def laid_out(x, layout):
     return in_layout(x, layout) if isinstance(x, np.ndarray) else x
 
@@ -42,12 +38,6 @@ def contiguous(x):
 
 def as_bytes(x):
     return x.tobytes() if isinstance(x, np.ndarray) else x
-
-
-def outputs(kernel, args, written):
-    """All that a kernel returns and writes, lists of arrays one by one."""
-    found = [kernel(*args), *(args[i] for i in written)]
-    return [y for x in found for y in (x if isinstance(x, list | tuple) else [x]) if y is not None]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

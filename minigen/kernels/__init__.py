@@ -1,6 +1,6 @@
 """The one place where a kernel is chosen: by the type of its first array.
 
-NumPy arrays go to the Numba kernels of `cpu/`, CuPy arrays to `gpu.py`; what those lack, and
+NumPy arrays go to the Numba kernels of `cpu/`, CuPy arrays to `gpu/`; what those lack, and
 everything where MINIGEN_KERNELS=reference is set or Numba is missing, runs as in `reference/`.
 A variant is loaded at its first use, so that importing minigen compiles nothing.
 """

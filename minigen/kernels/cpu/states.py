@@ -27,14 +27,14 @@ class Weights:
         """A function that gives h @ w for h (count, rows), in an array that it uses again."""
         if self.panels is None or dtype != self.w.dtype:
             out = np.empty((count, self.w.shape[1]), np.result_type(dtype, self.w.dtype))
-            return lambda h: np.matmul(h, self.w, out=out)
+            return lambda h: np.dot(h, self.w, out=out)
         length, columns = self.w.shape
         places, steps = places_of(count, length), np.arange(length)
         space = np.empty((len(places), columns), dtype)
         out, panels = space[:count], self.panels
 
         def product(h):
-            _multiply(np.ascontiguousarray(h).reshape(-1), places, steps, panels, space)
+            multiply(np.ascontiguousarray(h).reshape(-1), places, steps, panels, space)
             return out
 
         return product
@@ -46,7 +46,7 @@ def places_of(count, length):
 
 
 @compiled
-def _multiply(h, places, steps, panels, out):
+def multiply(h, places, steps, panels, out):
     """out[m] = the row of h that begins at places[m], times the weights in panels."""
     out[:] = 0
     columns = out.shape[1]

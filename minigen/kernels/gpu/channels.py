@@ -1,8 +1,8 @@
 """Work on the channels of a batch (N, C, S): one launch, or two where channels are long and few."""
 
 from minigen.backend import array_module
-from minigen.kernels.gpu.launching import dense, launch
-from minigen.kernels.gpu.rows import alike, threads_for
+from minigen.kernels.gpu.launching import alike, dense, launch
+from minigen.kernels.gpu.rows import threads_for
 from minigen.kernels.reference import channels as reference
 
 CHUNK = 2**13  # values of a channel that a block takes at least

@@ -71,6 +71,12 @@ def dense(x: Array | None, dtype: np.dtype | None = None) -> Array | None:
     return x if x.flags.c_contiguous else cupy().ascontiguousarray(x)
 
 
+def alike(*arrays):
+    """Whether arrays (None apart) have one dtype, and one that kernels are compiled for."""
+    dtypes = {x.dtype for x in arrays if x is not None}
+    return len(dtypes) == 1 and dtypes <= C_TYPES.keys()
+
+
 def result_dtype(*arrays: Array | None) -> np.dtype:
     """The dtype of what is computed from float arrays; None has no say."""
     return np.result_type(*(x.dtype for x in arrays if x is not None))

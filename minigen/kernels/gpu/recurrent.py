@@ -3,15 +3,13 @@
 What the kernels cannot take, arrays with gaps or of several dtypes, is left to the reference.
 """
 
-from minigen.kernels.gpu.launching import C_TYPES, launch_items
+from minigen.kernels.gpu.launching import alike, launch_items
 from minigen.kernels.reference import recurrent as reference
 
 
 def taken(*arrays):
     """Whether the kernels can take these arrays, of which some may be None."""
-    arrays = [x for x in arrays if x is not None]
-    dtype = arrays[0].dtype
-    return dtype in C_TYPES and all(x.dtype == dtype and x.flags.c_contiguous for x in arrays)
+    return alike(*arrays) and all(x is None or x.flags.c_contiguous for x in arrays)
 
 
 def launch_step(name, state, *arrays):

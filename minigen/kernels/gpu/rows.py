@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigen.backend import array_module
-from minigen.kernels.gpu.launching import C_TYPES, THREADS, dense, launch, launch_items
+from minigen.kernels.gpu.launching import THREADS, alike, dense, launch, launch_items
 from minigen.kernels.reference import rows as reference
 
 INT64 = np.dtype(np.int64)
@@ -12,12 +12,6 @@ BLOCK = 512  # threads of one at most: other blocks beside it work while it wait
 MANY = 2**14  # slices that fill a GPU with one thread each
 CHUNK = 512  # rows that a block sums at least, and
 BLOCKS = 512  # that do so at most: the sums of chunks are then one chunk
-
-
-def alike(*arrays):
-    """Whether arrays (or None) are all of one dtype, and one that kernels are compiled for."""
-    dtypes = {x.dtype for x in arrays if x is not None}
-    return len(dtypes) == 1 and dtypes <= C_TYPES.keys()
 
 
 def launch_slices(file, name, slices, n, *args, inner=1):

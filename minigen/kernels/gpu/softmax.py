@@ -3,37 +3,39 @@
 from math import prod
 
 from minigen.backend import array_module
-from minigen.kernels.gpu.launching import dense
-from minigen.kernels.gpu.rows import INT64, alike, launch_slices
+from minigen.kernels.gpu.launching import alike, dense
+from minigen.kernels.gpu.rows import INT64, launch_slices
 from minigen.kernels.reference import rows as reference
 
 
 def softmax(x, axis):
-    return _over(axis, "softmax", x) if alike(x) else reference.softmax(x, axis)
+    return _over(reference.softmax, axis, x)
 
 
 def softmax_vjp(g, y, axis):
-    if not alike(g, y) or g.shape != y.shape:
-        return reference.softmax_vjp(g, y, axis)
-    return _over(axis, "softmax_vjp", g, y)
+    return _over(reference.softmax_vjp, axis, g, y)
 
 
 def log_softmax(x, axis):
-    return _over(axis, "log_softmax", x) if alike(x) else reference.log_softmax(x, axis)
+    return _over(reference.log_softmax, axis, x)
 
 
 def log_softmax_vjp(g, y, axis):
-    if not alike(g, y) or g.shape != y.shape:
-        return reference.log_softmax_vjp(g, y, axis)
-    return _over(axis, "log_softmax_vjp", g, y)
+    return _over(reference.log_softmax_vjp, axis, g, y)
 
 
-def _over(axis, name, *arrays):
-    """The result of a kernel that works on slices along axis of arrays of one shape."""
+def _over(kernel, axis, *arrays):
+    """What the twin of a reference kernel makes of slices along axis of arrays of one shape.
+
+    The reference makes it of arrays of several shapes or dtypes.
+    """
+    if not alike(*arrays) or any(x.shape != arrays[0].shape for x in arrays):
+        return kernel(*arrays, axis)
     arrays = [dense(x) for x in arrays]
     x, out = arrays[0], array_module(arrays[0]).empty_like(arrays[0])
     n, inner = x.shape[axis], prod(x.shape[axis:][1:])
-    launch_slices("softmax.cu", name, x.size // max(n, 1), n, *arrays, out, inner=inner)
+    slices = x.size // max(n, 1)
+    launch_slices("softmax.cu", kernel.__name__, slices, n, *arrays, out, inner=inner)
     return out
 
 

@@ -1,7 +1,7 @@
 """The kernels in plain array code, valid on NumPy and CuPy alike: the truth for the fast ones.
 
 Every function takes its arrays first and has the same name, arguments, result and errors as its
-twin in `cpu/` and `gpu.py`, where there is one.
+twin in `cpu/` and `gpu/`, where there is one.
 """
 
 from minigen.kernels.reference.activations import (
