@@ -1,15 +1,15 @@
 """One pool of threads, for matrix products and kernels alike.
 
-Work is cut into pieces, their number a matter of shapes alone, so that results are the same bits
-for any number of threads. Pieces release the interpreter lock. The calling thread works through
-them itself; threads of the pool take some of them off it if they come in time. So nothing is
-waited for that the caller could have done, and where all cores are busy it is as if there were
-no pool.
+Work is cut into pieces such that results are the same bits for any number of threads. Pieces
+release the interpreter lock. The calling thread works through them itself; threads of the pool
+take some of them off it if they come in time. So nothing is waited for that the caller could have
+done, and where all cores are busy it is as if there were no pool.
 """
 
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -17,51 +17,83 @@ from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
 
-PIECE = 30_000  # nanoseconds of work: less is not worth a thread, which takes as long to wake up
+PIECE = 80_000  # nanoseconds of work: less is not worth a thread, which takes half as long to wake up
 MOST_PIECES = 32
 
 
 def spans(length: int, work: float, least: int = 1) -> list[slice]:
     """Slices of range(length), of `least` or more: as many as pay, a power of two.
 
-    work is about how many nanoseconds all of it takes one thread.
+    work is about how many nanoseconds all of it takes one thread. The number of slices is a
+    matter of these alone: for sums over pieces, whose bits depend on how they are cut.
     """
     wished = max(min(work / PIECE, MOST_PIECES, length / least), 1)
-    count = 1 << (int(wished).bit_length() - 1)
-    edges = [length * i // count for i in range(count + 1)]
+    return _cut(0, length, 1 << (int(wished).bit_length() - 1))
+
+
+def shares(length: int, work: float, least: int = 1) -> list[slice]:
+    """Slices as those of `spans`, for what has the same bits however it is cut.
+
+    One for one thread; else a large one for each thread, the first for the one that leads, and
+    small ones between. Cores of shared machines differ in speed, often by half: who is done with
+    a large one early takes more of the small ones.
+    """
+    count = int(max(min(_pool.threads, work / PIECE, length / least), 1))
+    if count == 1 or length < 8 * count * least:
+        return _cut(0, length, count)
+    large = length * 3 // (4 * count)
+    last = length - (count - 1) * large
+    return [slice(0, large), *_cut(large, last, count), *_cut(last, length, count - 1)]
+
+
+def _cut(first, last, count):
+    edges = [first + (last - first) * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 class _Job:
-    """Pieces of work that several threads share: each takes the next that nobody has taken."""
+    """Pieces of work that several threads share.
+
+    The one that leads takes them from the front, the others from the back. So a thread often gets
+    the part of an array that it got in the job before, and has it in its cache.
+    """
 
     def __init__(self, function: Callable, pieces: Sequence[tuple]):
-        self.function, self.pieces = function, pieces
-        self.untaken, self.outcomes = iter(range(len(pieces))), SimpleQueue()
+        self.function, self.untaken, self.count = function, deque(pieces), len(pieces)
+        self.outcomes = SimpleQueue()
 
     def lead(self) -> None:
         """Work on it, and return when all of it is done."""
-        mine = 0
+        mine, take = 0, self.untaken.popleft
         try:
-            for i in self.untaken:
+            while (piece := _taken(take)) is not None:
                 mine += 1
-                self.function(*self.pieces[i])
+                self.function(*piece)
         finally:  # after an error too: nobody begins another piece, and those begun are ended
-            mine += sum(1 for _ in self.untaken)
-            outcomes = [self.outcomes.get() for _ in range(len(self.pieces) - mine)]
+            while _taken(take) is not None:
+                mine += 1
+            outcomes = [self.outcomes.get() for _ in range(self.count - mine)]
         for error in outcomes:
             if error is not None:
                 raise error
 
     def help(self) -> None:
         """Work on it, in a thread of the pool."""
-        for i in self.untaken:
+        while (piece := _taken(self.untaken.pop)) is not None:
             error = None
             try:
-                self.function(*self.pieces[i])
+                self.function(*piece)
             except BaseException as caught:  # it belongs to the thread that leads
                 error = caught
             self.outcomes.put(error)
+
+
+def _taken(take):
+    """A piece, None if another thread has taken the last one."""
+    try:
+        return take()
+    except IndexError:
+        return None
 
 
 class _Pool:
@@ -74,7 +106,7 @@ class _Pool:
 
     def run(self, job: _Job) -> None:
         """Do the job; the caller leads."""
-        helpers = min(self.threads, len(job.pieces)) - 1
+        helpers = min(self.threads, job.count) - 1
         if len(self.helpers) < helpers:
             self._start(helpers)
         core = _core_of_this_thread()

@@ -131,7 +131,7 @@ def _run(kernel, arrays, masks, is_causal, scale, dropout_p):
     given = (heads, queries, width, keys, values), *places, BOOLEANS, is_causal, real(share)
     most = max(queries, keys, width, values)
     work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
-    cuts = threads.spans(batch * heads, work)
+    cuts = threads.shares(batch * heads, work)
     space = lambda: space_for(q.dtype, most, most)
     threads.run(kernel, [(s.start, s.stop, *given, real(scale), space()) for s in cuts])
 

@@ -102,7 +102,7 @@ def _filled(loop, out, each, seed, start, *constants):
     """out, written by a loop that takes `each` words of the stream for an item."""
     y, work = flat(out), out.size * each * NANOSECONDS
     stream = seed & LOW32, seed >> 32, start // 4
-    cuts = threads.spans(y.size, work) if work > 2 * threads.PIECE else [slice(0, y.size)]
+    cuts = threads.shares(y.size, work)
     threads.run(loop, [(y[s], *stream, start % 4 + each * s.start, *constants) for s in cuts])
     if not out.flags.c_contiguous:
         out[...] = y.reshape(out.shape)

@@ -40,7 +40,7 @@ def batch_norm(x, weight, bias, eps):
         return _apart(y, x.shape), *moments
     x, weight, bias = (None if a is None else np.ascontiguousarray(a) for a in (x, weight, bias))
     results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(3))
-    cuts = threads.spans(c, NANOSECONDS * x.size)
+    cuts = threads.shares(c, NANOSECONDS * x.size)
     pieces = [(x, weight, bias, eps, cut.start, cut.stop, *results) for cut in cuts]
     threads.run(_batch_norm, pieces)
     return results
@@ -73,7 +73,7 @@ def batch_norm_vjp(g, x, weight, mean, rstd):
         return _apart(gx, x.shape), *rest
     g, x, weight = (None if a is None else np.ascontiguousarray(a) for a in (g, x, weight))
     results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(2))
-    cuts = threads.spans(c, 2 * NANOSECONDS * x.size)
+    cuts = threads.shares(c, 2 * NANOSECONDS * x.size)
     pieces = [(g, x, weight, mean, rstd, cut.start, cut.stop, *results) for cut in cuts]
     threads.run(_batch_norm_vjp, pieces)
     return results

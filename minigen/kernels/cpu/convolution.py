@@ -16,7 +16,7 @@ from minigen.kernels.cpu import correlation, few, tiles
 from minigen.kernels.reference.windows import window_counts
 
 FLOPS = 60  # a nanosecond, about, on one core
-SHARE = 1 / 8  # of the work that would be worth a thread: a piece lays its own images
+SHARE = 1 / 3  # of the work that would be worth a thread: a piece lays its own images
 MOST = 256  # results at a time: they, what they see and a panel of filters fit the second cache
 FEW = 3  # filters, and more fill enough of a vector
 
@@ -157,9 +157,9 @@ def _many(x, y, w, w_step, w_steps, level, axes, apart):
     b = correlation.lay_filters(w, taps, w_step, y.shape[2], phases, level.shape[1])
     work = 2 * y.size * len(steps) / len(phases) / FLOPS * SHARE
     high = max(phase.count for phase in axes[0])
-    pieces = [(s.start, s.stop, 0, high) for s in threads.spans(N, work)]
+    pieces = [(s.start, s.stop, 0, high) for s in threads.shares(N, work)]
     if N < 4:  # too few for all threads
-        pieces = [(0, N, s.start, s.stop) for s in threads.spans(high, work)]
+        pieces = [(0, N, s.start, s.stop) for s in threads.shares(high, work)]
     tables = phases, _whole_tiles(windows), steps
     threads.run(correlation.correlate, [(x, b, level, piece, plan, *tables, y) for piece in pieces])
 
@@ -168,13 +168,13 @@ def _few(x, y, w, w_step, w_steps, level, axes, apart):
     N, groups, C = x.shape[:3]
     plan = _planned(axes, apart, 1, y.size)
     phases, _, steps, taps = _tables(axes, plan, groups, C, w_steps)
-    work = 2 * y.size * len(steps) / len(phases) / FLOPS * 8 * SHARE
+    work = 2 * y.size * len(steps) / len(phases) / FLOPS * 3 * SHARE
 
     def correlate(s):
         seen = few.bordered(x[s], plan)
         few.correlate_few(seen, w, taps, w_step, level, plan, phases, steps, y[s])
 
-    threads.run(correlate, [(s,) for s in threads.spans(N, work)])
+    threads.run(correlate, [(s,) for s in threads.shares(N, work)])
 
 
 def convolve_weight(gy, x, size, stride, padding, dilation, groups):

@@ -18,10 +18,7 @@ def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constant
     nanoseconds: about so many an element of the first array takes.
     """
     work = arrays[0].size * nanoseconds
-    if work < 2 * threads.PIECE:
-        loop(*arrays, *constants)
-        return
-    cuts = threads.spans(len(arrays[0]), work)
+    cuts = threads.shares(len(arrays[0]), work)
     threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
 
 
@@ -31,7 +28,7 @@ def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *
     Pieces are of one size, whatever the arrays': several small ones, or a part of a large one.
     """
     total = sum(len(row[0]) for row in rows)
-    pieces = threads.spans(total, total * nanoseconds)
+    pieces = threads.shares(total, total * nanoseconds)
     if len(pieces) == 1:
         _each(loop, rows, constants)
     else:

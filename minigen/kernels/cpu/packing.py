@@ -9,6 +9,8 @@ from numba.np.arrayobj import populate_array
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of
 
+AT_ONCE = 5  # tiles whose rows are laid together: what lies side by side is two lines of a cache
+
 
 @intrinsic
 def memory_at(typing, address, like):
@@ -117,12 +119,15 @@ def pack_panels(b, first, down, along, run, count, out):
 @compiled(inline="always")
 def pack_rows(a, first, down, along, count, run, out):
     """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
-    for m in range(0, count, ROWS):
-        source, to, some = first + m * down, m * run, min(ROWS, count - m)
-        if some == ROWS and down == 1:
-            for r in range(run):
-                copy_values(a, source + r * along, out, to + r * ROWS, ROWS)
-        else:
-            for q in range(some):
-                for r in range(U(run)):
-                    out[U(to + q) + r * U(ROWS)] = a[U(source + q * down) + r * U(along)]
+    whole = count // ROWS * ROWS if down == 1 else 0
+    for m in range(0, whole, AT_ONCE * ROWS):
+        last = min(m + AT_ONCE * ROWS, whole)
+        for r in range(run):
+            to = m * run + r * ROWS
+            for i in range(m, last, ROWS):
+                copy_values(a, first + i + r * along, out, to, ROWS)
+                to += run * ROWS
+    for m in range(whole, count):
+        source, to = first + m * down, m // ROWS * ROWS * run + m % ROWS
+        for r in range(U(run)):
+            out[U(to) + r * U(ROWS)] = a[U(source) + r * U(along)]

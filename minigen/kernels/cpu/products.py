@@ -51,7 +51,7 @@ def _matmul(a, b, out):
         out = np.empty((*batch, m, n), np.result_type(a, b))
     a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
     axis = batch.index(max(batch))
-    cuts = [(slice(None),) * axis + (s,) for s in threads.spans(batch[axis], work)]
+    cuts = [(slice(None),) * axis + (s,) for s in threads.shares(batch[axis], work)]
     threads.run(np.matmul, [(a[cut], b[cut], out[cut]) for cut in cuts])
     return out
 
@@ -79,7 +79,8 @@ def _product(a, b, level, out):
     a, b = _whole(a), _whole(b)
     given = place(a), place(b), place(out), 0 if level is None else level.ctypes.data
     threads.run(
-        _multiply, [(given, (k, *part), out.dtype) for part in _parts(m, k, n, given[0][2] != 1)]
+        _multiply,
+        [(given, (k, *part), out.dtype) for part in _parts(m, k, n, threads.get_num_threads())],
     )
     return out
 
@@ -89,22 +90,21 @@ def _multiply(given, sides, dtype):
 
 
 @cache
-def _parts(m, k, n, packed):
+def _parts(m, k, n, count):
     """The rows and columns, from and to, of each piece of a product.
 
-    Each lays its own columns of b, and its own rows of a unless they lie well as they are.
+    Each lays its own columns of b, and its own rows of a unless they lie well as they are; so
+    pieces that share columns lay those again, and so for rows.
     """
     work = 2 * m * k * n / FLOPS
-    columns = _cut(n, PANEL, work, REPEATING if packed else PANEL)
-    rows = _cut(m, ROWS, work, REPEATING)
-    if len(columns) >= len(rows):
-        return [(0, m, *cut) for cut in columns]
-    return [(*cut, 0, n) for cut in rows]
+    if m >= n:
+        return [(*cut, 0, n) for cut in _cut(m, ROWS, work)]
+    return [(0, m, *cut) for cut in _cut(n, PANEL, work)]
 
 
-def _cut(length, unit, work, least):
+def _cut(length, unit, work):
     """Spans of range(length), all but the last a number of whole units."""
-    cuts = threads.spans(-(-length // unit), work, -(-least // unit))
+    cuts = threads.shares(-(-length // unit), work)
     return [(cut.start * unit, min(cut.stop * unit, length)) for cut in cuts]
 
 

@@ -50,7 +50,7 @@ def sum_rows(x):
     if x.size < SMALL or x.dtype.kind != "f":
         return reference.sum_rows(x)
     x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
-    cuts = threads.spans(x.shape[1], OF_A_SUM * x.size, LEAST)
+    cuts = threads.shares(x.shape[1], OF_A_SUM * x.size, LEAST)
     threads.run(_sum_rows, [(x, cut.start, cut.stop, out) for cut in cuts])
     return out
 

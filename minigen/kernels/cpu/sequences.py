@@ -16,7 +16,7 @@ NANOSECONDS = 2  # for the arithmetic of a gate, about
 def shares(gates, w):
     """Slices of the batch, for the pieces."""
     steps, batch, _ = gates.shape
-    return threads.spans(
+    return threads.shares(
         batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST
     )
 

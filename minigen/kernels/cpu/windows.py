@@ -11,7 +11,7 @@ from minigen.kernels.cpu.compiling import compiled
 def _over_rows(loop, work, arrays, *constants):
     """loop(*arrays, *constants), of about so many nanoseconds, in pieces along their axis 0."""
     arrays = [np.ascontiguousarray(x) for x in arrays]
-    cuts = threads.spans(len(arrays[0]), work)
+    cuts = threads.shares(len(arrays[0]), work)
     threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
 
 
