@@ -46,6 +46,7 @@ def product(a, b, c, level, sides, known, space):
     block = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
     panels = block[-(-BLOCK * longest // lanes) * lanes if packed else 0 :]
     x = block if packed else of_a
+    ahead = 0 if packed or a_down > longest else ROWS * a_down
     for r in range(0, depth, RUN):
         run = min(RUN, depth - r)
         for i in range(run):
@@ -84,7 +85,7 @@ def product(a, b, c, level, sides, known, space):
                         across = apart = wide
                     few, here = max(end - begin, 0), at + begin * wide
                     put_tile(
-                        *(vectors, x, places, i, steps, begin, few, panels, here),
+                        *(vectors, x, places, i, steps, begin, few, ahead, panels, here),
                         *(start, apart, target, across),
                     )
                     if not is_whole:

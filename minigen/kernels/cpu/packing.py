@@ -7,8 +7,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of
+from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of, prefetch
 
+AHEAD = 8  # rows that are fetched before they are laid: the system does not foresee short ones
 AT_ONCE = 5  # tiles whose rows are laid together: what lies side by side is two lines of a cache
 
 
@@ -45,6 +46,17 @@ def copy_values(typing, x, start, y, to, count):
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def _fetch(typing, x, start):
+    """Ask for the line of memory at x[start], to be read."""
+
+    def generate(context, builder, signature, args):
+        prefetch(builder, address_of(context, builder, signature, args, 0, args[1]), False)
+        return context.get_dummy_value()
+
+    return types.void(x, start), generate
 
 
 @intrinsic
@@ -94,6 +106,8 @@ def pack_panels(b, first, down, along, run, count, out):
         if along == 1:
             for r in range(run):
                 source, to = U(here + r * down), U(at + r * wide)
+                for j in range(0, some, lanes):
+                    _fetch(b, here + (r + AHEAD) * down + j)
                 for j in range(U(some)):
                     out[to + j] = b[source + j]
         else:

@@ -39,29 +39,31 @@ def address_of(context, builder, signature, args, i, index):
     return builder.gep(array.data, [index])
 
 
-def _prefetch(builder, pointer):
-    """Ask for a line of memory, to be written."""
+def prefetch(builder, pointer, to_write):
+    """Ask for the line of memory at a pointer."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(ask, [builder.bitcast(pointer, byte), number(1), number(3), number(1)])
+    builder.call(ask, [builder.bitcast(pointer, byte), number(int(to_write)), number(3), number(1)])
 
 
 @intrinsic(prefer_literal=True)
-def _tile(typing, count, a, rows, m, steps, r, run, b, at, start, apart, end, width):
+def _tile(typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width):
     """end[q * width + l] = start[q * apart + l] + the sum over i of
     a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
 
     q is below ROWS, i below run, and l below n, the lanes of `count` vectors. start and end are
-    addresses: as arrays, each choice of them would be a tile of its own to compile.
+    addresses: as arrays, each choice of them would be a tile of its own to compile. The rows of
+    the next tile, if they are `ahead` of these and side by side, are fetched while this one is
+    made; 0 if not.
     """
-    kinds = a, rows, m, steps, r, run, b, at, start, apart, end, width
+    kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width
     signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
 
     def generate(context, builder, signature, args):
         address = lambda i, index: address_of(context, builder, signature, args, i, index)
         item = lambda first, index: builder.load(builder.gep(first, [index]))
-        _, _, _, m, _, r, run, _, at, start, apart, end, width = args
+        _, _, _, m, _, r, run, ahead, _, at, start, apart, end, width = args
         number = context.get_value_type(a.dtype)
         lanes = VECTOR // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
@@ -77,14 +79,17 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, start, apart, end, wi
             starts = [builder.add(builder.mul(row, width), _index(v * lanes)) for v in range(count)]
             return [builder.bitcast(builder.gep(first, [s]), vector.as_pointer()) for s in starts]
 
-        row, step, b_row = address(2, m), address(4, r), address(7, at)
+        row, step, b_row = address(2, m), address(4, r), address(8, at)
         first, last = (builder.inttoptr(x, number.as_pointer()) for x in (start, end))
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
         for q in range(ROWS):  # what will be written is fetched while the sums are made
             for p in vectors(last, _index(q), width):
-                _prefetch(builder, p)
+                prefetch(builder, p, True)
+        next_tile = builder.gep(a_rows[0], [ahead])
         with cgutils.for_range(builder, run) as loop:
+            behind = builder.mul(loop.index, _index(ROWS))
+            prefetch(builder, builder.gep(next_tile, [behind]), False)
             places = vectors(b_row, loop.index, _index(count * lanes))
             right, here = [builder.load(p, align=1) for p in places], item(step, loop.index)
             for a_row, totals in zip(a_rows, sums):
@@ -103,14 +108,14 @@ def _tile(typing, count, a, rows, m, steps, r, run, b, at, start, apart, end, wi
 
 
 @inlined
-def put_tile(vectors, a, rows, m, steps, r, run, b, at, start, apart, end, width):
+def put_tile(vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width):
     """`_tile`, of 4, 2 or 1 vectors."""
     if vectors == 4:
-        _tile(4, a, rows, m, steps, r, run, b, at, start, apart, end, width)
+        _tile(4, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
     elif vectors == 2:
-        _tile(2, a, rows, m, steps, r, run, b, at, start, apart, end, width)
+        _tile(2, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
     else:
-        _tile(1, a, rows, m, steps, r, run, b, at, start, apart, end, width)
+        _tile(1, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
 
 
 @inlined
@@ -133,7 +138,7 @@ def add_product(a, rows, steps, b, at, c, width, left, count):
             run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
             for m in range(0, len(rows), ROWS):
                 to = place_of(c, m * width + left)
-                put_tile(vectors, a, rows, m, steps, r, run, b, here, to, width, to, width)
+                put_tile(vectors, a, rows, m, steps, r, run, 0, b, here, to, width, to, width)
         left += vectors * lanes
         at += len(steps) * vectors * lanes
 
