@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
 
-PIECE = 80_000  # nanoseconds of work: less is not worth a thread, which takes half as long to wake up
+PIECE = 80_000  # nanoseconds of work: to wake a thread up takes half of that
 MOST_PIECES = 32
 
 

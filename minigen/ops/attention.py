@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, array_module, device_of, floating
+from minigen.backend import FLOATS, Array, array_module, device_of, floating
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
 from minigen.ops.linalg import matmul
@@ -40,7 +40,9 @@ def _attention_definition(q, k, v, mask, kept, is_causal, scale, dropout_p):
 
 def _attention_backward(g, p, wanted, q, k, v, mask, kept, is_causal, scale, dropout_p):
     gs = kernels.dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p)
-    return *(sum_to(part, x.shape) for part, x in zip(gs, (q, k, v))), None, None
+    pairs = zip(gs, (q, k, v))
+    gs = [g if g.shape == x.shape else sum_to(g, x.shape) for g, x in pairs]
+    return *gs, None, None
 
 
 @fused(_attention_definition, _attention_backward)
@@ -83,6 +85,9 @@ def scaled_dot_product_attention(
 
 
 def _in_one_dtype(*xs):
+    dtype = xs[0].dtype
+    if dtype in FLOATS and all(x.dtype == dtype for x in xs):
+        return xs
     dtype = np.result_type(*(x.dtype for x in floating(list(map(raw, xs)))))
     return [astype(x, dtype) for x in xs]
 

@@ -53,17 +53,17 @@ def matmul(a: Array, b: Array) -> Array:
 
 def rows_of(x):
     """x as a matrix: all axes but the last in one, one row for a vector."""
-    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _unrowed(rows, shape):
     """The rows of rows_of back in the shape that they came from."""
-    return rows if len(shape) == 2 else reshape(rows, shape)
+    return rows if len(shape) == 2 else rows.reshape(shape)
 
 
 @primitive(
-    lambda g, y, x, weight, bias: _unrowed(matmul(rows_of(g), weight), x.shape),
-    lambda g, y, x, weight, bias: matmul(rows_of(g).T, rows_of(x)),
+    lambda g, y, x, weight, bias: _unrowed(_matmul(rows_of(g), weight), x.shape),
+    lambda g, y, x, weight, bias: _matmul(rows_of(g).T, rows_of(x)),
     lambda g, y, x, weight, bias: sum_to(g, bias.shape),
     saves=("weight", "x", ""),
     prepare=floating,

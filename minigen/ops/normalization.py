@@ -6,9 +6,10 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff import Traced
-from minigen.backend import Array, checked, floating
+from minigen.backend import FLOATS, Array, checked, floating
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
+from minigen.ops.linalg import rows_of
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, axis_index, reshape
 from minigen.primitives import composite, fused, primitive
@@ -43,20 +44,21 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
 
 
 def _layer_norm_definition(x, weight, bias, eps):
-    centred = subtract(x, mean(x, 1, keepdims=True))
-    y = multiply(centred, reciprocal(sqrt(mean(square(centred), 1, keepdims=True) + eps)))
+    centred = subtract(x, mean(x, -1, keepdims=True))
+    y = multiply(centred, reciprocal(sqrt(mean(square(centred), -1, keepdims=True) + eps)))
     y = y if weight is None else multiply(y, weight)
     return y if bias is None else add(y, bias)
 
 
 def _layer_norm_backward(g, statistics, wanted, x, weight, bias, eps):
-    return kernels.layer_norm_vjp(g, x, weight, *statistics)
+    gx, *rest = kernels.layer_norm_vjp(rows_of(g), rows_of(x), weight, *statistics)
+    return gx.reshape(x.shape), *rest
 
 
 @fused(_layer_norm_definition, _layer_norm_backward)
 def _layer_norm(x, weight, bias, *, eps):
-    y, *statistics = kernels.layer_norm(x, weight, bias, eps)
-    return y, statistics
+    y, *statistics = kernels.layer_norm(rows_of(x), weight, bias, eps)
+    return y.reshape(x.shape), statistics
 
 
 @composite
@@ -78,14 +80,18 @@ def layer_norm(
         if p is not None and p.shape != shape:
             raise ShapeError(f"layer_norm: {name} {p.shape} must have shape {shape}")
     x, weight, bias = _of_one_dtype(x, weight, bias)
-    size = math.prod(shape)
-    rows = reshape(x, (math.prod(x.shape[: x.ndim - len(shape)]), size))
-    weight, bias = (None if p is None else reshape(p, (size,)) for p in (weight, bias))
+    if len(shape) == 1:
+        return _layer_norm(x, weight, bias, eps=eps)
+    rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
+    weight, bias = (None if p is None else reshape(p, (-1,)) for p in (weight, bias))
     return reshape(_layer_norm(rows, weight, bias, eps=eps), x.shape)
 
 
 def _of_one_dtype(*arrays):
     """The arrays, of which some may be None, in the dtype that they promote to."""
+    dtype = arrays[0].dtype
+    if dtype in FLOATS and all(p is None or p.dtype == dtype for p in arrays):
+        return arrays
     dtype = np.result_type(*(p.dtype for p in floating(arrays) if p is not None))
     return [p if p is None else astype(p, dtype) for p in arrays]
 

@@ -68,7 +68,7 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
 # ------------------------------------------------------------------------- the same values
 
 
-@primitive(lambda g, y, x, shape: reshape(g, x.shape))
+@primitive(lambda g, y, x, shape: g.reshape(x.shape))
 def reshape(x: Array, *, shape: int | Shape) -> Array:
     """The same values in C order in another shape; one side may be -1."""
     try:
