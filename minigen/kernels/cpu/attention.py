@@ -122,18 +122,19 @@ def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
     return y.reshape(*scores[:-1], v.shape[-1]), p.reshape(scores)
 
 
-def _run(kernel, arrays, masks, is_causal, scale, dropout_p):
+def _run(kernel, arrays, masks, is_causal, scale, dropout_p, *totals):
     """The kernel on shares of the heads; arrays begin with q, k and v."""
     q, k, v = arrays[:3]
     (batch, heads, queries, width), keys, values = q.shape, k.shape[2], v.shape[3]
     places = [place(x) if x is not None else NOWHERE for x in (*arrays, *masks)]
     share, real = 1 / (1 - dropout_p) if dropout_p < 1 else 1, q.dtype.type
     given = (heads, queries, width, keys, values), *places, BOOLEANS, is_causal, real(share)
+    given = *given, real(scale), *totals
     most = max(queries, keys, width, values)
     work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
     cuts = threads.shares(batch * heads, work)
     space = lambda: space_for(q.dtype, most, most)
-    threads.run(kernel, [(s.start, s.stop, *given, real(scale), space()) for s in cuts])
+    threads.run(kernel, [(s.start, s.stop, *given, space()) for s in cuts])
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -159,9 +160,35 @@ def _scores_vjp(gp, p, is_causal, scale):
         gp[t, wide.size :] = zero
 
 
+@inlined(fastmath=REASSOCIATE)
+def _total(x, rows, down, columns):
+    total = x.dtype.type(0)
+    for t in range(rows):
+        for s in range(columns):
+            total += x[U(t * down + s)]
+    return total
+
+
 @compiled
 def _backward(
-    first, last, sides, q, k, v, g, p, gq, gk, gv, kept, booleans, is_causal, share, scale, space
+    first,
+    last,
+    sides,
+    q,
+    k,
+    v,
+    g,
+    p,
+    gq,
+    gk,
+    gv,
+    kept,
+    booleans,
+    is_causal,
+    share,
+    scale,
+    totals,
+    space,
 ):
     heads, queries, width, keys, values = sides
     of = heads, space.itemsize
@@ -188,25 +215,28 @@ def _backward(
             (turned_p, of_g, of_gv, (*of_keys, values), of_future),
         ):  # called from one place, it is written into this loop once
             product(a, b, c, 0, sides_of, known, space)
+            totals[n] += _total(memory_at(c[0], space), sides_of[2], c[1], sides_of[4])
 
 
 def dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
     lead, settings = g.shape[:-2], (kept, is_causal, scale, dropout_p)
     if p.shape[:-2] != lead or not q.size * k.size * v.size:
         return reference.dot_attention_vjp(g, q, k, v, p, *settings)
-    gs = _vjp(g, q, k, v, p, *settings)
-    if not np.isfinite(sum(x.sum() for x in gs)):  # what must not be heard may have been
+    *gs, total = _vjp(g, q, k, v, p, *settings)
+    if not np.isfinite(total):  # what must not be heard may have been
         q, k, p = reference.heard(g, q, k, p)
-        gs = _vjp(g, q, k, v, p, *settings)
+        *gs, _ = _vjp(g, q, k, v, p, *settings)
     return tuple(x.reshape(*lead, *x.shape[2:]) for x in gs)
 
 
 def _vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p):
+    """The cotangents of q, k and v, and the sum of all their values."""
     heads = [_in_heads(x, (*g.shape[:-2], *x.shape[-2:])) for x in (q, k, v, g)]
     p, kept = np.ascontiguousarray(p).reshape(_in_two(p.shape)), _in_heads(kept, p.shape)
     gs = [_like(x, x.shape[-1]) for x in heads[:3]]
-    _run(_backward, (*heads, p, *gs), [kept], is_causal, scale, dropout_p)
-    return gs
+    totals = np.zeros(g.size // (g.shape[-1] * g.shape[-2]), g.dtype)
+    _run(_backward, (*heads, p, *gs), [kept], is_causal, scale, dropout_p, totals)
+    return *gs, totals.sum()
 
 
 def _in_two(shape):
