@@ -36,6 +36,18 @@ def _exp_below(row, top):
     return total
 
 
+@inlined(fastmath=REASSOCIATE)
+def _scaled_below(row, scale, seen, low):
+    """Multiply row by scale, with low from place seen on; the largest number."""
+    top = low
+    for s in range(row.size):
+        value = row[s] * scale
+        value = value if s < seen else low
+        row[s] = value
+        top = vm.larger(top, value)
+    return top
+
+
 @compiled
 def _head(x, n, heads, size):
     """The place of head n of what lies at place x."""
@@ -59,13 +71,12 @@ def _softmax(scores, mask, booleans, is_causal, scale):
     takes_part = memory_at(address, booleans)
     for t in range(len(scores)):
         seen, wide = _taking_part(scores[t], t, is_causal)
-        for s in range(wide.size):
-            wide[s] *= scale
-        wide[seen:] = low
+        top = _scaled_below(wide, scale, seen, low)
         if masked:
             for s in range(wide.size):
                 wide[s] = wide[s] if takes_part[U(t * down + s * along)] else low
-        total = _exp_below(wide, largest(wide))
+            top = largest(wide)
+        total = _exp_below(wide, top)
         if total == total:
             share = one / total
             for s in range(wide.size):
@@ -74,7 +85,8 @@ def _softmax(scores, mask, booleans, is_causal, scale):
             for s in range(wide.size):
                 heard = s < seen and (not masked or takes_part[U(t * down + s * along)])
                 wide[s] = nan if heard else zero
-        scores[t, wide.size :] = zero
+        for s in range(wide.size, scores.shape[1]):
+            scores[t, s] = zero
 
 
 @compiled

@@ -17,7 +17,7 @@ ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wante
 def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     """What `product` works in, for products of that depth and so many columns, or smaller ones."""
     lanes, run = VECTOR // dtype.itemsize, min(depth, RUN)
-    return np.empty(run * (columns + lanes + BLOCK) + (4 * ROWS + 5) * lanes + LINE, dtype)
+    return np.empty(run * (columns + lanes + BLOCK) + (4 * ROWS + 9) * lanes + LINE, dtype)
 
 
 def place(x: np.ndarray) -> tuple[int, ...]:
@@ -43,7 +43,8 @@ def product(a, b, c, level, sides, known, space):
     nothing = -(-place_of(space, 0) // LINE) * LINE
     memory_at(nothing, space)[: 4 * lanes] = 0
     spare = memory_at(nothing + 4 * VECTOR, space)
-    block = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
+    surplus = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
+    block = memory_at(nothing + (ROWS + 2) * 4 * VECTOR, space)
     panels = block[-(-BLOCK * longest // lanes) * lanes if packed else 0 :]
     x = block if packed else of_a
     ahead = 0 if packed or a_down > longest else ROWS * a_down
@@ -78,17 +79,16 @@ def product(a, b, c, level, sides, known, space):
                     start, apart = target, width
                     if r == 0:
                         start, apart = level + j * size if level else nothing, 0
-                    is_whole = some == wide and high == ROWS
-                    if not is_whole:
+                    if some < wide:
                         _move(memory_at(start, spare), apart, spare, wide, high, some)
                         target = start = place_of(spare, 0)
                         across = apart = wide
                     few, here = max(end - begin, 0), at + begin * wide
                     put_tile(
                         *(vectors, x, places, i, steps, begin, few, ahead, panels, here),
-                        *(start, apart, target, across),
+                        *(start, apart, target, across, high, place_of(surplus, 0)),
                     )
-                    if not is_whole:
+                    if some < wide:
                         _move(spare, wide, of_c[to:], width, high, some)
                 j += wide
                 at += run * wide

@@ -48,22 +48,25 @@ def prefetch(builder, pointer, to_write):
 
 
 @intrinsic(prefer_literal=True)
-def _tile(typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width):
+def _tile(
+    typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
+):
     """end[q * width + l] = start[q * apart + l] + the sum over i of
     a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
 
     q is below ROWS, i below run, and l below n, the lanes of `count` vectors. start and end are
-    addresses: as arrays, each choice of them would be a tile of its own to compile. The rows of
+    addresses: as arrays, each choice of them would be a tile of its own to compile. Rows from
+    `high` on are written to the address `spare` instead. The rows of
     the next tile, if they are `ahead` of these and side by side, are fetched while this one is
     made; 0 if not.
     """
-    kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width
+    kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
     signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
 
     def generate(context, builder, signature, args):
         address = lambda i, index: address_of(context, builder, signature, args, i, index)
         item = lambda first, index: builder.load(builder.gep(first, [index]))
-        _, _, _, m, _, r, run, ahead, _, at, start, apart, end, width = args
+        _, _, _, m, _, r, run, ahead, _, at, start, apart, end, width, high, spare = args
         number = context.get_value_type(a.dtype)
         lanes = VECTOR // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
@@ -79,12 +82,19 @@ def _tile(typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, 
             starts = [builder.add(builder.mul(row, width), _index(v * lanes)) for v in range(count)]
             return [builder.bitcast(builder.gep(first, [s]), vector.as_pointer()) for s in starts]
 
+        def row_of_tile(first, q, width):
+            """As `vectors`; the spare row for those that the tile has too many."""
+            there = builder.icmp_signed("<", _index(q), high)
+            pairs = zip(vectors(first, _index(q), width), vectors(elsewhere, _index(0), width))
+            return [builder.select(there, pointer, other) for pointer, other in pairs]
+
         row, step, b_row = address(2, m), address(4, r), address(8, at)
-        first, last = (builder.inttoptr(x, number.as_pointer()) for x in (start, end))
+        pointers = (builder.inttoptr(x, number.as_pointer()) for x in (start, end, spare))
+        first, last, elsewhere = pointers
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
         for q in range(ROWS):  # what will be written is fetched while the sums are made
-            for p in vectors(last, _index(q), width):
+            for p in row_of_tile(last, q, width):
                 prefetch(builder, p, True)
         next_tile = builder.gep(a_rows[0], [ahead])
         with cgutils.for_range(builder, run) as loop:
@@ -98,7 +108,7 @@ def _tile(typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, 
                     product = builder.fmul(left, x, flags=contract)
                     builder.store(builder.fadd(product, builder.load(total), flags=contract), total)
         for q, totals in enumerate(sums):
-            starts, ends = vectors(first, _index(q), apart), vectors(last, _index(q), width)
+            starts, ends = row_of_tile(first, q, apart), row_of_tile(last, q, width)
             for old, new, total in zip(starts, ends, totals):
                 value = builder.fadd(builder.load(old, align=1), builder.load(total))
                 builder.store(value, new, align=1)
@@ -108,14 +118,16 @@ def _tile(typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, 
 
 
 @inlined
-def put_tile(vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width):
+def put_tile(
+    vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
+):
     """`_tile`, of 4, 2 or 1 vectors."""
     if vectors == 4:
-        _tile(4, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
+        _tile(4, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
     elif vectors == 2:
-        _tile(2, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
+        _tile(2, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
     else:
-        _tile(1, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width)
+        _tile(1, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
 
 
 @inlined
@@ -138,7 +150,10 @@ def add_product(a, rows, steps, b, at, c, width, left, count):
             run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
             for m in range(0, len(rows), ROWS):
                 to = place_of(c, m * width + left)
-                put_tile(vectors, a, rows, m, steps, r, run, 0, b, here, to, width, to, width)
+                put_tile(
+                    *(vectors, a, rows, m, steps, r, run, 0, b, here),
+                    *(to, width, to, width, ROWS, to),
+                )
         left += vectors * lanes
         at += len(steps) * vectors * lanes
 
