@@ -91,7 +91,7 @@ def product(a, b, c, level, sides, known, space):
                     if some < wide:
                         _move(spare, wide, of_c[to:], width, high, some)
                 j += wide
-                at += run * wide
+                at += 0 if bottom - top <= BLOCK else run * wide  # kept for the rows to come
 
 
 @compiled
