@@ -77,20 +77,19 @@ def _tile(
             one = builder.insert_element(nothing, value, ir.IntType(32)(0))
             return builder.shuffle_vector(one, nothing, ir.Constant(lane_numbers, None))
 
-        def vectors(first, row, width):
+        def vectors(row):
             """Pointers to the vectors of a row, side by side."""
-            starts = [builder.add(builder.mul(row, width), _index(v * lanes)) for v in range(count)]
-            return [builder.bitcast(builder.gep(first, [s]), vector.as_pointer()) for s in starts]
+            starts = (builder.gep(row, [_index(v * lanes)]) for v in range(count))
+            return [builder.bitcast(start, vector.as_pointer()) for start in starts]
 
         def row_of_tile(first, q, width):
-            """As `vectors`; the spare row for those that the tile has too many."""
-            there = builder.icmp_signed("<", _index(q), high)
-            pairs = zip(vectors(first, _index(q), width), vectors(elsewhere, _index(0), width))
-            return [builder.select(there, pointer, other) for pointer, other in pairs]
+            """The vectors of row q; those of the spare row for one that the tile has too many."""
+            row = builder.gep(first, [builder.mul(_index(q), width)])
+            return vectors(builder.select(builder.icmp_signed("<", _index(q), high), row, surplus))
 
         row, step, b_row = address(2, m), address(4, r), address(8, at)
         pointers = (builder.inttoptr(x, number.as_pointer()) for x in (start, end, spare))
-        first, last, elsewhere = pointers
+        first, last, surplus = pointers
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
         for q in range(ROWS):  # what will be written is fetched while the sums are made
@@ -100,7 +99,7 @@ def _tile(
         with cgutils.for_range(builder, run) as loop:
             behind = builder.mul(loop.index, _index(ROWS))
             prefetch(builder, builder.gep(next_tile, [behind]), False)
-            places = vectors(b_row, loop.index, _index(count * lanes))
+            places = vectors(builder.gep(b_row, [builder.mul(loop.index, _index(count * lanes))]))
             right, here = [builder.load(p, align=1) for p in places], item(step, loop.index)
             for a_row, totals in zip(a_rows, sums):
                 left = everywhere(item(a_row, here))
