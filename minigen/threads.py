@@ -16,6 +16,7 @@ from contextvars import copy_context
 from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
+from typing import Any
 
 PIECE = 80_000  # nanoseconds of work: to wake a thread up takes half of that
 MOST_PIECES = 32
@@ -179,6 +180,11 @@ def run(function: Callable, pieces: Sequence[tuple]) -> None:
         function(*pieces[0])
     else:
         _pool.run(_Job(function, pieces))
+
+
+def call(function: Callable, *args: Any) -> None:
+    """A piece that brings its function, for `run` to do several kinds of work as one job."""
+    function(*args)
 
 
 def set_num_threads(n: int) -> None:

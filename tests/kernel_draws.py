@@ -34,6 +34,12 @@ def draw_linear(c):
     return [c.array(x), c.array(weight), c.pick((None, c.array(weight[:1])))]
 
 
+def draw_linear_vjp(c):
+    x, weight, _ = draw_linear(c)
+    wanted = c.pick(((True, True, True), (True, False, False), (False, True, True)))
+    return [c.array((len(x), len(weight))), x, weight, wanted]
+
+
 def draw_philox(c):
     seed, start = c.rng.integers(0, 2**64, dtype=np.uint64), c.pick((0, 1, 2, 3, 5, 2**34 + 1))
     return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
@@ -187,6 +193,7 @@ DRAWS = {
     **RECURRENT_DRAWS,
     "matmul": draw_matmul,
     "linear": draw_linear,
+    "linear_vjp": draw_linear_vjp,
     "philox": draw_philox,
     "unit": draw_unit,
     "bernoulli": draw_bernoulli,

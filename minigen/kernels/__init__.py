@@ -57,6 +57,7 @@ def _chosen(kernel: Callable) -> Callable:
 
 matmul = _chosen(reference.matmul)
 linear = _chosen(reference.linear)
+linear_vjp = _chosen(reference.linear_vjp)
 philox = _chosen(reference.philox)
 unit = _chosen(reference.unit)
 bernoulli = _chosen(reference.bernoulli)

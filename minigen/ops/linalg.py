@@ -12,7 +12,7 @@ from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
 from minigen.ops.shape import axis_tuple, broadcast_to, reshape, sum_to, swapaxes, transpose
-from minigen.primitives import composite, primitive, raw
+from minigen.primitives import composite, fused, primitive, raw
 
 
 @primitive(
@@ -56,18 +56,23 @@ def rows_of(x):
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _unrowed(rows, shape):
-    """The rows of rows_of back in the shape that they came from."""
-    return rows if len(shape) == 2 else rows.reshape(shape)
-
-
 @primitive(
-    lambda g, y, x, weight, bias: _unrowed(_matmul(rows_of(g), weight), x.shape),
+    lambda g, y, x, weight, bias: _matmul(rows_of(g), weight).reshape(x.shape),
     lambda g, y, x, weight, bias: _matmul(rows_of(g).T, rows_of(x)),
     lambda g, y, x, weight, bias: sum_to(g, bias.shape),
     saves=("weight", "x", ""),
-    prepare=floating,
 )
+def _linear(x, weight, bias=None):
+    y = kernels.linear(rows_of(x), weight, bias)
+    return y if x.ndim == 2 else y.reshape((*x.shape[:-1], len(weight)))
+
+
+def _linear_backward(g, _, wanted, x, weight, bias):
+    gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted)
+    return None if gx is None else gx.reshape(x.shape), *rest
+
+
+@fused(_linear, _linear_backward, prepare=floating)
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
@@ -77,8 +82,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
-    y = kernels.linear(rows_of(x), weight, bias)
-    return _unrowed(y, (*x.shape[:-1], weight.shape[0]))
+    return _linear(x, weight, bias), None
 
 
 @composite

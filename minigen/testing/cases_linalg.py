@@ -102,6 +102,7 @@ LINALG = {
     "matmul": Case(matmul, _draw_matmul, order=3),
     "einsum": Case(einsum, _draw_einsum),
     "linear": Case(linear, _draw_linear),
+    "_linear": Case(linear, _draw_linear),
     "outer": Case(outer, _draw_outer),
     "tensordot": Case(tensordot, _draw_tensordot),
 }

@@ -106,18 +106,6 @@ RULES = {
         *("_matmul", "matmul", 1, causes.TRANSPOSED),
         lambda right: lambda g, y, a, b: _turned(right(g, y, a, b)),
     ),
-    "a weight's gradient transposed": (
-        *("linear", "linear", 1, causes.TRANSPOSED),
-        lambda right: lambda g, y, *args: ops.transpose(right(g, y, *args)),
-    ),
-    "a bias's gradient of the first row alone": (
-        *("linear", "linear", 2, causes.VALUES),
-        lambda right: (
-            lambda g, y, x, weight, bias: (
-                ops.reshape(g, (-1, g.shape[-1]))[0] if g.size else right(g, y, x, weight, bias)
-            )
-        ),
-    ),
     "an order for its inverse": (
         *("transpose", "transpose", 0, causes.TRANSPOSED),
         replaced(lambda g, y, x, axes: ops.transpose(g, axes)),
@@ -233,7 +221,31 @@ def of_the_state_after(right):
     return backward
 
 
+def turned_weight(right):
+    def backward(*args):
+        gx, gw, gb = right(*args)
+        return gx, None if gw is None else gw.T, gb
+
+    return backward
+
+
+def first_row_for_bias(right):
+    def backward(g, *rest):
+        gx, gw, gb = right(g, *rest)
+        return gx, gw, gb if gb is None or not g.size else g.reshape(-1, len(gb))[0]
+
+    return backward
+
+
 BACKWARDS = {
+    "a weight's gradient transposed": (
+        *("linear", "linear", 1, causes.TRANSPOSED),
+        turned_weight,
+    ),
+    "a bias's gradient of the first row alone": (
+        *("linear", "linear", 2, causes.VALUES),
+        first_row_for_bias,
+    ),
     "a fused backward without its means": (
         *("_layer_norm", "layer_norm", 0, causes.VALUES),
         without_mean,

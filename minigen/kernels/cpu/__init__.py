@@ -21,7 +21,7 @@ from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convol
 from minigen.kernels.cpu.functions import erf, leaky_relu, leaky_relu_vjp, relu, relu_vjp, select
 from minigen.kernels.cpu.lstm import lstm_steps_vjp
 from minigen.kernels.cpu.memory import keep_freed_memory
-from minigen.kernels.cpu.products import linear, matmul
+from minigen.kernels.cpu.products import linear, linear_vjp, matmul
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
 from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp, lstm_steps

@@ -13,6 +13,7 @@ import numpy as np
 from minigen import threads
 from minigen.backend import FLOATS
 from minigen.kernels.cpu.gemm import ALL, place, product, space_for
+from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
 from minigen.kernels.cpu.tiles import ROWS, VECTOR
 from minigen.kernels.reference import products as reference
 
@@ -73,16 +74,38 @@ def _fit(a, b):
     return fit and a.dtype == b.dtype and a.dtype in FLOATS
 
 
+def linear_vjp(g, x, weight, wanted):
+    """As one job: it is handed to the threads once, and they meet at its end alone."""
+    found, pieces = [None, None, None], []
+    for i, (a, b) in enumerate(((g, weight), (g.T, x))):
+        if wanted[i] and _fit(a, b):
+            found[i] = np.empty((len(a), b.shape[1]), a.dtype)
+            pieces += _pieces(a, b, None, found[i])
+        elif wanted[i]:
+            found[i] = matmul(a, b)
+    if wanted[2] and pieces:
+        found[2], sums = pieces_of_sum(g)
+        pieces[len(pieces) // 2 : len(pieces) // 2] = sums
+    elif wanted[2]:
+        found[2] = sum_rows(g)
+    if pieces:
+        threads.run(threads.call, pieces)
+    return tuple(found)
+
+
 def _product(a, b, level, out):
     """out = level + a b, level None for zeros."""
+    threads.run(threads.call, _pieces(a, b, level, out))
+    return out
+
+
+def _pieces(a, b, level, out):
+    """The calls that make out = level + a b."""
     (m, k), n = a.shape, b.shape[1]
     a, b = _whole(a), _whole(b)
     given = place(a), place(b), place(out), 0 if level is None else level.ctypes.data
-    threads.run(
-        _multiply,
-        [(given, (k, *part), out.dtype) for part in _parts(m, k, n, threads.get_num_threads())],
-    )
-    return out
+    parts = _parts(m, k, n, threads.get_num_threads())
+    return [(_multiply, given, (k, *part), out.dtype) for part in parts]
 
 
 def _multiply(given, sides, dtype):

@@ -49,10 +49,16 @@ def _sum_rows(x, first, last, out):
 def sum_rows(x):
     if x.size < SMALL or x.dtype.kind != "f":
         return reference.sum_rows(x)
+    out, pieces = pieces_of_sum(x)
+    threads.run(threads.call, pieces)
+    return out
+
+
+def pieces_of_sum(x):
+    """An array for the sum of the rows of x, and the calls that write it."""
     x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
     cuts = threads.shares(x.shape[1], OF_A_SUM * x.size, LEAST)
-    threads.run(_sum_rows, [(x, cut.start, cut.stop, out) for cut in cuts])
-    return out
+    return out, [(_sum_rows, x, cut.start, cut.stop, out) for cut in cuts]
 
 
 @inlined(fastmath=REASSOCIATE)

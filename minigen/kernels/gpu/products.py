@@ -9,6 +9,7 @@ import numpy as np
 from minigen.backend import array_module
 from minigen.kernels.gpu.blas import DATA_TYPES, gemm
 from minigen.kernels.gpu.launching import result_dtype
+from minigen.kernels.gpu.rows import sum_rows
 
 
 def matmul(a, b, out=None):
@@ -31,6 +32,12 @@ def linear(x, weight, bias):
         y[...] = bias
     x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
     return multiply(x, weight.T, y, accumulate=bias is not None)
+
+
+def linear_vjp(g, x, weight, wanted):
+    of_x, of_weight, of_bias = wanted
+    gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
+    return gx, gw, sum_rows(g) if of_bias else None
 
 
 def multiply(a, b, out, accumulate=False):

@@ -30,7 +30,7 @@ from minigen.kernels.reference.functions import (
     relu_vjp,
     select,
 )
-from minigen.kernels.reference.products import linear, matmul
+from minigen.kernels.reference.products import linear, linear_vjp, matmul
 from minigen.kernels.reference.recurrent import (
     gru_step,
     gru_step_vjp,

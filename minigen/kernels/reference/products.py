@@ -15,3 +15,13 @@ def linear(x, weight, bias):
         return y + bias
     y += bias
     return y
+
+
+def linear_vjp(g, x, weight, wanted):
+    """Cotangents of x (N, D), weight (E, D) and bias (E,) for a cotangent g (N, E) of y.
+
+    wanted: whether each is; None for one that is not.
+    """
+    of_x, of_weight, of_bias = wanted
+    gx, gw = g.dot(weight) if of_x else None, g.T.dot(x) if of_weight else None
+    return gx, gw, g.sum(axis=0) if of_bias else None
