@@ -76,21 +76,17 @@ def _fit(a, b):
 
 def linear_vjp(g, x, weight, wanted):
     """As one job: it is handed to the threads once, and they meet at its end alone."""
-    found, pieces = [None, None, None], []
-    for i, (a, b) in enumerate(((g, weight), (g.T, x))):
-        if wanted[i] and _fit(a, b):
-            found[i] = np.empty((len(a), b.shape[1]), a.dtype)
-            pieces += _pieces(a, b, None, found[i])
-        elif wanted[i]:
-            found[i] = matmul(a, b)
-    if wanted[2] and pieces:
-        found[2], sums = pieces_of_sum(g)
-        pieces[len(pieces) // 2 : len(pieces) // 2] = sums
-    elif wanted[2]:
-        found[2] = sum_rows(g)
-    if pieces:
-        threads.run(threads.call, pieces)
-    return tuple(found)
+    if not (all(wanted) and _fit(g, weight) and _fit(g.T, x)):
+        of_x, of_weight, of_bias = wanted
+        gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
+        return gx, gw, sum_rows(g) if of_bias else None
+    gx, gw = np.empty(x.shape, x.dtype), np.empty(weight.shape, x.dtype)
+    gb, sums = pieces_of_sum(g)
+    ahead, behind = _pieces(g, weight, None, gx), _pieces(g.T, x, None, gw)
+    ahead.sort(key=_work, reverse=True)  # the small pieces in the middle, where threads meet
+    behind.sort(key=_work)
+    threads.run(threads.call, ahead + sums + behind)
+    return gx, gw, gb
 
 
 def _product(a, b, level, out):
@@ -106,6 +102,11 @@ def _pieces(a, b, level, out):
     given = place(a), place(b), place(out), 0 if level is None else level.ctypes.data
     parts = _parts(m, k, n, threads.get_num_threads())
     return [(_multiply, given, (k, *part), out.dtype) for part in parts]
+
+
+def _work(piece):
+    depth, top, bottom, left, right = piece[2]
+    return depth * (bottom - top) * (right - left)
 
 
 def _multiply(given, sides, dtype):
