@@ -10,6 +10,8 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigen as mg
 from minigen import kernels, threads
@@ -63,6 +65,8 @@ LONG_CALLS = {
     "softmax": [LONG[0][:300_000].reshape(3000, 100), 1],
     "layer_norm": [LONG[0][:300_000].reshape(3000, 100), *LONG[1][:200].reshape(2, 100), 1e-5],
     "cross_entropy": [LONG[0][:300_000].reshape(3000, 100), np.arange(3000) % 100, 0.1],
+    "dot_attention": [x[:262_144].reshape(16, 8, 64, 32) for x in LONG[:3]]
+    + [None, None, True, 0.2, 0.0],
     "select": [LONG[0] > 0, *LONG[1:3]],
     "bce_with_logits": LONG[:2],
     "bce_with_logits_vjp": LONG[:3],
@@ -86,6 +90,15 @@ def test_a_long_loop_in_pieces_gives_what_its_reference_gives(name):
         assert x.tobytes() == y.tobytes()
     for x, y in zip(as_tuple(result(getattr(reference, name))), alone):
         np.testing.assert_allclose(x, y, rtol=2e-5, atol=2e-6)
+
+
+@given(st.integers(0, 500), st.floats(0, 1e8), st.integers(1, 50), st.integers(1, 9))
+def test_slices_are_in_order_cover_all_and_are_not_too_many(length, work, least, count):
+    mg.set_num_threads(count)
+    for cut in (threads.spans, threads.shares):
+        slices = cut(length, work, least)
+        assert [i for s in slices for i in range(s.start, s.stop)] == list(range(length))
+        assert len(slices) == 1 or (len(slices) * least <= length and work > threads.PIECE)
 
 
 def test_a_model_trains_to_the_same_bits_on_any_number_of_threads():

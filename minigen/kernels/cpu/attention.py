@@ -100,15 +100,13 @@ def _drop(p, kept, booleans, share, out):
 
 
 @compiled
-def _forward(
-    first, last, sides, q, k, v, p, y, mask, kept, booleans, is_causal, share, scale, space
-):
+def _forward(part, sides, q, k, v, p, y, mask, kept, booleans, is_causal, share, scale, space):
     # What has a place is given by it: address and distances, see `memory_at`.
     heads, queries, width, keys, values = sides
     of = heads, space.itemsize
     wanted, summed = (PAST, OF_PAST) if is_causal else (ALL, ALL)
     weights = np.empty((queries, keys), space.dtype)
-    for n in range(first, last):
+    for n in range(part[0], part[1]):
         of_q, of_k, of_v = _head(q, n, *of), _head(k, n, *of), _head(v, n, *of)
         of_p, of_y = _head(p, n, *of), _head(y, n, *of)
         turned = of_k[0], of_k[2], of_k[1]
@@ -146,7 +144,7 @@ def _run(kernel, arrays, masks, is_causal, scale, dropout_p, *totals):
     work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
     cuts = threads.shares(batch * heads, work)
     space = lambda: space_for(q.dtype, most, most)
-    threads.run(kernel, [(s.start, s.stop, *given, space()) for s in cuts])
+    threads.run(kernel, [((s.start, s.stop), *given, space()) for s in cuts])
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -183,31 +181,14 @@ def _total(x, rows, down, columns):
 
 @compiled
 def _backward(
-    first,
-    last,
-    sides,
-    q,
-    k,
-    v,
-    g,
-    p,
-    gq,
-    gk,
-    gv,
-    kept,
-    booleans,
-    is_causal,
-    share,
-    scale,
-    totals,
-    space,
+    part, sides, q, k, v, g, p, gq, gk, gv, kept, booleans, is_causal, share, scale, totals, space
 ):
     heads, queries, width, keys, values = sides
     of = heads, space.itemsize
     wanted, of_past, of_future = (PAST, OF_PAST, OF_FUTURE) if is_causal else (ALL, ALL, ALL)
     gs, weights = np.empty((2, queries, keys), space.dtype)
     along, turned = (place_of(gs, 0), keys, 1), (place_of(gs, 0), 1, keys)
-    for n in range(first, last):
+    for n in range(part[0], part[1]):
         of_q, of_k, of_v = _head(q, n, *of), _head(k, n, *of), _head(v, n, *of)
         of_g, of_p = _head(g, n, *of), _head(p, n, *of)
         of_gq, of_gk, of_gv = _head(gq, n, *of), _head(gk, n, *of), _head(gv, n, *of)

@@ -168,7 +168,7 @@ def _few(x, y, w, w_step, w_steps, level, axes, apart):
     N, groups, C = x.shape[:3]
     plan = _planned(axes, apart, 1, y.size)
     phases, _, steps, taps = _tables(axes, plan, groups, C, w_steps)
-    work = 2 * y.size * len(steps) / len(phases) / FLOPS * 3 * SHARE
+    work = 2 * y.size * len(steps) / len(phases) / FLOPS
 
     def correlate(s):
         seen = few.bordered(x[s], plan)

@@ -43,7 +43,7 @@ def product(a, b, c, level, sides, known, space):
     nothing = -(-place_of(space, 0) // LINE) * LINE
     memory_at(nothing, space)[: 4 * lanes] = 0
     spare = memory_at(nothing + 4 * VECTOR, space)
-    surplus = memory_at(nothing + (ROWS + 1) * 4 * VECTOR, space)
+    surplus = nothing + (ROWS + 1) * 4 * VECTOR  # for rows that the last tile has too many
     block = memory_at(nothing + (ROWS + 2) * 4 * VECTOR, space)
     panels = block[-(-BLOCK * longest // lanes) * lanes if packed else 0 :]
     x = block if packed else of_a
@@ -86,7 +86,7 @@ def product(a, b, c, level, sides, known, space):
                     few, here = max(end - begin, 0), at + begin * wide
                     put_tile(
                         *(vectors, x, places, i, steps, begin, few, ahead, panels, here),
-                        *(start, apart, target, across, high, place_of(surplus, 0)),
+                        *(start, apart, target, across, high, surplus),
                     )
                     if some < wide:
                         _move(spare, wide, of_c[to:], width, high, some)

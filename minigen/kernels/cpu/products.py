@@ -1,8 +1,8 @@
 """Matrix products: large ones on the tiles of `gemm.py`, in pieces on several threads.
 
-Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. BLAS is about as
-fast at a large product as a whole, but of less than 200 rows it takes up to twice the time for
-each: pieces so large would leave threads idle.
+Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. A product is cut
+along its longer side: so the operand that each piece lays anew is the smaller one, and a thread
+finds the rows of a batch that it made in the product before in its own cache.
 """
 
 import math
@@ -21,7 +21,6 @@ FLOPS = 100  # a nanosecond, about: what one core reaches
 SMALL = 2**20  # flops; of fewer, NumPy makes a product before a kernel has begun
 LEAST = 24  # rows, columns, and terms of sums; with fewer, tiles are mostly empty
 PANEL = VECTOR  # columns of a panel of four vectors
-REPEATING = 96  # rows or columns of a piece where each lays the other operand anew
 
 threads.hold_blas()  # this file is loaded at minigen's first product
 
@@ -115,11 +114,7 @@ def _multiply(given, sides, dtype):
 
 @cache
 def _parts(m, k, n, count):
-    """The rows and columns, from and to, of each piece of a product.
-
-    Each lays its own columns of b, and its own rows of a unless they lie well as they are; so
-    pieces that share columns lay those again, and so for rows.
-    """
+    """The rows and columns, from and to, of each piece of a product, for so many threads."""
     work = 2 * m * k * n / FLOPS
     if m >= n:
         return [(*cut, 0, n) for cut in _cut(m, ROWS, work)]

@@ -56,9 +56,8 @@ def _tile(
 
     q is below ROWS, i below run, and l below n, the lanes of `count` vectors. start and end are
     addresses: as arrays, each choice of them would be a tile of its own to compile. Rows from
-    `high` on are written to the address `spare` instead. The rows of
-    the next tile, if they are `ahead` of these and side by side, are fetched while this one is
-    made; 0 if not.
+    `high` on are written to the address `spare`. The rows of the next tile, if they are `ahead`
+    of these and side by side, are fetched while this one is made; 0 if not.
     """
     kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
     signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
