@@ -19,12 +19,12 @@ from minigen.kernels.cpu.bits import bernoulli, philox, unit
 from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.cpu.functions import erf, leaky_relu, leaky_relu_vjp, relu, relu_vjp, select
-from minigen.kernels.cpu.lstm import lstm_steps_vjp
+from minigen.kernels.cpu.lstm import lstm_steps, lstm_steps_vjp
 from minigen.kernels.cpu.memory import keep_freed_memory
 from minigen.kernels.cpu.products import linear, linear_vjp, matmul
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.cpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
-from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp, lstm_steps
+from minigen.kernels.cpu.sequences import gru_steps, gru_steps_vjp
 from minigen.kernels.cpu.softmax import (
     cross_entropy,
     cross_entropy_vjp,

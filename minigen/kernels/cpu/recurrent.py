@@ -19,7 +19,7 @@ def _blocks(x, count):
 
 
 @compiled(fastmath=CONTRACT)
-def _lstm_step(z, hidden, c, c_next, tanh_c, h_next):
+def cell(z, hidden, c, c_next, tanh_c, h_next):
     rows, n = c.shape
     half, one = z.dtype.type(0.5), z.dtype.type(1)
     for b in range(rows):
@@ -38,7 +38,7 @@ def _lstm_step(z, hidden, c, c_next, tanh_c, h_next):
 def lstm_step(gates, hidden, c, c_next, tanh_c, h_next):
     if not _all_contiguous(gates, hidden, c, c_next, tanh_c, h_next):
         return reference.lstm_step(gates, hidden, c, c_next, tanh_c, h_next)
-    _lstm_step(_blocks(gates, 4), _blocks(hidden, 4), c, c_next, tanh_c, h_next)
+    cell(_blocks(gates, 4), _blocks(hidden, 4), c, c_next, tanh_c, h_next)
     return h_next
 
 
