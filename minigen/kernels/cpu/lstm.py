@@ -25,10 +25,11 @@ def _steps(first, last, gates, b, places, units, h, c, tanh_c):
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
-    n, b = len(w), Weights(w).panels
-    if b is None or w.dtype != h.dtype or not _fit(n, gates, h, c, tanh_c):
+    n = len(w)
+    if not _fit(n, gates, h, c, tanh_c, w):
         return sequences.lstm_steps(gates, w, h, c, tanh_c)
-    units, z, pieces = np.arange(n), gates.reshape(*gates.shape[:2], 4, n), []
+    b, units = Weights(w).panels, np.arange(n)
+    z, pieces = gates.reshape(*gates.shape[:2], 4, n), []
     for s in sequences.shares(gates, w):
         places = places_of(s.stop - s.start, n)
         pieces.append((s.start, s.stop, z, b, places, units, h, c, tanh_c))
