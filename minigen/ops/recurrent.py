@@ -72,12 +72,18 @@ def _products(gx, ghidden, wanted, x, h, weight_ih):
     """
     ga, gb = rows_of(gx), rows_of(ghidden)  # (T B, K H)
     of_x, of_ih, of_hh, of_bias_ih, of_bias_hh = wanted
+    wanted = of_x, of_ih, of_bias_ih
+    for_x, for_ih, for_bias_ih = kernels.linear_vjp(ga, rows_of(x), weight_ih, wanted)
+    if gx is ghidden and of_bias_ih and of_bias_hh:
+        for_bias_hh = for_bias_ih.copy()
+    else:
+        for_bias_hh = kernels.sum_rows(gb) if of_bias_hh else None
     return (
-        kernels.matmul(ga, weight_ih).reshape(x.shape) if of_x else None,
-        kernels.matmul(ga.T, rows_of(x)) if of_ih else None,
+        for_x.reshape(x.shape) if of_x else None,
+        for_ih,
         kernels.matmul(gb.T, rows_of(h)) if of_hh else None,
-        kernels.sum_rows(ga) if of_bias_ih else None,
-        kernels.sum_rows(gb) if of_bias_hh else None,
+        for_bias_ih,
+        for_bias_hh,
     )
 
 

@@ -28,10 +28,13 @@ threads.hold_blas()  # this file is loaded at minigen's first product
 def matmul(a, b, out=None):
     if a.ndim == b.ndim == 2:
         if _fit(a, b):
-            out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+            if out is None:
+                if _narrow(a, b):
+                    return np.ascontiguousarray(_product(b.T, a.T).T)
+                return _product(a, b)
             if out.flags.carray and out.dtype == a.dtype and out.shape == (len(a), b.shape[1]):
-                return _product(a, b, None, out)
-        if out is None:
+                return _product(a, b, out=out)
+        elif out is None:
             return np.dot(a, b)  # which does not ask for flags
     # BLAS computes with what lies beyond the ends of small operands, too, and throws it away; but
     # where that is no number the flag stays, and NumPy would warn of it.
@@ -61,51 +64,57 @@ def linear(x, weight, bias):
         return matmul(x, weight.T)
     if not _fit(x, weight.T) or bias.dtype != x.dtype:
         return reference.linear(x, weight, bias)
-    level = np.zeros(len(weight) + PANEL, x.dtype)  # whole vectors are read
-    level[: len(bias)] = bias
-    return _product(x, weight.T, level, np.empty((len(x), len(weight)), x.dtype))
-
-
-def _fit(a, b):
-    """Whether tiles are made for it."""
-    sides = *a.shape, b.shape[1]
-    fit = min(sides) >= LEAST and 2 * math.prod(sides) >= SMALL and a.shape[1] == len(b)
-    return fit and a.dtype == b.dtype and a.dtype in FLOATS
+    level = np.zeros((1, len(weight) + PANEL), x.dtype)  # whole vectors are read
+    level[0, : len(bias)] = bias
+    return _product(x, weight.T, level)
 
 
 def linear_vjp(g, x, weight, wanted):
     """As one job: it is handed to the threads once, and they meet at its end alone."""
-    if not (all(wanted) and _fit(g, weight) and _fit(g.T, x)):
-        of_x, of_weight, of_bias = wanted
+    of_x, of_weight, of_bias = wanted
+    if not (of_weight and of_bias) or not _fit(g, weight) or x.dtype != g.dtype:
         gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
         return gx, gw, sum_rows(g) if of_bias else None
-    gx, gw = np.empty(x.shape, x.dtype), np.empty(weight.shape, x.dtype)
-    gb, sums = pieces_of_sum(g)
-    ahead, behind = _pieces(g, weight, None, gx), _pieces(g.T, x, None, gw)
-    ahead.sort(key=_work, reverse=True)  # the small pieces in the middle, where threads meet
-    behind.sort(key=_work)
-    threads.run(threads.call, ahead + sums + behind)
-    return gx, gw, gb
+    g, x, weight = _whole(g), _whole(x), _whole(weight)
+    gb, pieces = pieces_of_sum(g)
+    gx = np.empty(x.shape, x.dtype) if of_x else None
+    if of_x:
+        pieces = _pieces(g, weight, None, gx, _large_first) + pieces
+    a, b = (x.T, g) if _narrow(g.T, x) else (g.T, x)
+    gw = np.empty((len(a), b.shape[1]), x.dtype)
+    pieces += _pieces(a, b, None, gw, _large_first)[::-1]  # small ones where threads meet
+    threads.run(threads.call, pieces)
+    return gx, gw if b is x else np.ascontiguousarray(gw.T), gb
 
 
-def _product(a, b, level, out):
+def _fit(a, b):
+    """Whether tiles are made for it."""
+    return a.dtype == b.dtype and _worth_it(*a.shape, *b.shape, a.dtype)
+
+
+@cache
+def _worth_it(m, k, of_b, n, dtype):
+    return min(m, k, n) >= LEAST and 2 * m * k * n >= SMALL and k == of_b and dtype in FLOATS
+
+
+def _narrow(a, b):
+    """Whether the product turned around is faster: all of a would be laid, for a few columns."""
+    return b.shape[1] < min(PANEL, len(a)) and a.strides[0] < a.strides[1]
+
+
+def _product(a, b, level=None, out=None):
     """out = level + a b, level None for zeros."""
-    threads.run(threads.call, _pieces(a, b, level, out))
+    a, b = _whole(a), _whole(b)
+    out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+    threads.run(threads.call, _pieces(a, b, level, out, _in_order))
     return out
 
 
-def _pieces(a, b, level, out):
-    """The calls that make out = level + a b."""
-    (m, k), n = a.shape, b.shape[1]
-    a, b = _whole(a), _whole(b)
-    given = place(a), place(b), place(out), 0 if level is None else level.ctypes.data
-    parts = _parts(m, k, n, threads.get_num_threads())
-    return [(_multiply, given, (k, *part), out.dtype) for part in parts]
-
-
-def _work(piece):
-    depth, top, bottom, left, right = piece[2]
-    return depth * (bottom - top) * (right - left)
+def _pieces(a, b, level, out, cut):
+    """The calls that make out = level + a b; who runs them keeps the arrays alive."""
+    given = place(a), place(b), place(out), 0 if level is None else place(level)[0]
+    sides = cut(*a.shape, b.shape[1], threads.get_num_threads())
+    return [(_multiply, given, of_piece, out.dtype) for of_piece in sides]
 
 
 def _multiply(given, sides, dtype):
@@ -113,12 +122,18 @@ def _multiply(given, sides, dtype):
 
 
 @cache
-def _parts(m, k, n, count):
-    """The rows and columns, from and to, of each piece of a product, for so many threads."""
+def _in_order(m, k, n, count):
+    """The depth, the rows and the columns of each piece of a product, for so many threads."""
     work = 2 * m * k * n / FLOPS
     if m >= n:
-        return [(*cut, 0, n) for cut in _cut(m, ROWS, work)]
-    return [(0, m, *cut) for cut in _cut(n, PANEL, work)]
+        return [(k, *cut, 0, n) for cut in _cut(m, ROWS, work)]
+    return [(k, 0, m, *cut) for cut in _cut(n, PANEL, work)]
+
+
+@cache
+def _large_first(m, k, n, count):
+    work = lambda piece: (piece[2] - piece[1]) * (piece[4] - piece[3])
+    return sorted(_in_order(m, k, n, count), key=work, reverse=True)
 
 
 def _cut(length, unit, work):
