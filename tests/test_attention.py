@@ -1,5 +1,7 @@
 """Attention: what is masked has no say, exactly (properties 24 and 25)."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,24 @@ def test_mask_and_is_causal_combine_by_and():
 def test_is_causal_aligns_the_first_query_with_the_first_key():
     q, k, v = arrays(keys=S)
     assert np.array_equal(attention(q, k, v, is_causal=True)[0], v[0])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("used", [1, 2])
+def test_cotangents_of_the_parts_of_one_array_meet_in_their_places(order, used):
+    """Kernels may write them side by side as they are used, and they be split in another order."""
+    x = mg.Tensor(mg.Generator(0).normal((2, T, 3 * 2 * D), dtype=np.float64)).requires_grad_()
+
+    def cotangent(form):
+        y = 0
+        for _ in range(used):  # the second time, another cotangent is added to each
+            parts = [form(i).reshape(2, T, 2, D).transpose(0, 2, 1, 3) for i in order]
+            y = y + attention(*parts, is_causal=True)
+        return mg.grad(y, x, mg.Generator(1).normal(y.shape, dtype=np.float64)).data
+
+    whole = mg.split(x, 3, -1)
+    alone = cotangent(lambda i: x[:, :, 2 * D * i : 2 * D * (i + 1)])
+    assert np.abs(cotangent(lambda i: whole[i]) - alone).max() < 1e-14
 
 
 def test_dropout_scales_what_it_keeps_and_is_the_generators():
