@@ -59,7 +59,7 @@ def elementwise() -> dict[str, list]:
     return {
         "matmul": [normal(768, 128), normal(128, 512)],
         "linear": [normal(768, 128), normal(512, 128), normal(512)],
-        "linear_vjp": [normal(768, 512), normal(768, 128), normal(512, 128), (True,) * 3],
+        "linear_vjp": [normal(768, 512), normal(768, 128), normal(512, 128), (True,) * 3, False],
         "sigmoid": [hidden],
         "softplus": [hidden],
         "gelu": [hidden],

@@ -13,7 +13,7 @@ This file knows neither arrays nor tensors nor any op. How ops are declared, and
 one becomes a node, is the next file: `primitives.py`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ContextDecorator, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -23,6 +23,8 @@ from minigen.errors import GradError, ShapeError
 trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # see trace.py
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 is_grad_enabled = _grad_enabled.get
+
+LATER = 2  # is true: wanted, but not looked at before the walk is done
 
 # ------------------------------------------------------------------------------ the graph
 
@@ -124,16 +126,20 @@ def backprop(
     retain_graph: bool = False,
     create_graph: bool = False,
     stop: Collection[Vertex] = (),
+    finish: Callable[[], None] | None = None,
 ) -> dict[Vertex, Any]:
     """The cotangents of inputs (None: of every leaf), each an array of its own.
 
     roots pairs vertices with their cotangents. The walk is iterative, each vertex visited once.
     With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
-    does not look beyond the vertices in stop.
+    does not look beyond the vertices in stop. Where there is finish, rules may put off what is
+    wanted LATER, the first cotangents of leaves: finish(), which the caller calls too, makes them.
     """
     order, useful = _plan([vertex for vertex, _ in roots], inputs, stop)
     observer, found = trace_observer.get(), {}
     sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
+    if create_graph or observer is not None:
+        finish = None
     owned = None if create_graph else set()  # the keys of sums that are in nobody else's hands
     for vertex, g in roots:
         _add(sums, vertex, g, owned)
@@ -162,6 +168,10 @@ def backprop(
                 wanted = [p in useful for p in vertex.parents]
                 if not any(wanted):  # an input, and nothing is asked for beyond it
                     continue
+            if finish is not None:
+                for i, parent in enumerate(vertex.parents):
+                    if wanted[i] and type(parent) is Leaf and parent not in sums:
+                        wanted[i] = LATER
             args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
@@ -173,6 +183,8 @@ def backprop(
                     first_of_leaf = type(parent) is Leaf and parent not in sums
                     if first_of_leaf and owned is not None and _is_new(part, parts, g, vertex):
                         owned.add(parent)
+                    if finish is not None and parent in sums and type(parent) is Leaf:
+                        finish()
                     _add(sums, parent, part, owned)
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None

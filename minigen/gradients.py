@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minigen import threads
 from minigen.autodiff import backprop, grad_mode
 from minigen.errors import GradError
 from minigen.tensors import Tensor, silent, start_cotangent
@@ -40,13 +41,14 @@ def grad(
             )
     pairs = zip(outputs, cotangents)
     roots = [(y.node, start_cotangent(y, g, create_graph)) for y, g in pairs]
-    with silent():
+    with silent(), threads.putting_off() as finish:
         found = backprop(
             roots,
             {x.node for x in wanted},
             Tensor,
             retain_graph=bool(retain_graph),
             create_graph=create_graph,
+            finish=finish,
         )
     for i, x in enumerate(wanted):
         if x.node not in found and not allow_unused:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minigen import backend, ops
+from minigen import backend, ops, threads
 from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
 from minigen.backend import DTYPES, Array, as_array, is_cupy
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
@@ -191,9 +191,12 @@ class Tensor(Traced):
         a graph themselves.
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
-        with silent():
+        with silent(), threads.putting_off() as finish:
             found = backprop(
-                roots, None, Tensor, retain_graph=retain_graph, create_graph=create_graph
+                *(roots, None, Tensor),
+                retain_graph=retain_graph,
+                create_graph=create_graph,
+                finish=finish,
             )
         for leaf, g in found.items():
             g = g if create_graph else Tensor(g)

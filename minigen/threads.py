@@ -9,10 +9,11 @@ done, and where all cores are busy it is as if there were no pool.
 import ctypes
 import os
 import threading
+from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from contextvars import copy_context
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
@@ -89,6 +90,9 @@ class _Job:
             self.outcomes.put(error)
 
 
+NO_JOB = _Job(print, ())
+
+
 def _taken(take):
     """A piece, None if another thread has taken the last one."""
     try:
@@ -104,25 +108,38 @@ class _Pool:
         self.threads, self.jobs, self.lock = threads, SimpleQueue(), threading.Lock()
         self.helpers: list[threading.Thread] = []
         self.core = None  # which they keep off
+        self.idle: Callable | None = None  # what they do for a while when there is no job
+        self.bell = array("q", [0])  # changes when there is one
 
     def run(self, job: _Job) -> None:
         """Do the job; the caller leads."""
         helpers = min(self.threads, job.count) - 1
+        self._prepare(helpers)
+        for _ in range(helpers):
+            # A context, with NumPy's errstate in it, can be entered by one thread at a time.
+            self.jobs.put((copy_context(), job))
+        self.bell[0] += 1
+        job.lead()
+
+    def wake(self, helpers: int, awake: int, idle: Callable) -> None:
+        """Have so many of the threads do what they do when there is no job."""
+        self.idle = idle
+        self._prepare(helpers)
+        for _ in range(awake, helpers):
+            self.jobs.put((copy_context(), NO_JOB))
+
+    def _prepare(self, helpers):
         if len(self.helpers) < helpers:
             self._start(helpers)
         core = _core_of_this_thread()
         if core != self.core:
             self._keep_off(core)
-        for _ in range(helpers):
-            # A context, with NumPy's errstate in it, can be entered by one thread at a time.
-            self.jobs.put((copy_context(), job))
-        job.lead()
 
     def _start(self, count):
         with self.lock:
             for i in range(len(self.helpers), count):
-                name, args = f"minigen-{i}", (self.jobs,)
-                helper = threading.Thread(target=_wait_for_jobs, args=args, name=name, daemon=True)
+                name = f"minigen-{i}"
+                helper = threading.Thread(target=self._wait_for_jobs, name=name, daemon=True)
                 helper.start()
                 self.helpers.append(helper)
                 self.core = None
@@ -139,17 +156,22 @@ class _Pool:
                 os.sched_setaffinity(helper.native_id, others or {core})
         self.core = core
 
+    def _wait_for_jobs(self):
+        while (item := self.jobs.get()) is not None:
+            context, job = item
+            context.run(job.help)
+            del item, context, job  # a thread that waits keeps no array alive
+            heard = self.bell[0]  # before the look at the queue: it rings after a job was put there
+            if self.idle is not None and self.jobs.empty():
+                with suppress(MemoryError):
+                    self.idle(self.bell, heard)
+
     def close(self) -> None:
         """End the threads, each after the job that it is at."""
+        self.idle = None
         for _ in self.helpers:
             self.jobs.put(None)
-
-
-def _wait_for_jobs(jobs):
-    while (item := jobs.get()) is not None:
-        context, job = item
-        context.run(job.help)
-        del item, context, job  # a thread that waits keeps no array alive
+        self.bell[0] += 1
 
 
 def _find_core():
@@ -180,6 +202,39 @@ def run(function: Callable, pieces: Sequence[tuple]) -> None:
         function(*pieces[0])
     else:
         _pool.run(_Job(function, pieces))
+
+
+def wake(helpers: int, awake: int, idle: Callable) -> None:
+    """Have so many threads call idle(bell, heard), as all do from now on when there is no job.
+
+    awake: how many do. It returns when there is nothing to do, or bell[0] is not what was heard.
+    """
+    _pool.wake(helpers, awake, idle)
+
+
+_unfinished: ContextVar[set | None] = ContextVar("unfinished", default=None)
+
+
+@contextmanager
+def putting_off() -> Iterator[Callable[[], None]]:
+    """Let work be put off until the end of the with block, or a call of what it gives."""
+    unfinished: set[Callable[[], None]] = set()
+
+    def finish():
+        while unfinished:
+            unfinished.pop()()
+
+    token = _unfinished.set(unfinished)
+    try:
+        yield finish
+    finally:
+        _unfinished.reset(token)
+        finish()
+
+
+def put_off(finish: Callable[[], None]) -> None:
+    """Call finish by the end of the `putting_off` block that runs."""
+    _unfinished.get().add(finish)
 
 
 def call(function: Callable, *args: Any) -> None:

@@ -23,21 +23,31 @@ def with_axis(c):
 
 def draw_matmul(c):
     m, k, n = c.pick(
-        ((200, 130, 210), (90, 190, 340), (40, 1100, 130), [c.integer(0, 5) for _ in range(3)])
+        (
+            *((200, 130, 210), (90, 190, 340), (40, 1100, 130), (210, 300, 28)),
+            [c.integer(0, 5) for _ in range(3)],
+        )
     )
     lead = c.pick(((), (), (2,), (2, 1)))  # some are large enough to be cut in pieces
     return [c.array((*lead, m, k)), c.array((*c.narrowed(lead), k, n))]
 
 
 def draw_linear(c):
-    x, weight = c.pick((((200, 130), (210, 130)), ((90, 130), (500, 130)), ((3, 2), (4, 2))))
+    x, weight = c.pick(
+        (
+            ((200, 130), (210, 130)),
+            ((90, 130), (500, 130)),
+            ((300, 28), (210, 28)),
+            ((3, 2), (4, 2)),
+        )
+    )
     return [c.array(x), c.array(weight), c.pick((None, c.array(weight[:1])))]
 
 
 def draw_linear_vjp(c):
     x, weight, _ = draw_linear(c)
     wanted = c.pick(((True, True, True), (True, False, False), (False, True, True)))
-    return [c.array((len(x), len(weight))), x, weight, wanted]
+    return [c.array((len(x), len(weight))), x, weight, wanted, False]
 
 
 def draw_philox(c):

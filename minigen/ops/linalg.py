@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff import LATER
 from minigen.backend import Array, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
@@ -68,7 +69,8 @@ def _linear(x, weight, bias=None):
 
 
 def _linear_backward(g, _, wanted, x, weight, bias):
-    gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted)
+    later = wanted[1] == LATER
+    gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted, later)
     return None if gx is None else gx.reshape(x.shape), *rest
 
 

@@ -73,7 +73,7 @@ def _products(gx, ghidden, wanted, x, h, weight_ih):
     ga, gb = rows_of(gx), rows_of(ghidden)  # (T B, K H)
     of_x, of_ih, of_hh, of_bias_ih, of_bias_hh = wanted
     wanted = of_x, of_ih, of_bias_ih
-    for_x, for_ih, for_bias_ih = kernels.linear_vjp(ga, rows_of(x), weight_ih, wanted)
+    for_x, for_ih, for_bias_ih = kernels.linear_vjp(ga, rows_of(x), weight_ih, wanted, False)
     if gx is ghidden and of_bias_ih and of_bias_hh:
         for_bias_hh = for_bias_ih.copy()
     else:

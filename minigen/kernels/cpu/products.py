@@ -12,6 +12,8 @@ import numpy as np
 
 from minigen import threads
 from minigen.backend import FLOATS
+from minigen.kernels.cpu.crew import COLUMNS
+from minigen.kernels.cpu.crew import crew_for as _crew
 from minigen.kernels.cpu.gemm import ALL, place, product, space_for
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
 from minigen.kernels.cpu.tiles import ROWS, VECTOR
@@ -69,22 +71,32 @@ def linear(x, weight, bias):
     return _product(x, weight.T, level)
 
 
-def linear_vjp(g, x, weight, wanted):
-    """As one job: it is handed to the threads once, and they meet at its end alone."""
+def linear_vjp(g, x, weight, wanted, later):
     of_x, of_weight, of_bias = wanted
     if not (of_weight and of_bias) or not _fit(g, weight) or x.dtype != g.dtype:
         gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
         return gx, gw, sum_rows(g) if of_bias else None
     g, x, weight = _whole(g), _whole(x), _whole(weight)
-    gb, pieces = pieces_of_sum(g)
+    gb, sums = pieces_of_sum(g)
     gx = np.empty(x.shape, x.dtype) if of_x else None
-    if of_x:
-        pieces = _pieces(g, weight, None, gx, _large_first) + pieces
     a, b = (x.T, g) if _narrow(g.T, x) else (g.T, x)
     gw = np.empty((len(a), b.shape[1]), x.dtype)
-    pieces += _pieces(a, b, None, gw, _large_first)[::-1]  # small ones where threads meet
-    threads.run(threads.call, pieces)
+    products = [(g, weight, None, gx)] if of_x else []
+    if not (later and b is x and _put_off(a, b, gw)):
+        products.append((a, b, None, gw))
+    _make(products, sums)
     return gx, gw if b is x else np.ascontiguousarray(gw.T), gb
+
+
+def _put_off(a, b, out):
+    """Have out = a b made later; whether there is a thread for it."""
+    if threads.get_num_threads() == 1:
+        return False
+    crew, product = _crew(a.dtype), (a, b, None, out)
+    put_off = crew.put_off(_given(*product), product)
+    if put_off:
+        threads.put_off(crew.finish)
+    return put_off
 
 
 def _fit(a, b):
@@ -106,34 +118,45 @@ def _product(a, b, level=None, out=None):
     """out = level + a b, level None for zeros."""
     a, b = _whole(a), _whole(b)
     out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
-    threads.run(threads.call, _pieces(a, b, level, out, _in_order))
+    _make([(a, b, level, out)])
     return out
 
 
-def _pieces(a, b, level, out, cut):
-    """The calls that make out = level + a b; who runs them keeps the arrays alive."""
-    given = place(a), place(b), place(out), 0 if level is None else place(level)[0]
-    sides = cut(*a.shape, b.shape[1], threads.get_num_threads())
-    return [(_multiply, given, of_piece, out.dtype) for of_piece in sides]
+def _given(a, b, level, out):
+    """What makes out = level + a b, as `Crew.run` takes it."""
+    level = 0 if level is None else place(level)[0]
+    pieces = _pieces(*a.shape, b.shape[1], threads.get_num_threads())
+    return place(a), place(b), place(out), level, pieces
 
 
-def _multiply(given, sides, dtype):
-    product(*given, sides, ALL, space_for(dtype, sides[0], sides[4] - sides[3]))
+def _make(products, meanwhile=()):
+    """Make each out = level + a b, and call what else there is."""
+    given = [_given(*product) for product in products]
+    several = sum(len(pieces) for *_, pieces in given) > 1 and threads.get_num_threads() > 1
+    if several and _crew(products[0][0].dtype).run(given, products, meanwhile):
+        return
+    for (a, *_), (*places, pieces) in zip(products, given):
+        for sides in pieces.tolist():
+            space = space_for(a.dtype, sides[0], sides[4] - sides[3])
+            product(*places, tuple(sides), ALL, space)
+    for function, *args in meanwhile:
+        function(*args)
 
 
 @cache
-def _in_order(m, k, n, count):
+def _pieces(m, k, n, count):
     """The depth, the rows and the columns of each piece of a product, for so many threads."""
-    work = 2 * m * k * n / FLOPS
+    work, down, along = 2 * m * k * n / FLOPS, [(0, m)], [(0, n)]
     if m >= n:
-        return [(k, *cut, 0, n) for cut in _cut(m, ROWS, work)]
-    return [(k, 0, m, *cut) for cut in _cut(n, PANEL, work)]
-
-
-@cache
-def _large_first(m, k, n, count):
-    work = lambda piece: (piece[2] - piece[1]) * (piece[4] - piece[3])
-    return sorted(_in_order(m, k, n, count), key=work, reverse=True)
+        down = _cut(m, ROWS, work)
+    else:
+        along = _cut(n, PANEL, work)
+    if count > 1:
+        along = [
+            (i, min(i + COLUMNS, end)) for start, end in along for i in range(start, end, COLUMNS)
+        ]
+    sides = [(k, *rows, *columns) for rows in down for columns in along]
+    return np.array(sorted(sides, key=lambda s: (s[1] - s[2]) * (s[4] - s[3])))  # large ones first
 
 
 def _cut(length, unit, work):

@@ -17,10 +17,11 @@ def linear(x, weight, bias):
     return y
 
 
-def linear_vjp(g, x, weight, wanted):
+def linear_vjp(g, x, weight, wanted, later):
     """Cotangents of x (N, D), weight (E, D) and bias (E,) for a cotangent g (N, E) of y.
 
-    wanted: whether each is; None for one that is not.
+    wanted: whether each is; None for one that is not. later: whether weight's may be made by the
+    end of a block `threads.putting_off`, which then must be there.
     """
     of_x, of_weight, of_bias = wanted
     gx, gw = g.dot(weight) if of_x else None, g.T.dot(x) if of_weight else None

@@ -1,0 +1,145 @@
+"""Products that threads take without the interpreter: at once, put off, and interrupted."""
+
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen import kernels, threads
+
+pytest.importorskip("numba")
+from minigen.kernels.cpu import crew as crews
+from minigen.kernels.cpu import products
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = mg.get_num_threads()
+    mg.set_num_threads(2)
+    yield
+    mg.set_num_threads(before)
+
+
+def operands(m, k, n, dtype=np.float32):
+    return rng.random((m, k)).astype(dtype), rng.random((k, n)).astype(dtype)
+
+
+def given(a, b, out):
+    return products._given(a, b, None, out)
+
+
+def net(count, width=64):
+    rng = mg.Generator(0)
+    return [mg.nn.Linear(width, width, rng=rng) for _ in range(count)]
+
+
+def gradients(layers, x):
+    for layer in layers:
+        x = mg.relu(layer(x))
+    parameters = [p for layer in dict.fromkeys(layers) for p in layer.parameters()]
+    return [g.numpy().tobytes() for g in mg.grad(x.sum(), parameters)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m, k, n", [(600, 100, 5000), (150, 40, 9000), (9000, 30, 2100)])
+def test_wide_products_are_made_in_pieces_that_fit_the_space_of_a_thread(m, k, n, dtype):
+    a, b = operands(m, k, n, dtype)
+    y = kernels.matmul(a, b)
+    np.testing.assert_allclose(y, a @ b, 1e-5)
+    assert all(right - left <= crews.COLUMNS for *_, left, right in given(a, b, y)[-1])
+
+
+@pytest.mark.parametrize("repeated", [1, 3])
+def test_gradients_put_off_are_those_of_one_thread_bit_for_bit(repeated):
+    """Also where a weight has several cotangents, which are added, and where a line is full."""
+    layers, x = net(80) * repeated, mg.Tensor(rng.random((512, 64), np.float32))
+    found = gradients(layers, x)
+    mg.set_num_threads(1)
+    assert found == gradients(layers, x)
+
+
+def test_a_line_has_room_for_more_pieces_than_places():
+    crew = crews.Crew(np.dtype(np.float32))
+    a, b = operands(200, 64, 300)
+    outs = [np.empty((200, 300), np.float32) for _ in range(3 * crews.LENGTH)]
+    for out in outs:
+        assert crew.put_off(given(a, b, out), (a, b, out))
+        assert len(crew.later.kept) <= crews.PUT_OFF
+    crew.finish()
+    assert all(out.tobytes() == outs[0].tobytes() for out in outs)
+    np.testing.assert_allclose(outs[0], a @ b, 1e-5)
+
+
+def test_arrays_are_let_go_when_their_product_is_made():
+    crew = crews.Crew(np.dtype(np.float32))
+    a, b = operands(200, 64, 300)
+    out = np.empty((200, 300), np.float32)
+    assert crew.put_off(given(a, b, out), (a, b, out))
+    alive = weakref.ref(a)
+    del a
+    crew.finish()
+    assert alive() is None
+
+
+def test_what_an_error_interrupts_is_made_all_the_same():
+    crew = crews.Crew(np.dtype(np.float32))
+    a, b = operands(200, 64, 300)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    out = np.zeros((200, 300), np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        crew.run([given(a, b, out)], (a, b, out), [(interrupt,)])
+    np.testing.assert_allclose(out, a @ b, 1e-5)
+    assert not crew.now.kept
+    assert crew.run([given(a, b, out)], (a, b, out), [])
+
+
+def test_a_rule_that_fails_leaves_nothing_unfinished():
+    layer = net(1)[0]
+
+    @mg.primitive(lambda g, y, x: 1 / 0)
+    def broken(x):
+        return x.copy()
+
+    x = mg.Tensor(rng.random((512, 64), np.float32)).requires_grad_()
+    with pytest.raises(ZeroDivisionError):
+        layer(broken(x)).sum().backward()
+    assert not products._crew(np.dtype(np.float32)).later.kept
+    assert layer.weight.grad is None
+
+
+def test_while_one_thread_leads_another_makes_its_products_alone():
+    crew = products._crew(np.dtype(np.float32))
+    a, b = operands(200, 64, 300)
+    found = []
+    with crew.lead:
+        other = threading.Thread(target=lambda: found.append(kernels.matmul(a, b)))
+        other.start()
+        other.join(timeout=30)
+    np.testing.assert_allclose(found[0], a @ b, 1e-5)
+
+
+def test_a_thread_that_waits_for_products_hears_of_other_jobs():
+    a, b = operands(400, 300, 500)
+    for _ in range(50):
+        kernels.matmul(a, b)
+        done = []
+        threads.run(done.append, [(i,) for i in range(4)])
+        assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_the_tracer_of_non_finite_values_sees_gradients_that_could_be_put_off():
+    layer = net(1)[0]
+    x = rng.random((512, 64), np.float32)
+    x[3, 4] = np.inf
+    with mg.detect_anomaly():
+        y = (layer(mg.Tensor(x.clip(0, 1))) * 1).sum()
+    assert np.isfinite(y.item())
+    with pytest.raises(FloatingPointError), mg.detect_anomaly():
+        layer(mg.Tensor(x)).sum().backward()
