@@ -110,12 +110,12 @@ def test_a_rule_that_fails_leaves_nothing_unfinished():
     x = mg.Tensor(rng.random((512, 64), np.float32)).requires_grad_()
     with pytest.raises(ZeroDivisionError):
         layer(broken(x)).sum().backward()
-    assert not products._crew(np.dtype(np.float32)).later.kept
+    assert not crews.crew_for(np.dtype(np.float32)).later.kept
     assert layer.weight.grad is None
 
 
 def test_while_one_thread_leads_another_makes_its_products_alone():
-    crew = products._crew(np.dtype(np.float32))
+    crew = crews.crew_for(np.dtype(np.float32))
     a, b = operands(200, 64, 300)
     found = []
     with crew.lead:

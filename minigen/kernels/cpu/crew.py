@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -32,6 +32,9 @@ LENGTH = 256  # pieces that a line holds, each in the place of that so many befo
 PUT, TAKEN, WATCHED, MADE = range(0, 32, 8)
 PATIENCE = 3000  # times that a thread looks for work before it sleeps: a millisecond, about
 CROWDED = 50_000  # cycles: if giving way takes so many, another thread needs this core
+PLACE = types.UniTuple(types.int64, 3)
+PRODUCT = PLACE, PLACE, PLACE, types.int64, types.UniTuple(types.int64, 5), types.int64
+NO_BELL = np.zeros(1, np.int64)
 PUT_OFF = 3  # products at most that are not made yet: what they are made from takes memory
 
 
@@ -86,9 +89,37 @@ def _give_way(typing):
     return types.int64(), generate
 
 
+@intrinsic
+def _call(typing, function, a, b, c, level, sides, known, space):
+    """Call what is at an address, as `gemm.product` is called.
+
+    By its name it would be compiled once more, for the caller: a second.
+    """
+    signature = types.void(function, *PRODUCT, space)
+
+    def generate(context, builder, signature, args):
+        kinds, calls = signature.args[1:], context.call_conv
+        kind = calls.get_function_type(types.none, kinds)
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        status, _ = calls.call_function(builder, function, types.none, kinds, args[1:])
+        with builder.if_then(status.is_error):
+            calls.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _address_of_product(space):
+    """Where `gemm.product` for such a space is, compiled."""
+    kinds = *PRODUCT, typeof(space)
+    product.compile(kinds)
+    result = product.overloads[kinds]
+    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+
+
 @compiled
-def _put(line, pieces, a, b, c, level, sides):
-    """Put a product into the line, in pieces with these sides; see `gemm.product`."""
+def _put(line, pieces, function, a, b, c, level, sides):
+    """Put a product into the line, in pieces with these sides; see `gemm.product`, the function."""
     first = line[PUT]
     for i in range(len(sides)):
         piece = pieces[(first + i) % LENGTH]
@@ -98,58 +129,58 @@ def _put(line, pieces, a, b, c, level, sides):
         piece[9] = level
         for j in range(5):
             piece[10 + j] = sides[i, j]
+        piece[15] = function
     _add(line, PUT, len(sides))
 
 
 @compiled
-def _take(line, pieces, space):
-    """Make the next piece of the line; whether there was one."""
+def _next(line):
+    """The number of a piece that is now the caller's to make; -1 if there is none."""
     while True:
         i = _load(line, TAKEN)
         if i >= _load(line, PUT):
-            return False
+            return -1
         if _swap(line, TAKEN, i, i + 1):
-            break
-    p = pieces[i % LENGTH]
-    a, b, c, sides = (p[0], p[1], p[2]), (p[3], p[4], p[5]), (p[6], p[7], p[8]), p[10:15]
-    sides = sides[0], sides[1], sides[2], sides[3], sides[4]
-    product(a, b, c, p[9], sides, ALL, space)
-    made = MADE + i % LENGTH
-    _add(line, made, i + 1 - line[made])
-    return True
+            return i
 
 
 @compiled
-def _made(line, pieces, end, wait, space):
-    """Whether all pieces before number end are made; if wait, after helping with them."""
-    for i in range(max(end - LENGTH, 0), end):
-        while _load(line, MADE + i % LENGTH) <= i:
-            if not wait:
+def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
+    """Make pieces of two lines, and those of the second where the first has none.
+
+    With an end, until the pieces of the first before that number are made: True; or, if not wait,
+    not at all: whether they are. With end -1, until nothing has come for a while or the bell rings.
+    """
+    known, idle = max(end - LENGTH, 0), 0
+    if end < 0:
+        _add(first, WATCHED, 1)
+    while True:
+        while known < end and _load(first, MADE + known % LENGTH) > known:
+            known += 1
+        if known >= end >= 0 or not wait:
+            return known >= end
+        line, pieces, i = first, its_pieces, _next(first)
+        if i < 0 and end < 0:
+            line, pieces, i = second, its_others, _next(second)
+        if i < 0:
+            crowded, idle = _give_way() > CROWDED, idle + 1
+            if end < 0 and (crowded or idle == PATIENCE or _load(bell, 0) != heard):
+                _add(first, WATCHED, -1)
                 return False
-            if not _take(line, pieces, space):
-                _give_way()
-    return True
-
-
-@compiled
-def _serve(now, pieces, later, pieces_for_later, bell, heard, space):
-    """Make what there is, until nothing has come for a while, or the bell rings."""
-    _add(now, WATCHED, 1)
-    idle = 0
-    while idle < PATIENCE:
-        if _take(now, pieces, space) or _take(later, pieces_for_later, space):
-            idle = 0
-        elif _load(bell, 0) != heard or _give_way() > CROWDED:
-            break
-        else:
-            idle += 1
-    _add(now, WATCHED, -1)
+            continue
+        p, idle = pieces[i % LENGTH], 0
+        sides = p[10], p[11], p[12], p[13], p[14]
+        a, b, c = (p[0], p[1], p[2]), (p[3], p[4], p[5]), (p[6], p[7], p[8])
+        _call(p[15], a, b, c, p[9], sides, ALL, space)
+        made = MADE + i % LENGTH
+        _add(line, made, i + 1 - line[made])
 
 
 class Line:
     """Pieces of products, taken in the order in which they are put in."""
 
-    def __init__(self):
+    def __init__(self, function: int):
+        self.function = function  # which makes a piece
         self.state = np.zeros(MADE + LENGTH, np.int64), np.zeros((LENGTH, 16), np.int64)
         # Pieces hold addresses: whatever interrupts, arrays are kept until those up to a number
         # are made.
@@ -163,14 +194,15 @@ class Line:
             if first % LENGTH == 0 or first % LENGTH + len(some) > LENGTH:
                 self.settle(0, space)  # their places are those of others
             self.kept.append((first + len(some), arrays))
-            _put(*self.state, *given, some)
+            _put(*self.state, self.function, *given, some)
         return len(pieces)
 
     def settle(self, most: int, space: np.ndarray) -> None:
         """Let arrays go as soon as can be; wait for pieces where those of more than most remain."""
         while self.kept:
             end = min(self.kept[0][0], int(self.state[0][PUT]))
-            if not _made(*self.state, end, len(self.kept) > most, space):
+            wait = len(self.kept) > most
+            if not _work(*self.state, *self.state, end, wait, NO_BELL, 0, space):
                 break
             self.kept.popleft()
 
@@ -180,7 +212,9 @@ class Crew:
 
     def __init__(self, dtype: np.dtype):
         self.dtype, self.lead = dtype, threading.Lock()
-        self.now, self.later, self.space = Line(), Line(), self._space()
+        self.space = self._space()
+        function = _address_of_product(self.space)
+        self.now, self.later = Line(function), Line(function)
 
     def _space(self):
         return space_for(self.dtype, RUN, COLUMNS)
@@ -193,7 +227,7 @@ class Crew:
         if not self.lead.acquire(blocking=False):
             return False
         try:
-            self._call(sum(self.now.put(product, arrays, self.space) for product in products))
+            self._summon(sum(self.now.put(product, arrays, self.space) for product in products))
             for function, *args in meanwhile:
                 function(*args)
         finally:
@@ -206,7 +240,7 @@ class Crew:
         if not self.lead.acquire(blocking=False):
             return False
         try:
-            self._call(1 + self.later.put(product, arrays, self.space))
+            self._summon(1 + self.later.put(product, arrays, self.space))
             self.later.settle(PUT_OFF, self.space)
         finally:
             self.lead.release()
@@ -217,7 +251,7 @@ class Crew:
         with self.lead:
             self.later.settle(0, self.space)
 
-    def _call(self, pieces):
+    def _summon(self, pieces):
         helpers, there = min(threads.get_num_threads(), pieces) - 1, int(self.now.state[0][WATCHED])
         if there < helpers:
             threads.wake(helpers, there, self.serve)
@@ -225,7 +259,7 @@ class Crew:
     def serve(self, bell: array, heard: int) -> None:
         """What a thread of the pool does when it has nothing else to do."""
         bell = np.frombuffer(bell, np.int64)
-        _serve(*self.now.state, *self.later.state, bell, heard, self._space())
+        _work(*self.now.state, *self.later.state, -1, True, bell, heard, self._space())
 
 
 @cache

@@ -12,9 +12,8 @@ import numpy as np
 
 from minigen import threads
 from minigen.backend import FLOATS
-from minigen.kernels.cpu.crew import COLUMNS
-from minigen.kernels.cpu.crew import crew_for as _crew
-from minigen.kernels.cpu.gemm import ALL, place, product, space_for
+from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
+from minigen.kernels.cpu.gemm import place
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
 from minigen.kernels.cpu.tiles import ROWS, VECTOR
 from minigen.kernels.reference import products as reference
@@ -82,7 +81,7 @@ def linear_vjp(g, x, weight, wanted, later):
     a, b = (x.T, g) if _narrow(g.T, x) else (g.T, x)
     gw = np.empty((len(a), b.shape[1]), x.dtype)
     products = [(g, weight, None, gx)] if of_x else []
-    if not (later and b is x and _put_off(a, b, gw)):
+    if not (later and of_x and b is x and _put_off(a, b, gw)):
         products.append((a, b, None, gw))
     _make(products, sums)
     return gx, gw if b is x else np.ascontiguousarray(gw.T), gb
@@ -92,7 +91,7 @@ def _put_off(a, b, out):
     """Have out = a b made later; whether there is a thread for it."""
     if threads.get_num_threads() == 1:
         return False
-    crew, product = _crew(a.dtype), (a, b, None, out)
+    crew, product = crew_for(a.dtype), (a, b, None, out)
     put_off = crew.put_off(_given(*product), product)
     if put_off:
         threads.put_off(crew.finish)
@@ -131,16 +130,9 @@ def _given(a, b, level, out):
 
 def _make(products, meanwhile=()):
     """Make each out = level + a b, and call what else there is."""
-    given = [_given(*product) for product in products]
-    several = sum(len(pieces) for *_, pieces in given) > 1 and threads.get_num_threads() > 1
-    if several and _crew(products[0][0].dtype).run(given, products, meanwhile):
-        return
-    for (a, *_), (*places, pieces) in zip(products, given):
-        for sides in pieces.tolist():
-            space = space_for(a.dtype, sides[0], sides[4] - sides[3])
-            product(*places, tuple(sides), ALL, space)
-    for function, *args in meanwhile:
-        function(*args)
+    given, dtype = [_given(*product) for product in products], products[0][0].dtype
+    if not crew_for(dtype).run(given, products, meanwhile):
+        Crew(dtype).run(given, products, meanwhile)
 
 
 @cache
@@ -151,10 +143,7 @@ def _pieces(m, k, n, count):
         down = _cut(m, ROWS, work)
     else:
         along = _cut(n, PANEL, work)
-    if count > 1:
-        along = [
-            (i, min(i + COLUMNS, end)) for start, end in along for i in range(start, end, COLUMNS)
-        ]
+    along = [(i, min(i + COLUMNS, end)) for start, end in along for i in range(start, end, COLUMNS)]
     sides = [(k, *rows, *columns) for rows in down for columns in along]
     return np.array(sorted(sides, key=lambda s: (s[1] - s[2]) * (s[4] - s[3])))  # large ones first
 
