@@ -25,6 +25,7 @@ _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 is_grad_enabled = _grad_enabled.get
 
 LATER = 2  # is true: wanted, but not looked at before the walk is done
+MOST_ADDED = 8  # cotangents at most that wait to be added: they take memory
 
 # ------------------------------------------------------------------------------ the graph
 
@@ -133,19 +134,22 @@ def backprop(
     roots pairs vertices with their cotangents. The walk is iterative, each vertex visited once.
     With create_graph cotangents are handles of class cls, and the walk itself is recorded. It
     does not look beyond the vertices in stop. Where there is finish, rules may put off what is
-    wanted LATER, the first cotangents of leaves: finish(), which the caller calls too, makes them.
+    wanted LATER, new arrays for leaves: finish(), which the caller calls at the end, makes them.
     """
     order, useful = _plan([vertex for vertex, _ in roots], inputs, stop)
     observer, found = trace_observer.get(), {}
     sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
     if create_graph or observer is not None:
         finish = None
+    added: list[tuple] = []  # to cotangents of leaves, when these are made
     owned = None if create_graph else set()  # the keys of sums that are in nobody else's hands
     for vertex, g in roots:
         _add(sums, vertex, g, owned)
     with grad_mode(True) if create_graph else nullcontext():
         while order:
             vertex = order.pop()
+            if added and type(vertex) is Leaf:
+                _add_all(sums, added, owned, finish)
             if type(vertex) is Node and type(vertex.y) is tuple:
                 g = tuple(sums.pop((vertex, i), None) for i in range(len(vertex.y)))
                 if all(part is None for part in g):
@@ -169,9 +173,8 @@ def backprop(
                 if not any(wanted):  # an input, and nothing is asked for beyond it
                     continue
             if finish is not None:
-                for i, parent in enumerate(vertex.parents):
-                    if wanted[i] and type(parent) is Leaf and parent not in sums:
-                        wanted[i] = LATER
+                pairs = zip(wanted, vertex.parents)
+                wanted = [LATER if w and type(p) is Leaf else w for w, p in pairs]
             args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
@@ -180,12 +183,16 @@ def backprop(
                 if asked and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
                         part = _checked_part(part, x, vertex, create_graph and cls)
-                    first_of_leaf = type(parent) is Leaf and parent not in sums
-                    if first_of_leaf and owned is not None and _is_new(part, parts, g, vertex):
+                    of_leaf, first = type(parent) is Leaf, parent not in sums
+                    mine = of_leaf and first and owned is not None
+                    if mine and _is_new(part, parts, g, vertex):
                         owned.add(parent)
-                    if finish is not None and parent in sums and type(parent) is Leaf:
-                        finish()
-                    _add(sums, parent, part, owned)
+                    if first or not of_leaf or finish is None:
+                        _add(sums, parent, part, owned)
+                    else:
+                        added.append((parent, part))
+                    if len(added) == MOST_ADDED:
+                        _add_all(sums, added, owned, finish)
             if not (retain_graph or create_graph):
                 vertex.args = vertex.y = vertex.residuals = None
     return found
@@ -201,6 +208,14 @@ def _add(sums, key, g, owned):
         sums[key] = sums[key] + g
         if owned is not None:
             owned.add(key)
+
+
+def _add_all(sums, added, owned, finish):
+    """Add what is to be added to cotangents of leaves, in the order in which it came."""
+    finish()
+    for leaf, g in added:
+        _add(sums, leaf, g, owned)
+    added.clear()
 
 
 def _is_new(part, parts, g, node):
