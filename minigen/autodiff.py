@@ -139,8 +139,7 @@ def backprop(
     order, useful = _plan([vertex for vertex, _ in roots], inputs, stop)
     observer, found = trace_observer.get(), {}
     sums: dict[Any, Any] = {}  # what has flowed so far into a vertex, or into (node, output index)
-    if create_graph or observer is not None:
-        finish = None
+    finish = None if create_graph or observer is not None else finish
     added: list[tuple] = []  # to cotangents of leaves, when these are made
     owned = None if create_graph else set()  # the keys of sums that are in nobody else's hands
     for vertex, g in roots:
