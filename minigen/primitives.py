@@ -126,9 +126,9 @@ def fused(
     """Declare an op that computes `definition`, a composition of other ops, in a faster way.
 
     The decorated forward returns (y, residuals). First-order gradients come from
-    backward(g, residuals, wanted, *arrays, **static), a tuple with one for each array. Higher
-    orders, and first ones where there is no `backward`, trace the definition again and
-    differentiate that: nobody writes a second derivative by hand.
+    backward(g, residuals, wanted, *arrays, **static), a tuple with one for each array; wanted tells
+    which are, see `autodiff.LATER`. Higher orders, and first ones where there is no `backward`,
+    trace the definition again and differentiate that: nobody writes a second derivative by hand.
     """
     return lambda forward: recorded(Fused(forward, definition, backward, prepare))
 
