@@ -74,6 +74,29 @@ def test_a_line_has_room_for_more_pieces_than_places():
     np.testing.assert_allclose(outs[0], a @ b, 1e-5)
 
 
+def test_no_piece_is_lost_where_nobody_helps_and_a_line_is_full():
+    crew = crews.Crew(np.dtype(np.float32))
+    crew._summon = lambda pieces: None
+    mg.set_num_threads(24)  # so products have many pieces
+    a, b = operands(4096, 30, 2304)
+    outs = [np.full((4096, 2304), np.nan, np.float32) for _ in range(6)]
+    assert crews.LENGTH / 4 < len(given(a, b, outs[0])[-1]) < crews.LENGTH / 2
+    for out in outs:
+        assert crew.put_off(given(a, b, out), (a, b, out))
+    crew.finish()
+    assert all(out.tobytes() == outs[0].tobytes() for out in outs)
+    np.testing.assert_allclose(outs[0], a @ b, 1e-5)
+
+
+def test_a_product_of_more_pieces_than_places_is_made_whole():
+    a, b = operands(24, 24, 300 * crews.COLUMNS)
+    for _ in range(2):  # from another place the second time
+        out = np.full((len(a), b.shape[1]), np.nan, np.float32)
+        kernels.matmul(a, b, out)
+        np.testing.assert_allclose(out[:, ::1000], a @ b[:, ::1000], 1e-5)
+        kernels.matmul(b[:, :400].T, b[:, :300])
+
+
 def test_arrays_are_let_go_when_their_product_is_made():
     crew = crews.Crew(np.dtype(np.float32))
     a, b = operands(200, 64, 300)

@@ -191,9 +191,9 @@ class Line:
         *given, pieces = product
         for i in range(0, len(pieces), LENGTH):
             some, first = pieces[i : i + LENGTH], int(self.state[0][PUT])
-            if first % LENGTH == 0 or first % LENGTH + len(some) > LENGTH:
-                self.settle(0, space)  # their places are those of others
-            self.kept.append((first + len(some), arrays))
+            end = first + len(some)
+            self._made(end - LENGTH, True, space)  # those in whose places these come
+            self.kept.append((end, arrays))
             _put(*self.state, self.function, *given, some)
         return len(pieces)
 
@@ -201,10 +201,13 @@ class Line:
         """Let arrays go as soon as can be; wait for pieces where those of more than most remain."""
         while self.kept:
             end = min(self.kept[0][0], int(self.state[0][PUT]))
-            wait = len(self.kept) > most
-            if not _work(*self.state, *self.state, end, wait, NO_BELL, 0, space):
+            if not self._made(end, len(self.kept) > most, space):
                 break
             self.kept.popleft()
+
+    def _made(self, end, wait, space):
+        """Whether the pieces before number end are made."""
+        return end <= 0 or _work(*self.state, *self.state, end, wait, NO_BELL, 0, space)
 
 
 class Crew:
@@ -224,26 +227,24 @@ class Crew:
 
         False, and nothing is done, if another thread leads.
         """
-        if not self.lead.acquire(blocking=False):
+        if self.lead.locked():
             return False
-        try:
-            self._summon(sum(self.now.put(product, arrays, self.space) for product in products))
-            for function, *args in meanwhile:
-                function(*args)
-        finally:
-            self.now.settle(0, self.space)
-            self.lead.release()
+        with self.lead:
+            try:
+                self._summon(sum(self.now.put(product, arrays, self.space) for product in products))
+                for function, *args in meanwhile:
+                    function(*args)
+            finally:
+                self.now.settle(0, self.space)
         return True
 
     def put_off(self, product: tuple, arrays: Any) -> bool:
         """Have a product made by the time that `finish` returns; False as above."""
-        if not self.lead.acquire(blocking=False):
+        if self.lead.locked():
             return False
-        try:
+        with self.lead:
             self._summon(1 + self.later.put(product, arrays, self.space))
             self.later.settle(PUT_OFF, self.space)
-        finally:
-            self.lead.release()
         return True
 
     def finish(self) -> None:
