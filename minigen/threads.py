@@ -109,6 +109,7 @@ class _Pool:
         self.threads, self.jobs, self.lock = threads, SimpleQueue(), threading.Lock()
         self.helpers: list[threading.Thread] = []
         self.core = None  # which they keep off
+        self.closed = False
         self.idle: Callable | None = None  # what they do for a while when there is no job
         self.bell = array("q", [0])  # changes when there is one
 
@@ -124,7 +125,9 @@ class _Pool:
 
     def wake(self, helpers: int, awake: int, idle: Callable) -> None:
         """Have so many of the threads do what they do when there is no job."""
-        self.idle = idle
+        if idle != self.idle and not self.closed:
+            self.idle = idle
+            self.bell[0] += 1  # for those who do something else
         self._prepare(helpers)
         for _ in range(awake, helpers):
             self.jobs.put((copy_context(), NO_JOB))
@@ -138,7 +141,7 @@ class _Pool:
 
     def _start(self, count):
         with self.lock:
-            for i in range(len(self.helpers), count):
+            for i in range(len(self.helpers), 0 if self.closed else count):
                 name = f"minigen-{i}"
                 helper = threading.Thread(target=self._wait_for_jobs, name=name, daemon=True)
                 helper.start()
@@ -163,15 +166,17 @@ class _Pool:
             context.run(job.help)
             del item, context, job  # a thread that waits keeps no array alive
             heard = self.bell[0]  # before the look at the queue: it rings after a job was put there
-            if self.idle is not None and self.jobs.empty():
+            idle = self.idle
+            if idle is not None and self.jobs.empty():
                 with suppress(MemoryError):
-                    self.idle(self.bell, heard)
+                    idle(self.bell, heard)
 
     def close(self) -> None:
         """End the threads, each after the job that it is at."""
-        self.idle = None
-        for _ in self.helpers:
-            self.jobs.put(None)
+        with self.lock:  # who leads may have it still, and starts no more
+            self.closed, self.idle = True, None
+            for _ in self.helpers:
+                self.jobs.put(None)
         self.bell[0] += 1
 
 

@@ -1,5 +1,6 @@
 """Products that threads take without the interpreter: at once, put off, and interrupted."""
 
+import os
 import threading
 import weakref
 
@@ -137,6 +138,21 @@ def test_a_rule_that_fails_leaves_nothing_unfinished():
     assert layer.weight.grad is None
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_what_was_put_off_cannot_be_made_in_a_child():
+    """Another thread may have been at it, and is not there."""
+    crew = crews.crew_for(np.dtype(np.float32))
+    child = os.fork()
+    if not child:
+        try:
+            crew.finish()
+        except RuntimeError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
 def test_while_one_thread_leads_another_makes_its_products_alone():
     crew = crews.crew_for(np.dtype(np.float32))
     a, b = operands(200, 64, 300)
@@ -155,6 +171,16 @@ def test_a_thread_that_waits_for_products_hears_of_other_jobs():
         done = []
         threads.run(done.append, [(i,) for i in range(4)])
         assert sorted(done) == [0, 1, 2, 3]
+
+
+def test_a_pool_that_was_closed_starts_no_threads():
+    """Who leads may have it still when another thread sets the number of threads."""
+    mg.set_num_threads(3)
+    pool, done = threads._pool, []
+    mg.set_num_threads(2)
+    pool.run(threads._Job(done.append, [(i,) for i in range(5)]))
+    pool.wake(2, 0, crews.crew_for(np.dtype(np.float32)).serve)
+    assert sorted(done) == list(range(5)) and not pool.helpers and pool.idle is None
 
 
 def test_the_tracer_of_non_finite_values_sees_gradients_that_could_be_put_off():

@@ -213,8 +213,9 @@ class Line:
 class Crew:
     """The lines of products of one dtype: those that are waited for, and those that are put off."""
 
-    def __init__(self, dtype: np.dtype):
-        self.dtype, self.lead = dtype, threading.Lock()
+    def __init__(self, dtype: np.dtype, helpers: bool = True):
+        self.dtype, self.helpers, self.lead = dtype, helpers, threading.Lock()
+        self.process = os.getpid()
         self.space = self._space()
         function = _address_of_product(self.space)
         self.now, self.later = Line(function), Line(function)
@@ -249,10 +250,16 @@ class Crew:
 
     def finish(self) -> None:
         """Make what was put off."""
+        if os.getpid() != self.process:
+            raise RuntimeError(
+                "a derivative rule has forked: its child has lost other threads' work"
+            )
         with self.lead:
             self.later.settle(0, self.space)
 
     def _summon(self, pieces):
+        if not self.helpers:
+            return
         helpers, there = min(threads.get_num_threads(), pieces) - 1, int(self.now.state[0][WATCHED])
         if there < helpers:
             threads.wake(helpers, there, self.serve)

@@ -132,7 +132,7 @@ def _make(products, meanwhile=()):
     """Make each out = level + a b, and call what else there is."""
     given, dtype = [_given(*product) for product in products], products[0][0].dtype
     if not crew_for(dtype).run(given, products, meanwhile):
-        Crew(dtype).run(given, products, meanwhile)
+        Crew(dtype, helpers=False).run(given, products, meanwhile)
 
 
 @cache
