@@ -1,8 +1,8 @@
 """Matrix products: large ones on the tiles of `gemm.py`, in pieces on several threads.
 
 Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. A product is cut
-along its longer side: so the operand that each piece lays anew is the smaller one, and a thread
-finds the rows of a batch that it made in the product before in its own cache.
+along its longer side, so the operand that each piece lays anew is the smaller one. How threads come
+by the pieces is in `crew.py`.
 """
 
 import math
