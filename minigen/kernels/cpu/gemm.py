@@ -62,7 +62,7 @@ def product(a, b, c, level, sides, known, space):
                 pack_rows(of_a, m * a_down + r * a_along, a_down, a_along, count, run, block)
             for i in range(-(-count // ROWS) * ROWS):  # rows too many of the last tile: it again
                 k = min(i, count - 1)
-                places[i] = i // ROWS * ROWS * run + i % ROWS if packed else (m + k) * a_down + r
+                places[i] = k // ROWS * ROWS * run + k % ROWS if packed else (m + k) * a_down + r
             j, at = left, 0
             while j < right:
                 vectors = panel_of(-(-(right - j) // lanes))
