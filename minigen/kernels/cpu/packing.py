@@ -138,6 +138,8 @@ def pack_rows(a, first, down, along, count, run, out):
         last = min(m + AT_ONCE * ROWS, whole)
         for r in range(run):
             to = m * run + r * ROWS
+            _fetch(a, first + m + (r + AHEAD) * along)
+            _fetch(a, first + last - 1 + (r + AHEAD) * along)
             for i in range(m, last, ROWS):
                 copy_values(a, first + i + r * along, out, to, ROWS)
                 to += run * ROWS

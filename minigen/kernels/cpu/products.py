@@ -15,7 +15,7 @@ from minigen.backend import FLOATS
 from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
 from minigen.kernels.cpu.gemm import place
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
-from minigen.kernels.cpu.tiles import ROWS, VECTOR
+from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR
 from minigen.kernels.reference import products as reference
 
 FLOPS = 100  # a nanosecond, about: what one core reaches
@@ -30,7 +30,7 @@ def matmul(a, b, out=None):
     if a.ndim == b.ndim == 2:
         if _fit(a, b):
             if out is None:
-                if _narrow(a, b):
+                if _turned(a, b):
                     return np.ascontiguousarray(_product(b.T, a.T).T)
                 return _product(a, b)
             if out.flags.carray and out.dtype == a.dtype and out.shape == (len(a), b.shape[1]):
@@ -78,7 +78,7 @@ def linear_vjp(g, x, weight, wanted, later):
     g, x, weight = _whole(g), _whole(x), _whole(weight)
     gb, sums = pieces_of_sum(g)
     gx = np.empty(x.shape, x.dtype) if of_x else None
-    a, b = (x.T, g) if _narrow(g.T, x) else (g.T, x)
+    a, b = (x.T, g) if _turned(g.T, x, later) else (g.T, x)
     gw = np.empty((len(a), b.shape[1]), x.dtype)
     products = [(g, weight, None, gx)] if of_x else []
     if not (later and of_x and b is x and _put_off(a, b, gw)):
@@ -108,9 +108,14 @@ def _worth_it(m, k, of_b, n, dtype):
     return min(m, k, n) >= LEAST and 2 * m * k * n >= SMALL and k == of_b and dtype in FLOATS
 
 
-def _narrow(a, b):
-    """Whether the product turned around is faster: all of a would be laid, for a few columns."""
-    return b.shape[1] < min(PANEL, len(a)) and a.strides[0] < a.strides[1]
+def _turned(a, b, later=False):
+    """Whether b^T a^T is faster: what lies as columns of a is laid faster as rows of a^T.
+
+    Of many rows, more is lost than that if it cannot be put off.
+    """
+    (rows, depth), columns = a.shape, b.shape[1]
+    few = columns < (rows // 3 if depth > RUN and not later else min(PANEL, rows))
+    return few and a.strides[0] < a.strides[1]
 
 
 def _product(a, b, level=None, out=None):
