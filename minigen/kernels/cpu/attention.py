@@ -186,7 +186,8 @@ def _backward(
     heads, queries, width, keys, values = sides
     of = heads, space.itemsize
     wanted, of_past, of_future = (PAST, OF_PAST, OF_FUTURE) if is_causal else (ALL, ALL, ALL)
-    gs, weights = np.empty((2, queries, keys), space.dtype)
+    # Two arrays: of one taken apart Numba would not know that its rows lie together.
+    gs, weights = np.empty((queries, keys), space.dtype), np.empty((queries, keys), space.dtype)
     along, turned = (place_of(gs, 0), keys, 1), (place_of(gs, 0), 1, keys)
     for n in range(part[0], part[1]):
         of_q, of_k, of_v = _head(q, n, *of), _head(k, n, *of), _head(v, n, *of)
