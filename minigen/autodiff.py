@@ -219,11 +219,11 @@ def _add_all(sums, added, owned, finish):
 
 def _is_new(part, parts, g, node):
     """Whether a rule made this array: it is no view, nor any that the rule was given."""
-    if part.base is not None:
-        return False
-    given = [g, node.y, node.residuals, *node.args]
-    held = [x for group in given for x in (group if type(group) in (tuple, list) else (group,))]
-    return sum(part is x for x in parts) <= 1 and not any(part is x for x in held)
+    times = 0
+    for group in (parts, g, node.y, node.residuals, node.args):
+        for x in group if type(group) in (tuple, list) else (group,):
+            times += part is x
+    return times == 1 and part.base is None
 
 
 def _own(g):

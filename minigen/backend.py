@@ -35,7 +35,7 @@ def array_module(x: Array) -> ModuleType:
 
 def is_cupy(x: Any) -> bool:
     """Whether x is a CuPy array; true only where cupy has been imported already."""
-    return type(x).__module__.partition(".")[0] == "cupy"
+    return type(x) is not ndarray and type(x).__module__.partition(".")[0] == "cupy"
 
 
 def cupy() -> ModuleType:
@@ -221,6 +221,15 @@ def _has_dtype(data: Any) -> bool:
 def _refuse_masked(x: Any) -> None:
     if isinstance(x, np.ma.MaskedArray):
         raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """np.broadcast_shapes, which takes 5 us, but for shapes that are all the same."""
+    first = shapes[0]
+    for shape in shapes:
+        if shape != first:
+            return np.broadcast_shapes(*shapes)
+    return first
 
 
 def check_dtype(dtype: Any) -> np.dtype:

@@ -42,7 +42,9 @@ def shares(length: int, work: float, least: int = 1) -> list[slice]:
     a large one early takes more of the small ones.
     """
     count = int(max(min(_pool.threads, work / PIECE, length / least), 1))
-    if count == 1 or length < 8 * count * least:
+    if count == 1:
+        return [slice(0, length)]
+    if length < 8 * count * least:
         return _cut(0, length, count)
     large = length * 3 // (4 * count)
     last = length - (count - 1) * large

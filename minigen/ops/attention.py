@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import FLOATS, Array, array_module, device_of, floating
+from minigen.backend import FLOATS, Array, array_module, broadcast_shapes, device_of, floating
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
 from minigen.ops.linalg import matmul
@@ -102,7 +102,7 @@ def _scores_shape(q, k, v):
             shapes + "axis -1 of q and k, and axis -2 of k and v, must have one length"
         )
     try:
-        lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+        lead = broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
     except ValueError:
         raise ShapeError(shapes + "the leading axes do not broadcast") from None
     return *lead, q.shape[-2], k.shape[-2]

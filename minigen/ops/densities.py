@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import Array, array_module
+from minigen.backend import Array, array_module, floating
 from minigen.errors import ShapeError
 from minigen.ops.activations import log_sigmoid, sigmoid
 from minigen.ops.elementwise import (
@@ -107,12 +107,22 @@ def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str
     return reduced(subtract(entropy, multiply(target, input)), reduction)
 
 
-@composite
+def _gaussian_kl_definition(mean, logvar):
+    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
+    return multiply(sum(terms, -1), 0.5)
+
+
+def _gaussian_kl_backward(g, var, wanted, mean, logvar):
+    g = g[..., None]
+    return g * mean, (0.5 * g) * (var - 1)
+
+
+@fused(_gaussian_kl_definition, _gaussian_kl_backward, prepare=floating)
 def gaussian_kl(mean: Array, logvar: Array) -> Array:
     """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
 
     half of exp(logvar) + mean^2 - 1 - logvar (Kingma and Welling 2014, appendix B).
     """
     check_shapes("gaussian_kl", mean, logvar)
-    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
-    return multiply(sum(terms, -1), 0.5)
+    var = np.exp(logvar)
+    return 0.5 * (var + mean * mean - (logvar + 1)).sum(-1), var

@@ -8,9 +8,10 @@ import math
 import numpy as np
 
 from minigen import threads
+from minigen.backend import broadcast_shapes
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
-from minigen.kernels.cpu.gemm import ALL, OF_FUTURE, OF_PAST, PAST, place, product, space_for
+from minigen.kernels.cpu.gemm import ALL, OF_FUTURE, OF_PAST, PAST, place, product, space_for, whole
 from minigen.kernels.cpu.packing import memory_at
 from minigen.kernels.cpu.softmax import largest
 from minigen.kernels.cpu.tiles import U, place_of
@@ -120,9 +121,8 @@ def _forward(part, sides, q, k, v, p, y, mask, kept, booleans, is_causal, share,
 
 
 def dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
-    lead = np.broadcast_shapes(*(x.shape[:-2] for x in (q, k, mask) if x is not None))
-    full = np.broadcast_shapes(lead, v.shape[:-2])
-    if full != lead or not q.size * k.size * v.size:
+    lead = broadcast_shapes(*(x.shape[:-2] for x in (q, k, mask) if x is not None))
+    if broadcast_shapes(lead, v.shape[:-2]) != lead or not q.size * k.size * v.size:
         return reference.dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p)
     scores = *lead, q.shape[-2], k.shape[-2]
     q, k, v = (_in_heads(x, (*lead, *x.shape[-2:])) for x in (q, k, v))
@@ -242,8 +242,8 @@ def _in_heads(x, shape):
     """x broadcast to a shape, then as (B, H, rows, columns); None for None."""
     if x is None:
         return None
-    x = (x if x.shape == shape else np.broadcast_to(x, shape)).reshape(_in_two(shape))
-    return x if all(stride % x.itemsize == 0 for stride in x.strides) else x.copy()
+    x = x if x.shape == shape else np.broadcast_to(x, shape)
+    return whole(x if len(shape) == 4 else x.reshape(_in_two(shape)))
 
 
 def _beside(q, k, v):

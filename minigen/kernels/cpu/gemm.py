@@ -20,6 +20,15 @@ def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     return np.empty(run * (columns + lanes + BLOCK) + (4 * ROWS + 9) * lanes + LINE, dtype)
 
 
+def whole(x: np.ndarray) -> np.ndarray:
+    """x, if it lies at distances of whole values, as `place` takes it, else a copy that does."""
+    size = x.itemsize
+    for stride in x.strides:
+        if stride % size:
+            return x.copy()
+    return x
+
+
 @compiled
 def place(x):
     """The address of x, and the distances along its axes in values; in a fifth of Python's time."""

@@ -9,7 +9,7 @@ from minigen import threads
 
 def flat(x: np.ndarray) -> np.ndarray:
     """x as one C-ordered axis: a view where it can be."""
-    return np.ascontiguousarray(x).reshape(-1)
+    return x.ravel()
 
 
 def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constants) -> None:
@@ -19,7 +19,10 @@ def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constant
     """
     work = arrays[0].size * nanoseconds
     cuts = threads.shares(len(arrays[0]), work)
-    threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
+    if len(cuts) == 1:
+        loop(*arrays, *constants)
+    else:
+        threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
 
 
 def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *constants) -> None:

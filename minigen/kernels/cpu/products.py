@@ -13,7 +13,7 @@ import numpy as np
 from minigen import threads
 from minigen.backend import FLOATS
 from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
-from minigen.kernels.cpu.gemm import place
+from minigen.kernels.cpu.gemm import place, whole
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
 from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR
 from minigen.kernels.reference import products as reference
@@ -75,7 +75,7 @@ def linear_vjp(g, x, weight, wanted, later):
     if not (of_weight and of_bias) or not _fit(g, weight) or x.dtype != g.dtype:
         gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
         return gx, gw, sum_rows(g) if of_bias else None
-    g, x, weight = _whole(g), _whole(x), _whole(weight)
+    g, x, weight = whole(g), whole(x), whole(weight)
     gb, sums = pieces_of_sum(g)
     gx = np.empty(x.shape, x.dtype) if of_x else None
     a, b = (x.T, g) if _turned(g.T, x, later) else (g.T, x)
@@ -120,7 +120,7 @@ def _turned(a, b, later=False):
 
 def _product(a, b, level=None, out=None):
     """out = level + a b, level None for zeros."""
-    a, b = _whole(a), _whole(b)
+    a, b = whole(a), whole(b)
     out = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
     _make([(a, b, level, out)])
     return out
@@ -157,8 +157,3 @@ def _cut(length, unit, work):
     """Spans of range(length), all but the last a number of whole units."""
     cuts = threads.shares(-(-length // unit), work)
     return [(cut.start * unit, min(cut.stop * unit, length)) for cut in cuts]
-
-
-def _whole(x):
-    """x, if it lies at a distance of whole values, else a copy that does."""
-    return x if all(stride % x.itemsize == 0 for stride in x.strides) else x.copy()
