@@ -113,7 +113,8 @@ class _Recurrent(Module):
                 for found, s in zip(last, end):
                     found.append(s)
             x = ys[0] if len(ys) == 1 else ops.concatenate(ys, axis=2)  # (T, B, directions H)
-        ends = [ops.stack(found) for found in last]  # (layers directions, B, H)
+        one_layer = len(last[0]) == 1
+        ends = [ops.expand_dims(e[0], 0) if one_layer else ops.stack(e) for e in last]
         if one:
             x, ends = x[:, 0], [s[:, 0] for s in ends]
         elif self.batch_first:
@@ -121,7 +122,7 @@ class _Recurrent(Module):
         return x, tuple(ends) if self.states > 1 else ends[0]
 
     def _checked(self, x, state):
-        """x as (T, B, D), states (layers directions, B, H), and whether x is one sequence."""
+        """x as (T, B, D), each state (layers directions, B, H), and whether x is one sequence."""
         kind = type(self).__name__
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             wanted = "(B, T, D)" if self.batch_first else "(T, B, D)"
@@ -137,7 +138,8 @@ class _Recurrent(Module):
         shape = (count, x.shape[1], self.hidden_size)
         if state is None:
             weight = self.weight_hh_l0
-            return x, [creation.zeros(shape, weight.dtype, weight.device)] * self.states, one
+            zeros = creation.zeros(shape[1:], weight.dtype, weight.device)
+            return x, [[zeros] * count] * self.states, one
         states = state if self.states > 1 else (state,)
         if not isinstance(states, tuple | list) or len(states) != self.states:
             raise TypeError(f"{kind}: the state must be a tuple (h, c), got {type(state).__name__}")

@@ -22,7 +22,7 @@ from minigen.primitives import fused
 
 
 def _fitted(name, gates, x, weight_ih, weight_hh, biases, states):
-    """All arrays, as named, in one dtype; ShapeError for one that does not fit."""
+    """All arrays, as named, in one dtype, x in C order; ShapeError for one that does not fit."""
     if x.ndim != 3 or x.shape[0] == 0:
         raise ShapeError(f"{name}: x must be (T, B, D) with at least one step, got {x.shape}")
     if weight_hh.ndim != 2:
@@ -41,7 +41,7 @@ def _fitted(name, gates, x, weight_ih, weight_hh, biases, states):
                 f"{name}: {key} {array.shape} must be {shape} for x {x.shape}, "
                 f"(T, B, D), and weight_hh {weight_hh.shape}, ({gates} H, H)"
             )
-    arrays = [x, *(array for array, _ in wanted.values())]
+    arrays = [array_module(x).ascontiguousarray(x), *(array for array, _ in wanted.values())]
     dtype = np.result_type(*(a.dtype for a in arrays if a is not None))
     return [a if a is None or a.dtype == dtype else a.astype(dtype) for a in arrays]
 
@@ -102,7 +102,7 @@ def _lstm_definition(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def _lstm_backward(g, saved, wanted, x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh):
-    (gy, gh, gc), (gates, h, c, tanh_c) = g, saved
+    (gy, gh, gc), (x, gates, h, c, tanh_c) = g, saved
     gz, gh, gc = array_module(gates).empty_like(gates), _start(gh, h[0]), _start(gc, c[0])
     kernels.lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz)
     of_x, _, _, *others = wanted
@@ -130,10 +130,10 @@ def lstm(
     x, weight_ih, weight_hh, bias_ih, bias_hh, h0, c0 = _fitted(
         "lstm", 4, x, weight_ih, weight_hh, (bias_ih, bias_hh), {"h0": h0, "c0": c0}
     )
-    gates, w = linear(x, weight_ih, _sum(bias_ih, bias_hh)), weight_hh.T.copy()
+    gates = linear(x, weight_ih, _sum(bias_ih, bias_hh))
     h, c, tanh_c = _buffers(len(x), (h0, c0), h0.shape[1])
-    kernels.lstm_steps(gates, w, h, c, tanh_c)
-    return (h[1:], h[-1].copy(), c[-1].copy()), (gates, h, c, tanh_c)
+    kernels.lstm_steps(gates, weight_hh.T, h, c, tanh_c)
+    return (h[1:], h[-1].copy(), c[-1].copy()), (x, gates, h, c, tanh_c)
 
 
 # ------------------------------------------------------------------------------------ GRU
@@ -151,7 +151,7 @@ def _gru_definition(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def _gru_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
-    (gy, gh), (gates, h, hidden_n) = g, saved
+    (gy, gh), (x, gates, h, hidden_n) = g, saved
     gx, gh = array_module(gates).empty_like(gates), _start(gh, h[0])
     ghidden = array_module(gates).empty_like(gates)
     kernels.gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden)
@@ -179,10 +179,10 @@ def gru(
     x, weight_ih, weight_hh, bias_ih, bias_hh, h0 = _fitted(
         "gru", 3, x, weight_ih, weight_hh, (bias_ih, bias_hh), {"h0": h0}
     )
-    gates, w = linear(x, weight_ih, bias_ih), weight_hh.T.copy()
+    gates = linear(x, weight_ih, bias_ih)
     h, hidden_n = _buffers(len(x), (h0,), h0.shape[1])
-    kernels.gru_steps(gates, w, bias_hh, h, hidden_n)
-    return (h[1:], h[-1].copy()), (gates, h, hidden_n)
+    kernels.gru_steps(gates, weight_hh.T, bias_hh, h, hidden_n)
+    return (h[1:], h[-1].copy()), (x, gates, h, hidden_n)
 
 
 # ------------------------------------------------------------------------ the simple layer
@@ -197,7 +197,7 @@ def _rnn_definition(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, nonlinearity=
 
 
 def _rnn_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_hh, nonlinearity):
-    (gy, gh), (h,) = g, saved
+    (gy, gh), (x, h) = g, saved
     gz, gh = array_module(h).empty_like(h[1:]), _start(gh, h[0])
     for t in reversed(range(len(gz))):
         if gy is not None:
@@ -236,4 +236,4 @@ def rnn(
     activation = {"tanh": np.tanh, "relu": relu}[nonlinearity]
     for t in range(len(x)):
         h[t + 1] = activation(z[t] + kernels.matmul(h[t], w))
-    return (h[1:], h[-1].copy()), (h,)
+    return (h[1:], h[-1].copy()), (x, h)

@@ -26,7 +26,7 @@ def _steps(first, last, gates, b, places, units, h, c, tanh_c):
 
 def lstm_steps(gates, w, h, c, tanh_c):
     n = len(w)
-    if not _fit(n, gates, h, c, tanh_c, w):
+    if not _fit(n, gates, h, c, tanh_c) or w.dtype != gates.dtype or not w.flags.forc:
         return sequences.lstm_steps(gates, w, h, c, tanh_c)
     b, units = Weights(w).panels, np.arange(n)
     z, pieces = gates.reshape(*gates.shape[:2], 4, n), []
