@@ -32,7 +32,7 @@ def whole(x: np.ndarray) -> np.ndarray:
 @compiled
 def place(x):
     """The address of x, and the distances along its axes in values; in a fifth of Python's time."""
-    address, size, strides = x.ctypes.data, x.itemsize, x.strides
+    address, size, strides = place_of(x, 0), x.itemsize, x.strides
     if x.ndim == 2:
         return address, strides[0] // size, strides[1] // size
     return address, strides[0] // size, strides[1] // size, strides[2] // size, strides[3] // size
