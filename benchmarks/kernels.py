@@ -108,6 +108,7 @@ def channels() -> dict[str, list]:
     x, g, weight, bias = normal(64, 32, 196), normal(64, 32, 196), normal(32), normal(32)
     _, mean, _, rstd = reference.batch_norm(x, weight, bias, 1e-5)
     return {
+        "sum_channels": [g],
         "batch_norm": [x, weight, bias, 1e-5],
         "batch_norm_vjp": [g, x, weight, mean, rstd],
     }

@@ -16,7 +16,7 @@ from minigen.kernels.cpu.activations import (
 )
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import bernoulli, philox, unit
-from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.cpu.channels import batch_norm, batch_norm_vjp, sum_channels
 from minigen.kernels.cpu.convolution import convolve, convolve_transpose, convolve_weight
 from minigen.kernels.cpu.functions import erf, leaky_relu, leaky_relu_vjp, relu, relu_vjp, select
 from minigen.kernels.cpu.lstm import lstm_steps, lstm_steps_vjp

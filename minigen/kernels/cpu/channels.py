@@ -6,10 +6,30 @@ import numpy as np
 
 from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.rows import moments_of, squares_of, total_of
+from minigen.kernels.cpu.rows import OF_A_SUM, SMALL, moments_of, squares_of, total_of
+from minigen.kernels.reference import channels as reference
 
 NANOSECONDS = 1.5  # for a value, about
 SHORT = 16  # values in a row: shorter ones are laid side by side, all of a channel
+
+
+@compiled
+def _sum_channels(x, first, last, out):
+    for k in range(first, last):
+        total = 0.0
+        for i in range(len(x)):
+            total += total_of(x[i, k])
+        out[k] = total
+
+
+def sum_channels(x):
+    _, c, s = x.shape
+    if x.size < SMALL or s < SHORT or x.dtype.kind != "f":
+        return reference.sum_channels(x)
+    x, out = np.ascontiguousarray(x), np.empty(c, x.dtype)
+    cuts = threads.shares(c, OF_A_SUM * x.size)
+    threads.run(_sum_channels, [(x, cut.start, cut.stop, out) for cut in cuts])
+    return out
 
 
 @compiled(fastmath=CONTRACT)

@@ -16,7 +16,7 @@ from minigen.kernels.reference.activations import (
 )
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import bernoulli, philox, unit
-from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
+from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp, sum_channels
 from minigen.kernels.reference.convolution import (
     convolve,
     convolve_transpose,

@@ -1,8 +1,13 @@
-"""Work on the channels of a batch (N, C, S): what batch normalization needs."""
+"""Work on the channels of a batch (N, C, S): what convolutions and batch normalization need."""
 
 import math
 
 from minigen.backend import array_module
+
+
+def sum_channels(x):
+    """The sum of each channel of x (N, C, S), as (C,)."""
+    return x.sum(axis=(0, 2))
 
 
 def batch_norm(x, weight, bias, eps):
