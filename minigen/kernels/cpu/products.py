@@ -111,7 +111,7 @@ def _worth_it(m, k, of_b, n, dtype):
 def _turned(a, b, later=False):
     """Whether b^T a^T is faster: what lies as columns of a is laid faster as rows of a^T.
 
-    Of many rows, more is lost than that if it cannot be put off.
+    But a product that is turned cannot be put off: where it could be, only for very few columns.
     """
     (rows, depth), columns = a.shape, b.shape[1]
     few = columns < (rows // 3 if depth > RUN and not later else min(PANEL, rows))
