@@ -4,6 +4,8 @@ Every character of every face is drawn once, at twice the size, on a sheet. An i
 look-up in the sheet under a random affine map, which is fast and needs no file and no network.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from pathlib import Path
 
@@ -30,7 +32,8 @@ SIDE = 28  # pixels, of an image
 BOX = 20  # pixels, the longer side of an undistorted character; as in MNIST
 ZOOM = 2  # pixels of the sheet for one of the image
 CELL = SIDE * ZOOM
-CHUNK = 250  # images made at a time, which bounds the memory; the result does not depend on it
+CHUNK = 120  # images that a thread makes at a time; the result does not depend on it
+THREADS = min(os.cpu_count() or 1, 2)  # CHUNK and these bound the memory
 CONTRAST = 1.4  # ink is stretched about one half, so that no weight lights up the background
 
 # What is drawn for each image, uniformly between the two.
@@ -61,9 +64,14 @@ def glyphs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     drawn = rng.uniform((n, len(DISTORTIONS)))
     images = np.empty((n, SIDE, SIDE), np.uint8)
     sheet = _sheet()
-    for start in range(0, n, CHUNK):
+
+    def render(start):
         part = slice(start, start + CHUNK)
         images[part] = _render(sheet, cells[part], drawn[part])
+
+    with ThreadPoolExecutor(THREADS) as pool:  # on two cores in half the time of a loop
+        for _ in pool.map(render, range(0, n, CHUNK)):
+            pass
     return images, labels
 
 
