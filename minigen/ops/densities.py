@@ -114,7 +114,7 @@ def _gaussian_kl_definition(mean, logvar):
 
 def _gaussian_kl_backward(g, var, wanted, mean, logvar):
     g = g[..., None]
-    return g * mean, (0.5 * g) * (var - 1)
+    return g * mean, 0.5 * g * var - 0.5 * g  # the same bits as of the definition
 
 
 @fused(_gaussian_kl_definition, _gaussian_kl_backward, prepare=floating)
