@@ -113,8 +113,8 @@ class _Recurrent(Module):
                 for found, s in zip(last, end):
                     found.append(s)
             x = ys[0] if len(ys) == 1 else ops.concatenate(ys, axis=2)  # (T, B, directions H)
-        one_layer = len(last[0]) == 1
-        ends = [ops.expand_dims(e[0], 0) if one_layer else ops.stack(e) for e in last]
+        # (layers directions, B, H); to stack one alone would copy it
+        ends = [ops.stack(e) if len(e) > 1 else ops.expand_dims(e[0], 0) for e in last]
         if one:
             x, ends = x[:, 0], [s[:, 0] for s in ends]
         elif self.batch_first:

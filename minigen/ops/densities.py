@@ -114,7 +114,8 @@ def _gaussian_kl_definition(mean, logvar):
 
 def _gaussian_kl_backward(g, var, wanted, mean, logvar):
     g = g[..., None]
-    return g * mean, 0.5 * g * var - 0.5 * g  # the same bits as of the definition
+    half = 0.5 * g
+    return g * mean, half * var - half  # not half * (var - 1): bit for bit as the definition's
 
 
 @fused(_gaussian_kl_definition, _gaussian_kl_backward, prepare=floating)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff import LATER
-from minigen.backend import Array, floating, promoted
+from minigen.backend import Array, broadcast_shapes, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
@@ -44,7 +44,7 @@ def matmul(a: Array, b: Array) -> Array:
         y = matmul(reshape(a, (1, *a.shape)), b)
         return reshape(y, (*y.shape[:-2], y.shape[-1]))
     try:
-        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape}: the leading axes do not broadcast"

@@ -22,7 +22,10 @@ from minigen.primitives import fused
 
 
 def _fitted(name, gates, x, weight_ih, weight_hh, biases, states):
-    """All arrays, as named, in one dtype, x in C order; ShapeError for one that does not fit."""
+    """All arrays, as named, in one dtype; ShapeError for one that does not fit.
+
+    x is in C order: the backward passes get it from the forward ones, and need not copy it again.
+    """
     if x.ndim != 3 or x.shape[0] == 0:
         raise ShapeError(f"{name}: x must be (T, B, D) with at least one step, got {x.shape}")
     if weight_hh.ndim != 2:

@@ -43,7 +43,7 @@ def spread(r, x, axis: Axis):
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over axis; 0 of nothing."""
     axes = axes_of(axis, x.ndim)
-    if axes == (0, 2, 3) and x.ndim == 4 and not keepdims:
+    if axes == (0, 2, 3) and x.ndim == 4 and not keepdims:  # of each channel of images
         return kernels.sum_channels(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3]))
     return x.sum(axes, keepdims=keepdims)
 

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from minigen import threads
-from minigen.backend import FLOATS
+from minigen.backend import FLOATS, broadcast_shapes
 from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
 from minigen.kernels.cpu.gemm import place, whole
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
@@ -46,7 +46,7 @@ def matmul(a, b, out=None):
 def _matmul(a, b, out):
     if a.ndim == b.ndim == 2 or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b, out=out, order="C")
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, k), n = a.shape[-2:], b.shape[-1]
     work = 2 * math.prod(batch) * m * k * n / FLOPS
     if work < 2 * threads.PIECE:  # C order whatever that of the operands is, as below
