@@ -3,11 +3,11 @@
 import numpy as np
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.packing import memory_at, pack_panels, pack_rows
+from minigen.kernels.cpu.packing import GAP, LINE, memory_at, pack_panels, pack_rows
 from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR, U, panel_of, place_of, put_tile
 
 BLOCK = 22 * ROWS  # rows at work at a time: of RUN steps, they and a panel fit the second cache
-LINE = 64  # bytes
+GAPS = BLOCK // ROWS * GAP
 
 # What is known of a product whose rows and columns are places in time.
 ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wanted for j <= m alone.
@@ -17,7 +17,8 @@ ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wante
 def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     """What `product` works in, for products of that depth and so many columns, or smaller ones."""
     lanes, run = VECTOR // dtype.itemsize, min(depth, RUN)
-    return np.empty(run * (columns + lanes + BLOCK) + (4 * ROWS + 9) * lanes + LINE, dtype)
+    block = BLOCK * run + GAPS
+    return np.empty(run * (columns + lanes) + block + (4 * ROWS + 9) * lanes + LINE, dtype)
 
 
 def whole(x: np.ndarray) -> np.ndarray:
@@ -58,7 +59,7 @@ def product(a, b, c, level, sides, known, space):
     spare = memory_at(nothing + 4 * VECTOR, space)
     surplus = nothing + (ROWS + 1) * 4 * VECTOR  # for rows that the last tile has too many
     block = memory_at(nothing + (ROWS + 2) * 4 * VECTOR, space)
-    panels = block[-(-BLOCK * longest // lanes) * lanes if packed else 0 :]
+    panels = block[-(-(BLOCK * longest + GAPS) // lanes) * lanes if packed else 0 :]
     x = block if packed else of_a
     ahead = 0 if packed or a_down > longest else ROWS * a_down
     for r in range(0, depth, RUN):
@@ -71,7 +72,8 @@ def product(a, b, c, level, sides, known, space):
                 pack_rows(of_a, m * a_down + r * a_along, a_down, a_along, count, run, block)
             for i in range(-(-count // ROWS) * ROWS):  # rows too many of the last tile: it again
                 k = min(i, count - 1)
-                places[i] = k // ROWS * ROWS * run + k % ROWS if packed else (m + k) * a_down + r
+                laid = k // ROWS * (ROWS * run + GAP) + k % ROWS
+                places[i] = laid if packed else (m + k) * a_down + r
             j, at = left, 0
             while j < right:
                 vectors = panel_of(-(-(right - j) // lanes))

@@ -6,11 +6,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu.compiling import compiled, inlined
 from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of, prefetch
 
-AHEAD = 8  # rows that are fetched before they are laid: the system does not foresee short ones
-AT_ONCE = 5  # tiles whose rows are laid together: what lies side by side is two lines of a cache
+AHEAD = 6  # rows that are fetched before they are laid: the system does not foresee short ones
+LINE = 64  # bytes that memory is read in
+GAP = 16  # values between tiles of rows: at a power of two, all would be in one set of the cache
 
 
 @intrinsic
@@ -95,6 +96,14 @@ def _turn_block(typing, x, start, apart, y, to, width):
     return signature, generate
 
 
+@inlined
+def _copy_rows(x, start, apart, rows, y, to, count):
+    """y[to + r * count + j] = x[start + r * apart + j] for r < rows, j < count, a known number."""
+    for r in range(rows):
+        _fetch(x, start + (r + AHEAD) * apart)
+        copy_values(x, start + r * apart, y, to + r * count, count)
+
+
 @compiled(inline="always")
 def pack_panels(b, first, down, along, run, count, out):
     """out = panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond."""
@@ -103,11 +112,16 @@ def pack_panels(b, first, down, along, run, count, out):
     while left < whole:
         wide = panel_of((whole - left) // lanes) * lanes
         here, some = first + left * along, min(wide, count - left)
-        if along == 1:
+        if along == 1 and some == wide:
+            if wide == 4 * lanes:
+                _copy_rows(b, here, down, run, out, at, 4 * lanes)
+            elif wide == 2 * lanes:
+                _copy_rows(b, here, down, run, out, at, 2 * lanes)
+            else:
+                _copy_rows(b, here, down, run, out, at, lanes)
+        elif along == 1:
             for r in range(run):
                 source, to = U(here + r * down), U(at + r * wide)
-                for j in range(0, some, lanes):
-                    _fetch(b, here + (r + AHEAD) * down + j)
                 for j in range(U(some)):
                     out[to + j] = b[source + j]
         else:
@@ -133,17 +147,20 @@ def pack_panels(b, first, down, along, run, count, out):
 @compiled(inline="always")
 def pack_rows(a, first, down, along, count, run, out):
     """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
-    whole = count // ROWS * ROWS if down == 1 else 0
-    for m in range(0, whole, AT_ONCE * ROWS):
-        last = min(m + AT_ONCE * ROWS, whole)
+    apart = run * ROWS + GAP
+    if down == 1:
+        whole = count // ROWS * ROWS
         for r in range(run):
-            to = m * run + r * ROWS
-            _fetch(a, first + m + (r + AHEAD) * along)
-            _fetch(a, first + last - 1 + (r + AHEAD) * along)
-            for i in range(m, last, ROWS):
-                copy_values(a, first + i + r * along, out, to, ROWS)
-                to += run * ROWS
-    for m in range(whole, count):
-        source, to = first + m * down, m // ROWS * ROWS * run + m % ROWS
+            source, to = first + r * along, r * ROWS
+            for m in range(0, count, LINE // a.itemsize):
+                _fetch(a, source + AHEAD * along + m)
+            for m in range(0, whole, ROWS):
+                copy_values(a, source + m, out, to, ROWS)
+                to += apart
+            for m in range(whole, count):
+                out[to + m - whole] = a[source + m]
+        return
+    for m in range(count):
+        source, to = U(first + m * down), U(m // ROWS * apart + m % ROWS)
         for r in range(U(run)):
-            out[U(to) + r * U(ROWS)] = a[U(source) + r * U(along)]
+            out[to + r * U(ROWS)] = a[source + r * U(along)]
