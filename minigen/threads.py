@@ -10,7 +10,6 @@ matrix products, of which a step has many, do so in compiled code, see `kernels/
 import ctypes
 import os
 import threading
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,8 @@ from itertools import pairwise
 from pathlib import PurePath
 from queue import SimpleQueue
 from typing import Any
+
+from minigen.bell import Bell
 
 PIECE = 80_000  # nanoseconds of work: to wake a thread up takes half of that
 MOST_PIECES = 32
@@ -113,7 +114,7 @@ class _Pool:
         self.core = None  # which they keep off
         self.closed = False
         self.idle: Callable | None = None  # what they do for a while when there is no job
-        self.bell = array("q", [0])  # changes when there is one
+        self.bell = Bell()  # rings when there is one
 
     def run(self, job: _Job) -> None:
         """Do the job; the caller leads."""
@@ -122,15 +123,16 @@ class _Pool:
         for _ in range(helpers):
             # A context, with NumPy's errstate in it, can be entered by one thread at a time.
             self.jobs.put((copy_context(), job))
-        self.bell[0] += 1
+        self.bell.ring()
         job.lead()
 
     def wake(self, helpers: int, awake: int, idle: Callable) -> None:
         """Have so many of the threads do what they do when there is no job."""
         if idle != self.idle and not self.closed:
             self.idle = idle
-            self.bell[0] += 1  # for those who do something else
+            self.bell.ring()  # for those who do something else
         self._prepare(helpers)
+        awake += self.bell.wake(max(helpers - awake, 0))
         for _ in range(awake, helpers):
             self.jobs.put((copy_context(), NO_JOB))
 
@@ -167,11 +169,11 @@ class _Pool:
             context, job = item
             context.run(job.help)
             del item, context, job  # a thread that waits keeps no array alive
-            heard = self.bell[0]  # before the look at the queue: it rings after a job was put there
+            heard = self.bell.rung()  # before the look at the queue: it rings when a job is there
             idle = self.idle
             if idle is not None and self.jobs.empty():
                 with suppress(MemoryError):
-                    idle(self.bell, heard)
+                    idle(self.bell.numbers, heard)
 
     def close(self) -> None:
         """End the threads, each after the job that it is at."""
@@ -179,7 +181,7 @@ class _Pool:
             self.closed, self.idle = True, None
             for _ in self.helpers:
                 self.jobs.put(None)
-        self.bell[0] += 1
+        self.bell.ring()
 
 
 def _find_core():
@@ -215,7 +217,8 @@ def run(function: Callable, pieces: Sequence[tuple]) -> None:
 def wake(helpers: int, awake: int, idle: Callable) -> None:
     """Have so many threads call idle(bell, heard), as all do from now on when there is no job.
 
-    awake: how many do. It returns when there is nothing to do, or bell[0] is not what was heard.
+    awake: how many do. It returns where it cannot wait for more to do, and when bell, the numbers
+    of a `Bell`, has rung since it was heard.
     """
     _pool.wake(helpers, awake, idle)
 

@@ -2,13 +2,15 @@
 
 import os
 import threading
+import time
 import weakref
 
 import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import kernels, threads
+from minigen import bell, kernels, threads
+from minigen.bell import ASLEEP, HAS_SEMAPHORES
 
 pytest.importorskip("numba")
 from minigen.kernels.cpu import crew as crews
@@ -171,6 +173,52 @@ def test_a_thread_that_waits_for_products_hears_of_other_jobs():
         done = []
         threads.run(done.append, [(i,) for i in range(4)])
         assert sorted(done) == [0, 1, 2, 3]
+
+
+def until(condition):
+    """Wait for what another thread does."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def asleep(count):
+    return lambda: threads._pool.bell.numbers[ASLEEP] == count
+
+
+@pytest.mark.skipif(not HAS_SEMAPHORES, reason="there is nothing to sleep at here")
+def test_a_thread_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_jobs():
+    a, b = operands(400, 300, 500)
+    y, crew = kernels.matmul(a, b), crews.crew_for(np.dtype(np.float32))
+    for _ in range(3):
+        until(asleep(1))
+        out = np.empty_like(y)
+        assert crew.put_off(given(a, b, out), (a, b, out))
+        line = crew.later.state[0]
+        until(lambda line=line: line[crews.TAKEN] == line[crews.PUT])  # nobody else takes them
+        crew.finish()
+        assert out.tobytes() == y.tobytes()
+        until(asleep(1))
+        both = threading.Barrier(2, timeout=20)
+        threads.run(both.wait, [(), ()])  # each needs a thread
+    mg.set_num_threads(1)  # and to end
+    until(lambda: not any(thread.name == "minigen-0" for thread in threading.enumerate()))
+
+
+def test_without_semaphores_threads_wait_in_the_interpreter(monkeypatch):
+    monkeypatch.setattr(bell, "HAS_SEMAPHORES", False)
+    monkeypatch.setattr(bell, "_functions", None)
+    mg.set_num_threads(1)
+    mg.set_num_threads(2)
+    a, b = operands(400, 300, 500)
+    y = kernels.matmul(a, b)
+    crew = crews.crew_for(np.dtype(np.float32))
+    until(lambda: crew.now.state[0][crews.WATCHED] == 0)
+    assert asleep(0)()
+    both = threading.Barrier(2, timeout=20)
+    threads.run(both.wait, [(), ()])
+    assert kernels.matmul(a, b).tobytes() == y.tobytes()
 
 
 def test_a_pool_that_was_closed_starts_no_threads():

@@ -19,6 +19,7 @@ ALL_FILES = sorted(
 LAYERS = [
     "errors",
     "signatures",
+    "bell",
     "threads",
     "backend",
     "explain",

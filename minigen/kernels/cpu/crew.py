@@ -15,15 +15,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import typeof, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigen import threads
+from minigen.bell import ASLEEP, CAN_SLEEP, RUNG, SEMAPHORE
+from minigen.kernels.cpu.atomics import add, give_way, load, sleep, swap
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.gemm import ALL, product, space_for
-from minigen.kernels.cpu.tiles import RUN, address_of
+from minigen.kernels.cpu.tiles import RUN
 
 COLUMNS = 2048  # of a piece at most: so many fit the space that a thread has
 LENGTH = 256  # pieces that a line holds, each in the place of that so many before
@@ -34,59 +34,8 @@ PATIENCE = 3000  # times that a thread looks for work before it sleeps: a millis
 CROWDED = 50_000  # cycles: if giving way takes so many, another thread needs this core
 PLACE = types.UniTuple(types.int64, 3)
 PRODUCT = PLACE, PLACE, PLACE, types.int64, types.UniTuple(types.int64, 5), types.int64
-NO_BELL = np.zeros(1, np.int64)
+NO_BELL = np.zeros(SEMAPHORE + 8, np.int64)
 PUT_OFF = 3  # products at most that are not made yet: what they are made from takes memory
-
-
-@intrinsic
-def _load(typing, x, i):
-    """x[i] as other threads see it now."""
-
-    def generate(context, builder, signature, args):
-        place = address_of(context, builder, signature, args, 0, args[1])
-        return builder.load_atomic(place, "seq_cst", 8)
-
-    return types.int64(x, types.int64), generate
-
-
-@intrinsic
-def _add(typing, x, i, amount):
-    """x[i] += amount, in one go for all threads."""
-
-    def generate(context, builder, signature, args):
-        place = address_of(context, builder, signature, args, 0, args[1])
-        builder.atomic_rmw("add", place, args[2], "seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(x, types.int64, types.int64), generate
-
-
-@intrinsic
-def _swap(typing, x, i, old, new):
-    """x[i] = new if it is old, in one go for all threads; whether it was."""
-
-    def generate(context, builder, signature, args):
-        place = address_of(context, builder, signature, args, 0, args[1])
-        pair = builder.cmpxchg(place, args[2], args[3], "seq_cst", "seq_cst")
-        return builder.extract_value(pair, 1)
-
-    return types.boolean(x, types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def _give_way(typing):
-    """Let another thread have this core, if one waits for it; the cycles that this took."""
-
-    def generate(context, builder, signature, args):
-        clock = ir.FunctionType(ir.IntType(64), [])
-        clock = cgutils.get_or_insert_function(builder.module, clock, "llvm.readcyclecounter")
-        start = builder.call(clock, [])
-        if hasattr(os, "sched_yield"):
-            kind = ir.FunctionType(ir.IntType(32), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
-        return builder.sub(builder.call(clock, []), start)
-
-    return types.int64(), generate
 
 
 @intrinsic
@@ -130,18 +79,32 @@ def _put(line, pieces, function, a, b, c, level, sides):
         for j in range(5):
             piece[10 + j] = sides[i, j]
         piece[15] = function
-    _add(line, PUT, len(sides))
+    add(line, PUT, len(sides))
 
 
 @compiled
 def _next(line):
     """The number of a piece that is now the caller's to make; -1 if there is none."""
     while True:
-        i = _load(line, TAKEN)
-        if i >= _load(line, PUT):
+        i = load(line, TAKEN)
+        if i >= load(line, PUT):
             return -1
-        if _swap(line, TAKEN, i, i + 1):
+        if swap(line, TAKEN, i, i + 1):
             return i
+
+
+@compiled
+def _heard_or_slept(first, second, bell, heard):
+    """Sleep until there may be pieces in two lines; True if the bell has rung."""
+    add(bell, ASLEEP, 1)  # before the looks: what comes after them wakes this thread
+    for line in (first, second):
+        if load(line, TAKEN) < load(line, PUT):
+            break
+    else:
+        if load(bell, RUNG) == heard:
+            sleep(bell)
+    add(bell, ASLEEP, -1)
+    return load(bell, RUNG) != heard
 
 
 @compiled
@@ -149,13 +112,14 @@ def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
     """Make pieces of two lines, and those of the second where the first has none.
 
     With an end, until the pieces of the first before that number are made: True; or, if not wait,
-    not at all: whether they are. With end -1, until nothing has come for a while or the bell rings.
+    not at all: whether they are. With end -1, until the bell rings: a while in which nothing comes
+    is slept through, or, where there is nothing to sleep at, is the end.
     """
     known, idle = max(end - LENGTH, 0), 0
     if end < 0:
-        _add(first, WATCHED, 1)
+        add(first, WATCHED, 1)
     while True:
-        while known < end and _load(first, MADE + known % LENGTH) > known:
+        while known < end and load(first, MADE + known % LENGTH) > known:
             known += 1
         if known >= end >= 0 or not wait:
             return known >= end
@@ -163,17 +127,20 @@ def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
         if i < 0 and end < 0:
             line, pieces, i = second, its_others, _next(second)
         if i < 0:
-            crowded, idle = _give_way() > CROWDED, idle + 1
-            if end < 0 and (crowded or idle == PATIENCE or _load(bell, 0) != heard):
-                _add(first, WATCHED, -1)
-                return False
+            crowded, idle = give_way() > CROWDED, idle + 1
+            if end < 0 and (crowded or idle == PATIENCE or load(bell, RUNG) != heard):
+                add(first, WATCHED, -1)
+                if not bell[CAN_SLEEP] or _heard_or_slept(first, second, bell, heard):
+                    return False
+                add(first, WATCHED, 1)
+                idle = 0
             continue
         p, idle = pieces[i % LENGTH], 0
         sides = p[10], p[11], p[12], p[13], p[14]
         a, b, c = (p[0], p[1], p[2]), (p[3], p[4], p[5]), (p[6], p[7], p[8])
         _call(p[15], a, b, c, p[9], sides, ALL, space)
         made = MADE + i % LENGTH
-        _add(line, made, i + 1 - line[made])
+        add(line, made, i + 1 - line[made])
 
 
 class Line:
@@ -186,8 +153,8 @@ class Line:
         # are made.
         self.kept: deque[tuple[int, Any]] = deque()
 
-    def put(self, product: tuple, arrays: Any, space: np.ndarray) -> int:
-        """Put in a product, given as `_put` takes it; in how many pieces."""
+    def put(self, product: tuple, arrays: Any, space: np.ndarray) -> None:
+        """Put in a product, given as `_put` takes it."""
         *given, pieces = product
         for i in range(0, len(pieces), LENGTH):
             some, first = pieces[i : i + LENGTH], int(self.state[0][PUT])
@@ -195,7 +162,6 @@ class Line:
             self._made(end - LENGTH, True, space)  # those in whose places these come
             self.kept.append((end, arrays))
             _put(*self.state, self.function, *given, some)
-        return len(pieces)
 
     def settle(self, most: int, space: np.ndarray) -> None:
         """Let arrays go as soon as can be; wait for pieces where those of more than most remain."""
@@ -231,8 +197,10 @@ class Crew:
         if self.lead.locked():
             return False
         with self.lead:
+            self._summon(sum(len(pieces) for *_, pieces in products))
             try:
-                self._summon(sum(self.now.put(product, arrays, self.space) for product in products))
+                for product in products:
+                    self.now.put(product, arrays, self.space)
                 for function, *args in meanwhile:
                     function(*args)
             finally:
@@ -244,7 +212,8 @@ class Crew:
         if self.lead.locked():
             return False
         with self.lead:
-            self._summon(1 + self.later.put(product, arrays, self.space))
+            self._summon(1 + len(product[-1]))
+            self.later.put(product, arrays, self.space)
             self.later.settle(PUT_OFF, self.space)
         return True
 
@@ -261,7 +230,7 @@ class Crew:
         if not self.helpers:
             return
         helpers, there = min(threads.get_num_threads(), pieces) - 1, int(self.now.state[0][WATCHED])
-        if there < helpers:
+        if helpers:  # also where all are there: the core that this thread runs on may be another
             threads.wake(helpers, there, self.serve)
 
     def serve(self, bell: array, heard: int) -> None:
