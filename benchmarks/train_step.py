@@ -25,10 +25,11 @@ from workloads import HUGE, LARGE, SCALING, SMALL
 WORKLOADS = {**SMALL, **LARGE, **HUGE}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 TURN = 0.01  # seconds: shorter steps are repeated until a turn takes so long
-# Threads of OpenBLAS spin for 20 to 28 ms behind a product, those of PyTorch for 1 to 3, on a slow
-# core for longer: they would be in the way of who comes next. Behind a pause of 0.04 seconds GPT's
-# step took 1.15 times as long where the products had come before, behind 0.1 as long as without.
-PAUSE = 0.1  # seconds before a turn
+# Threads of OpenBLAS spin behind a product for 2^26 to 2^28 ticks of the clock, 111 ms at 2.45 GHz,
+# those of PyTorch for 1 to 9 ms: they would be in the way of who comes next. Behind a pause of 0.1
+# seconds a VAE's step took 2.5 times as long in PyTorch, and 1.2 times as long in minigen, where
+# the products had come before; behind 0.25 as long as without.
+PAUSE = 0.25  # seconds before a turn
 LONG, PAIRS_OF_LONG = 0.5, 15  # seconds of a round from which so many are enough
 
 
