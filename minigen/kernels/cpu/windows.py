@@ -6,6 +6,7 @@ import numpy as np
 
 from minigen import threads
 from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu.tiles import U
 
 
 def _over_rows(loop, work, arrays, *constants):
@@ -39,24 +40,34 @@ def _max_places(x, places, size, stride, padding):
 
 @compiled
 def _max_places_of_four(x, places):
-    """Those of windows of 2 x 2 that lie side by side: a row of them in vectors."""
-    planes, _, w = x.shape
+    """Those of windows of 2 x 2 that lie side by side.
+
+    First of windows at every place of a plane, then every other of every other row is taken: three
+    too many for each, but in vectors, as steps of two would not be.
+    """
+    planes, h, w = x.shape
     oh, ow = places.shape[1:]
+    values, found = x.reshape(-1), places.reshape(-1)
+    count, here = h * w - w - 1, np.int32(0)
     right, below, corner = np.int32(1), np.int32(w), np.int32(w + 1)
-    best = np.empty(ow, x.dtype)  # not read; but LLVM makes branches of selects for a place alone
+    best = np.empty(count, x.dtype)  # not read; but LLVM makes branches of selects for place alone
+    place = np.empty(count, np.int32)
     for m in range(planes):
+        upper = values[m * h * w : (m + 1) * h * w]
+        beside, lower, across = upper[1:], upper[w:], upper[w + 1 :]
+        for i in range(U(count)):
+            a, b, c, d = upper[i], beside[i], lower[i], across[i]
+            better = (b > a) | (b != b)
+            a, of_a = b if better else a, right if better else here
+            better = (d > c) | (d != d)
+            c, of_c = d if better else c, corner if better else below
+            better = (c > a) | (c != c)
+            best[i], place[i] = c if better else a, of_c if better else of_a
         for u in range(oh):
-            upper, lower, row = x[m, 2 * u], x[m, 2 * u + 1], places[m, u]
-            for v in range(ow):
-                value, b, c, d = upper[2 * v], upper[2 * v + 1], lower[2 * v], lower[2 * v + 1]
-                better = (b > value) | (b != b)
-                value, place = b if better else value, right if better else np.int32(0)
-                better = (c > value) | (c != c)
-                value, place = c if better else value, below if better else place
-                better = (d > value) | (d != d)
-                best[v], row[v] = d if better else value, corner if better else place
-            for v in range(ow):
-                row[v] += 2 * u * w + 2 * v
+            start, to = 2 * u * w, U((m * oh + u) * ow)
+            for v in range(U(ow)):
+                i = U(start) + U(2) * v
+                found[to + v] = place[i] + np.int32(i)
 
 
 def max_places(x, size, stride, padding):
@@ -65,8 +76,8 @@ def max_places(x, size, stride, padding):
     oh, ow = ((m + 2 * p - k) // s + 1 for m, k, s, p in lines)
     places = np.empty((n, c, oh, ow), np.int32)
     planes = x.reshape(n * c, h, w), places.reshape(n * c, oh, ow)
-    if size == stride == (2, 2) and padding == (0, 0):
-        _over_rows(_max_places_of_four, 4 * places.size, planes)
+    if places.size and size == stride == (2, 2) and padding == (0, 0):
+        _over_rows(_max_places_of_four, 2 * places.size, planes)
     else:
         work = 5 * places.size * math.prod(size)
         _over_rows(_max_places, work, planes, size, stride, padding)
