@@ -3,8 +3,8 @@
 import numpy as np
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.packing import copy_values
-from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, add_product, aligned, panel_of
+from minigen.kernels.cpu.packing import copy_values, transpose
+from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, add_product, aligned, panel_of, place_of
 
 
 @compiled
@@ -73,14 +73,14 @@ def _put(c, start, width, y, image, u, rows, phase, plan):
     filters, high, across = y.shape[2:]
     flat, (top, left), (down, right) = y.reshape(-1), phase[:2], plan.apart
     rows, count = min(rows, (high - top - 1) // down + 1 - u), (across - left - 1) // right + 1
+    to, plane = (image * high + top + u * down) * across + left, high * across
+    if down * right == 1:
+        transpose(c, start, width, rows * count, filters, flat, to, plane)
+        return
     for f in range(filters):
-        to = ((image + f) * high + top + u * down) * across + left
-        if down * right == 1:
-            _move(c, start + f, width, flat, to, 1, rows * count)
-        else:
-            for t in range(rows):
-                here = start + t * plan.columns * width + f
-                _move(c, here, width, flat, to + t * down * across, right, count)
+        for t in range(rows):
+            here = start + t * plan.columns * width + f
+            _move(c, here, width, flat, to + f * plane + t * down * across, right, count)
 
 
 @compiled
@@ -106,10 +106,9 @@ def correlate(x, b, bias, piece, plan, phases, places, steps, y):
                 a = planes[g * plane :]
                 for phase in phases:
                     first, last = phase[2:]
-                    for m in range(tiles):
-                        copy_values(level, g * width, c, m * width, width)
-                    at = (g * depth + first) * width
-                    add_product(a, places[:tiles], steps[first:last], b, at, c, width, 0, width)
+                    at, start = (g * depth + first) * width, place_of(level, g * width)
+                    rows_of_a, steps_of_a = places[:tiles], steps[first:last]
+                    add_product(a, rows_of_a, steps_of_a, b, at, c, width, 0, width, start)
                     for i in range(count):
                         image = ((n + i) * groups + g) * filters
                         _put(c, i * each * width, width, y, image, u, rows, phase, plan)
@@ -129,7 +128,7 @@ def correlate_weight(x, gy, piece, plan, places, steps, gw):
     planes = np.zeros(plan.images * groups * plane, x.dtype)
     g_flat, gw_flat = gy.reshape(-1), gw.reshape(-1)
     wide, lanes = min(width, last_filter) - first_filter, VECTOR // x.itemsize
-    b, row = aligned(len(places) * wide, x), np.arange(plan.rows * plan.columns)
+    b = aligned(len(places) * wide, x)
     for n in range(first_image, last_image, plan.images):
         count = min(plan.images, last_image - n)
         for u in range(0, windows // plan.columns, plan.rows):
@@ -143,11 +142,12 @@ def correlate_weight(x, gy, piece, plan, places, steps, gw):
                     for i in range(n, n + count):
                         start = ((i * groups + g) * filters + left) * windows + u * plan.columns
                         some = min(panel, filters - left)
-                        _turn(g_flat, start, row[:each], windows, some, b, to, panel)
+                        transpose(g_flat, start, windows, some, each, b, to, panel)
                         to += each * panel
                     left += panel
                 a, c = planes[g * plane :], gw_flat[g * depth * width :]
-                add_product(a, steps, places[: count * each], b, 0, c, width, first_filter, wide)
+                seen = places[: count * each]
+                add_product(a, steps, seen, b, 0, c, width, first_filter, wide, 0)
 
 
 @compiled

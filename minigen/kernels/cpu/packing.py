@@ -96,6 +96,22 @@ def _turn_block(typing, x, start, apart, y, to, width):
     return signature, generate
 
 
+@compiled(inline="always")
+def transpose(x, start, apart, rows, columns, y, to, width):
+    """y[to + j * width + i] = x[start + i * apart + j] for i < rows, j < columns, by blocks."""
+    lanes = VECTOR // x.itemsize
+    whole = columns // lanes * lanes
+    for i in range(0, rows // lanes * lanes, lanes):
+        for j in range(0, whole, lanes):
+            _turn_block(x, start + i * apart + j, apart, y, to + j * width + i, width)
+        for j in range(whole, columns):
+            for k in range(i, i + lanes):
+                y[U(to + j * width + k)] = x[U(start + k * apart + j)]
+    for i in range(rows // lanes * lanes, rows):
+        for j in range(columns):
+            y[U(to + j * width + i)] = x[U(start + i * apart + j)]
+
+
 @inlined
 def _copy_rows(x, start, apart, rows, y, to, count):
     """y[to + r * count + j] = x[start + r * apart + j] for r < rows, j < count, a known number."""
@@ -124,18 +140,11 @@ def pack_panels(b, first, down, along, run, count, out):
                 source, to = U(here + r * down), U(at + r * wide)
                 for j in range(U(some)):
                     out[to + j] = b[source + j]
+        elif down == 1:
+            transpose(b, here, along, some, run, out, at, wide)
         else:
-            turned = 0
-            if down == 1:
-                turned = some // lanes * lanes
-                for j in range(0, turned, lanes):
-                    for r in range(0, run - lanes + 1, lanes):
-                        _turn_block(b, here + j * along + r, along, out, at + r * wide + j, wide)
-                    for r in range(run // lanes * lanes, run):
-                        for i in range(j, j + lanes):
-                            out[U(at + r * wide + i)] = b[U(here + r + i * along)]
             for r in range(run):
-                for j in range(turned, some):
+                for j in range(some):
                     out[U(at + r * wide + j)] = b[U(here + r * down + j * along)]
         if some < wide:
             for r in range(run):

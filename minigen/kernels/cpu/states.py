@@ -50,4 +50,4 @@ def multiply(h, places, steps, panels, out):
     """out[m] = the row of h that begins at places[m], times the weights in panels."""
     out[:] = 0
     columns = out.shape[1]
-    tiles.add_product(h, places, steps, panels, 0, out.reshape(-1), columns, 0, columns)
+    tiles.add_product(h, places, steps, panels, 0, out.reshape(-1), columns, 0, columns, 0)

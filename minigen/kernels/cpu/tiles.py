@@ -139,22 +139,26 @@ def place_of(typing, x, i):
 
 
 @compiled
-def add_product(a, rows, steps, b, at, c, width, left, count):
+def add_product(a, rows, steps, b, at, c, width, left, count, level):
     """c[m, j] += sum over r of a[rows[m] + steps[r]] * b[r, j] for so many j from left on.
 
     rows are a whole number of tiles; c is flat, and the rows of c of that width; b begins there
-    and lies in panels, each as wide as a tile, the r of one beside each other.
+    and lies in panels, each as wide as a tile, the r of one beside each other. With level, the
+    address of a row, the sums begin there and not at what is in c; it is 0 if not.
     """
     lanes, end = VECTOR // b.itemsize, left + count
     while left < end:
         vectors = panel_of((end - left) // lanes)
-        for r in range(0, len(steps), RUN):
+        for r in range(0, max(len(steps), 1), RUN):
             run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
             for m in range(0, len(rows), ROWS):
                 to = place_of(c, m * width + left)
+                start, apart = to, width
+                if level and r == 0:
+                    start, apart = level + left * b.itemsize, 0
                 put_tile(
                     *(vectors, a, rows, m, steps, r, run, 0, b, here),
-                    *(to, width, to, width, ROWS, to),
+                    *(start, apart, to, width, ROWS, to),
                 )
         left += vectors * lanes
         at += len(steps) * vectors * lanes
