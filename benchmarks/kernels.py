@@ -62,6 +62,7 @@ def elementwise() -> dict[str, list]:
         "linear_vjp": [normal(768, 512), normal(768, 128), normal(512, 128), (True,) * 3, False],
         "sigmoid": [hidden],
         "softplus": [hidden],
+        "tanh": [hidden],
         "gelu": [hidden],
         "gelu_vjp": [of_hidden, hidden],
         "gelu_tanh": [hidden],

@@ -219,6 +219,7 @@ DRAWS = {
     "scatter_rows": draw_scatter_rows,
     "sum_rows": draw_sum_rows,
     "relu": draw_relu,
+    "tanh": draw_relu,
     "relu_vjp": draw_relu_vjp,
     "leaky_relu": draw_leaky_relu,
     "leaky_relu_vjp": draw_leaky_relu_vjp,

@@ -13,6 +13,7 @@ from minigen.kernels.cpu.activations import (
     gelu_vjp,
     sigmoid,
     softplus,
+    tanh,
 )
 from minigen.kernels.cpu.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.cpu.bits import bernoulli, philox, unit

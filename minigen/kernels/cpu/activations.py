@@ -14,6 +14,7 @@ from minigen.kernels.cpu.loops import flat, over
 from minigen.kernels.reference import activations as reference
 
 NANOSECONDS = 1.5  # an element, about
+SMALL = 2048  # elements: NumPy's tanh is done with fewer before a kernel has begun
 
 
 def _alike(*arrays):
@@ -48,6 +49,16 @@ def _softplus(x, y):
 
 def softplus(x):
     return _written(_softplus, x) if _alike(x) else reference.softplus(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _tanh(x, y):
+    for i in range(y.size):
+        y[i] = vm.tanh(x[i])
+
+
+def tanh(x):
+    return _written(_tanh, x) if _alike(x) and x.size >= SMALL else reference.tanh(x)
 
 
 @compiled(fastmath=CONTRACT)

@@ -13,6 +13,7 @@ from minigen.kernels.reference.activations import (
     gelu_vjp,
     sigmoid,
     softplus,
+    tanh,
 )
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
 from minigen.kernels.reference.bits import bernoulli, philox, unit

@@ -20,6 +20,11 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def tanh(x):
+    """The hyperbolic tangent of x."""
+    return np.tanh(x)
+
+
 def gelu(x):
     """x times the normal distribution function of x."""
     return x * _normal_share(x)
