@@ -25,7 +25,7 @@ from minigen.ops.elementwise import (
 from minigen.ops.indexing import check_range, take_along_axis
 from minigen.ops.normalization import log_softmax
 from minigen.ops.reduce import mean, sum
-from minigen.ops.shape import astype, moveaxis, reshape
+from minigen.ops.shape import astype, broadcast_to, moveaxis, reshape
 from minigen.primitives import composite, fused, raw
 
 
@@ -108,22 +108,36 @@ def _huber(d, delta):
 # ------------------------------------------------------------------------- classification
 
 
-def _cross_entropy_definition(x, target, smoothing):
+def _cross_entropy_definition(x, target, smoothing, averaged):
     log_p = log_softmax(x, 1)
     picked = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
     loss = negative(multiply(reshape(picked, target.shape), 1 - smoothing))
     if smoothing:
         loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
-    return where(target < 0, 0.0, loss)  # negative: ignored, see _rows
+    loss = where(target < 0, 0.0, loss)  # negative: ignored, see _rows
+    return multiply(sum(loss), _share_of_kept(target, x.dtype)) if averaged else loss
 
 
-def _cross_entropy_backward(g, lse, wanted, x, target, smoothing):
+def _cross_entropy_backward(g, residuals, wanted, x, target, smoothing, averaged):
+    lse, share = residuals
+    if averaged:
+        g = broadcast_to(g * share, target.shape)
     return kernels.cross_entropy_vjp(g, x, target, lse, smoothing), None
 
 
 @fused(_cross_entropy_definition, _cross_entropy_backward)
-def _cross_entropy(x, target, *, smoothing):
-    return kernels.cross_entropy(x, target, smoothing)
+def _cross_entropy(x, target, *, smoothing, averaged=False):
+    loss, lse = kernels.cross_entropy(x, target, smoothing)
+    if not averaged:
+        return loss, (lse, None)
+    share = _share_of_kept(target, x.dtype)
+    return loss.sum() * share, (lse, share)
+
+
+def _share_of_kept(target, dtype):
+    """What each target counts in a mean: 1 / those not ignored, NaN of none; not waited for."""
+    kept = (target >= 0).sum()
+    return np.where(kept > 0, 1 / np.maximum(kept, 1), math.nan).astype(dtype)
 
 
 @composite
@@ -146,8 +160,9 @@ def cross_entropy(
     if not _is_classes(target):
         return _against_probabilities(logits, target, reduction, label_smoothing)
     rows, target = _rows("cross_entropy", logits, target, ignore_index)
-    loss = _cross_entropy(rows, target.reshape(-1), smoothing=label_smoothing)
-    return _mean_of_kept(loss, target, reduction)
+    flat, averaged = target.reshape(-1), reduction == "mean"
+    loss = _cross_entropy(rows, flat, smoothing=label_smoothing, averaged=averaged)
+    return loss if averaged else reduced(reshape(loss, target.shape), reduction)
 
 
 @composite
@@ -159,7 +174,9 @@ def nll_loss(
     flat = target.reshape(-1)
     picked = take_along_axis(rows, np.maximum(flat, 0)[:, None], 1)
     loss = where(flat < 0, 0.0, negative(reshape(picked, flat.shape)))
-    return _mean_of_kept(loss, target, reduction)
+    if reduction == "mean":
+        return multiply(sum(loss), _share_of_kept(target, loss.dtype))
+    return reduced(reshape(loss, target.shape), reduction)
 
 
 def _is_classes(target):
@@ -184,15 +201,9 @@ def _rows(name, x, target, ignore_index):
     classes = x.shape[axis]
     check_range(f"{name}: target", target, 0, classes, skip=ignore_index)
     target = np.where(target == ignore_index, -1, target).astype(np.int64)
+    if x.ndim == 2:
+        return x, target
     return reshape(moveaxis(x, axis, -1), (target.size, classes)), target
-
-
-def _mean_of_kept(loss, target, reduction):
-    if reduction != "mean":
-        return reduced(reshape(loss, target.shape), reduction)
-    kept = (target.reshape(-1) >= 0).sum(keepdims=True).astype(loss.dtype)  # not waited for
-    share = np.where(kept > 0, 1 / np.maximum(kept, 1), math.nan)
-    return multiply(sum(loss), share.reshape(()))
 
 
 def _against_probabilities(logits, target, reduction, smoothing):

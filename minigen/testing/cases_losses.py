@@ -108,13 +108,14 @@ def nll_loss(input, target, reduction="mean", ignore_index=-100):
 
 def _draw_rows(c):
     count, classes = c.integer(0, 4), c.integer(1, 5)
-    return (c.array((count, classes)), c.whole((count,), -1, classes)), {
-        "smoothing": c.pick((0.0, 0.1, 1.0))
-    }
+    target = c.whole((count,), -1, classes)
+    averaged = bool((target >= 0).any()) and c.flag()
+    static = {"smoothing": c.pick((0.0, 0.1, 1.0)), "averaged": averaged}
+    return (c.array((count, classes)), target), static
 
 
-def cross_entropy_rows(x, target, smoothing):
-    return cross_entropy(x, target, "none", -1, smoothing)
+def cross_entropy_rows(x, target, smoothing, averaged):
+    return cross_entropy(x, target, "mean" if averaged else "none", -1, smoothing)
 
 
 # --------------------------------------------------------------------- binary and densities
