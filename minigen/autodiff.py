@@ -165,21 +165,19 @@ def backprop(
             if type(vertex) is Output:
                 _add(sums, (vertex.parents[0], vertex.index), g, owned)
                 continue
-            if useful is None:
-                wanted = [p is not None for p in vertex.parents]
-            else:
-                wanted = [p in useful for p in vertex.parents]
-                if not any(wanted):  # an input, and nothing is asked for beyond it
-                    continue
-            if finish is not None:
-                pairs = zip(wanted, vertex.parents)
-                wanted = [LATER if w and type(p) is Leaf else w for w, p in pairs]
+            asked = vertex.parents if useful is None else useful
+            wanted = [
+                p is not None and p in asked and (LATER if finish and type(p) is Leaf else True)
+                for p in vertex.parents
+            ]
+            if not any(wanted):  # an input, and nothing is asked for beyond it
+                continue
             args, y = _handles(vertex, cls) if create_graph else (vertex.args, vertex.y)
             parts = vertex.op.pull(g, vertex, wanted, args, y, cls, create_graph)
             if observer is not None:
                 observer.pulled(vertex, parts)
-            for asked, parent, x, part in zip(wanted, vertex.parents, vertex.args, parts):
-                if asked and part is not None:
+            for is_wanted, parent, x, part in zip(wanted, vertex.parents, vertex.args, parts):
+                if is_wanted and part is not None:
                     if create_graph or part.shape != x.shape or part.dtype != x.dtype:
                         part = _checked_part(part, x, vertex, create_graph and cls)
                     of_leaf, first = type(parent) is Leaf, parent not in sums
@@ -219,11 +217,13 @@ def _add_all(sums, added, owned, finish):
 
 def _is_new(part, parts, g, node):
     """Whether a rule made this array: it is no view, nor any that the rule was given."""
+    if part.base is not None:
+        return False
     times = 0
     for group in (parts, g, node.y, node.residuals, node.args):
         for x in group if type(group) in (tuple, list) else (group,):
             times += part is x
-    return times == 1 and part.base is None
+    return times == 1
 
 
 def _own(g):

@@ -40,9 +40,8 @@ class Optimizer:
 
     def __init__(self, params: Params, **settings: Any):
         params = params if isinstance(params, Tensor) else list(params)
-        groups = params
-        if isinstance(params, Tensor) or not all(isinstance(group, Mapping) for group in groups):
-            groups = [{"params": params}]
+        given = not isinstance(params, Tensor) and all(isinstance(x, Mapping) for x in params)
+        groups = params if given else [{"params": params}]
         if any(isinstance(group.get("params", params), Tensor) for group in groups):
             raise TypeError(f"{type(self).__name__}: params is a list of tensors, not a tensor")
         if not all("params" in group for group in groups):
@@ -67,7 +66,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
         self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
         self.state: list[State] = [{} for _ in self.params]
-        self.buckets: list[Bucket] = []
+        self.buckets, self.kinds = [], None  # of the parameters that have a gradient
 
     def check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting out of range."""
@@ -98,12 +97,13 @@ class Optimizer:
 
     def _fill_buckets(self, gradients: list[Tensor | None]) -> None:
         """Sort the parameters that have a gradient into buckets, the old ones where they fit."""
-        found: dict[tuple, list[int]] = {}
-        for i, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
-            if p.node is not None and g is not None:
-                alike = id(self.group_of_each[i]), self.state[i].get("step"), p.dtype, p.device
-                found.setdefault(alike, []).append(i)
-        if list(found.values()) != [bucket.numbers for bucket in self.buckets]:
+        pairs = zip(self.params, gradients, strict=True)
+        kinds = [g is not None and p.node is not None and (p.dtype, p.device) for p, g in pairs]
+        if kinds != self.kinds:  # else those of a bucket have gone on taking the same steps
+            self.kinds, found = kinds, {}
+            for i, (kind, group, state) in enumerate(zip(kinds, self.group_of_each, self.state)):
+                if kind:
+                    found.setdefault((id(group), state.get("step"), kind), []).append(i)
             self.buckets = [Bucket(n, np.zeros(len(self.SETTINGS))) for n in found.values()]
 
     def advance(self) -> None:
@@ -153,7 +153,7 @@ class Optimizer:
         loaded = []
         for i, (p, entries) in enumerate(zip(self.params, state["state"])):
             loaded.append({key: _state_entry(value, p, key, i) for key, value in entries.items()})
-        self.state = loaded
+        self.state, self.kinds = loaded, None
         for group, other in zip(self.param_groups, state["param_groups"]):
             group.update({key: value for key, value in other.items() if key != "params"})
 

@@ -64,6 +64,10 @@ def rows_of(x):
     saves=("weight", "x", ""),
 )
 def _linear(x, weight, bias=None):
+    return _affine(x, weight, bias)
+
+
+def _affine(x, weight, bias):
     y = kernels.linear(rows_of(x), weight, bias)
     return y if x.ndim == 2 else y.reshape((*x.shape[:-1], len(weight)))
 
@@ -84,7 +88,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},), weight's out")
-    return _linear(x, weight, bias), None
+    return _affine(x, weight, bias), None
 
 
 @composite

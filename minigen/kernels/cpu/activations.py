@@ -58,7 +58,7 @@ def _tanh(x, y):
 
 
 def tanh(x):
-    return _written(_tanh, x) if _alike(x) and x.size >= SMALL else reference.tanh(x)
+    return _written(_tanh, x) if x.size >= SMALL and _alike(x) else reference.tanh(x)
 
 
 @compiled(fastmath=CONTRACT)
