@@ -58,6 +58,11 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along its axes of length 1, and along new ones in front, without a copy."""
     try:
+        if isinstance(x, np.ndarray | np.generic) and x.shape == () and type(shape) is tuple:
+            x = np.asarray(x)  # one value: without NumPy's search for axes, in each walk back
+            y = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
+            y.flags.writeable = False
+            return y
         return np.broadcast_to(x, shape)
     except ValueError:
         raise ShapeError(
