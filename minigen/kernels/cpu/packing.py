@@ -116,7 +116,8 @@ def transpose(x, start, apart, rows, columns, y, to, width):
 def _copy_rows(x, start, apart, rows, y, to, count):
     """y[to + r * count + j] = x[start + r * apart + j] for r < rows, j < count, a known number."""
     for r in range(rows):
-        _fetch(x, start + (r + AHEAD) * apart)
+        for j in range(0, count, LINE // x.itemsize):
+            _fetch(x, start + (r + AHEAD) * apart + j)
         copy_values(x, start + r * apart, y, to + r * count, count)
 
 
