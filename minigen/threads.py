@@ -217,10 +217,14 @@ def run(function: Callable, pieces: Sequence[tuple]) -> None:
 def wake(helpers: int, awake: int, idle: Callable) -> None:
     """Have so many threads call idle(bell, heard), as all do from now on when there is no job.
 
-    awake: how many do. It returns where it cannot wait for more to do, and when bell, the numbers
-    of a `Bell`, has rung since it was heard.
+    awake: how many do. It may return at any time, and does when the `Bell` of these numbers rings.
     """
     _pool.wake(helpers, awake, idle)
+
+
+def rouse(helpers: int) -> None:
+    """Wake so many of the threads that sleep in `idle`, who have looked for work before it came."""
+    _pool.bell.wake(helpers)
 
 
 _unfinished: ContextVar[set | None] = ContextVar("unfinished", default=None)

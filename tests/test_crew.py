@@ -79,7 +79,7 @@ def test_a_line_has_room_for_more_pieces_than_places():
 
 def test_no_piece_is_lost_where_nobody_helps_and_a_line_is_full():
     crew = crews.Crew(np.dtype(np.float32))
-    crew._summon = lambda pieces: None
+    crew._summon = lambda pieces: 0
     mg.set_num_threads(24)  # so products have many pieces
     a, b = operands(4096, 30, 2304)
     outs = [np.full((4096, 2304), np.nan, np.float32) for _ in range(6)]

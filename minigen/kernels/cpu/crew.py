@@ -197,10 +197,11 @@ class Crew:
         if self.lead.locked():
             return False
         with self.lead:
-            self._summon(sum(len(pieces) for *_, pieces in products))
+            helpers = self._summon(sum(len(pieces) for *_, pieces in products))
             try:
                 for product in products:
                     self.now.put(product, arrays, self.space)
+                threads.rouse(helpers)
                 for function, *args in meanwhile:
                     function(*args)
             finally:
@@ -212,8 +213,9 @@ class Crew:
         if self.lead.locked():
             return False
         with self.lead:
-            self._summon(1 + len(product[-1]))
+            helpers = self._summon(1 + len(product[-1]))
             self.later.put(product, arrays, self.space)
+            threads.rouse(helpers)
             self.later.settle(PUT_OFF, self.space)
         return True
 
@@ -227,11 +229,11 @@ class Crew:
             self.later.settle(0, self.space)
 
     def _summon(self, pieces):
-        if not self.helpers:
-            return
-        helpers, there = min(threads.get_num_threads(), pieces) - 1, int(self.now.state[0][WATCHED])
+        """Have threads look for so many pieces, that will be put in; how many threads."""
+        helpers = min(threads.get_num_threads(), pieces) - 1 if self.helpers else 0
         if helpers:  # also where all are there: the core that this thread runs on may be another
-            threads.wake(helpers, there, self.serve)
+            threads.wake(helpers, int(self.now.state[0][WATCHED]), self.serve)
+        return helpers
 
     def serve(self, bell: array, heard: int) -> None:
         """What a thread of the pool does when it has nothing else to do."""
