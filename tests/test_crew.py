@@ -190,7 +190,9 @@ def asleep(count):
 @pytest.mark.skipif(not HAS_SEMAPHORES, reason="there is nothing to sleep at here")
 def test_a_thread_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_jobs():
     a, b = operands(400, 300, 500)
-    y, crew = kernels.matmul(a, b), crews.crew_for(np.dtype(np.float32))
+    crew = crews.crew_for(np.dtype(np.float32))
+    until(lambda: crew.now.state[0][crews.WATCHED] == 0)  # threads of the pool before have ended
+    y = kernels.matmul(a, b)
     for _ in range(3):
         until(asleep(1))
         out = np.empty_like(y)
