@@ -24,8 +24,8 @@ def _semaphores():
         return None
     post.argtypes = [ctypes.c_void_p]
     begin.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
-    works = begin(array("q", bytes(64)).buffer_info()[0], 0, 0) == 0
-    return (begin, post) if works else None
+    trial = array("q", bytes(64))  # with a name: its memory must last until it is written to
+    return (begin, post) if begin(trial.buffer_info()[0], 0, 0) == 0 else None
 
 
 _functions = _semaphores()

@@ -71,6 +71,17 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture(autouse=True)
+def registry():
+    """Ops that a test declares are forgotten after it."""
+    from minigen.primitives import REGISTRY
+
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
 @pytest.fixture(scope="module")
 def device(request):
     """What `device="cuda"` means for a module of tests: a GPU, or its stand-in."""
