@@ -5,7 +5,7 @@ recorded before is not walked back any more. Left out: dampening, centered, amsg
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,9 +117,9 @@ class Optimizer:
             for i in bucket.numbers:
                 self.params[i].node.version += 1
 
-    def count(self, states: list[State], group: dict[str, Any]) -> tuple[float, ...]:
+    def count(self, states: list[State], group: dict[str, Any]) -> Sequence[float]:
         """The settings of a bucket for the step that comes now, counted in states if need be."""
-        return tuple(group[name] for name in self.SETTINGS)
+        return [group[name] for name in self.SETTINGS]
 
     def update(self, ps: Arrays, gs: Arrays, states: list[State], settings: np.ndarray) -> None:
         """Write new values into the parameters of a bucket, given their gradients."""

@@ -61,7 +61,7 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
         if isinstance(x, np.ndarray | np.generic) and x.shape == () and type(shape) is tuple:
             x = np.asarray(x)  # one value: without NumPy's search for axes, in each walk back
             y = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
-            y.flags.writeable = False
+            y.setflags(write=False)
             return y
         return np.broadcast_to(x, shape)
     except ValueError:
