@@ -20,7 +20,7 @@ OPS = """add subtract multiply divide negative power exp log log1p expm1 sqrt re
     roll repeat tile tril triu astype getitem take_along_axis scatter_add matmul einsum
     outer tensordot linear softmax log_softmax dropout embedding layer_norm
     cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss
-    binary_cross_entropy binary_cross_entropy_with_logits kl_div gaussian_kl"""
+    binary_cross_entropy binary_cross_entropy_with_logits kl_div gaussian_kl gaussian_sample"""
 NN = """Module Sequential ModuleList ModuleDict Identity Parameter CrossEntropyLoss MSELoss
     BCEWithLogitsLoss L1Loss SmoothL1Loss HuberLoss NLLLoss BCELoss KLDivLoss Linear Flatten
     Unflatten Embedding Dropout LayerNorm ReLU GELU Tanh Sigmoid SiLU LeakyReLU ELU Softplus
@@ -126,6 +126,7 @@ CALLS = {
     },
     "kl_div": {"input": x, "target": v, "log_target": True, "reduction": "sum"},
     "gaussian_kl": {"mean": x, "logvar": v},
+    "gaussian_sample": {"mean": x, "logvar": v, "noise": x},
 }
 
 

@@ -77,7 +77,7 @@ class VAE(Module):
         noise = (self.rng or default_generator()).normal(
             mean.shape, dtype=mean.dtype, device=mean.device
         )
-        return mean + ops.exp(0.5 * logvar) * noise
+        return ops.gaussian_sample(mean, logvar, noise)
 
     def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
         """The logits of the pixels given z, of x's shape."""

@@ -23,6 +23,7 @@ from minigen.ops.densities import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     gaussian_kl,
+    gaussian_sample,
     kl_div,
 )
 from minigen.ops.elementwise import (
@@ -124,6 +125,7 @@ __all__ = [
     "flip",
     "floor",
     "gaussian_kl",
+    "gaussian_sample",
     "gelu",
     "getitem",
     "group_norm",

@@ -21,6 +21,7 @@ from minigen.ops.elementwise import (
 )
 from minigen.ops.losses import check_shapes, reduced
 from minigen.ops.reduce import sum
+from minigen.ops.shape import broadcast_to
 from minigen.primitives import composite, fused, raw
 
 
@@ -71,6 +72,17 @@ def _bce_with_logits(x, t):
     return kernels.bce_with_logits(x, t)
 
 
+def _bce_total_backward(g, residuals, wanted, x, t):
+    g = broadcast_to(g, x.shape)
+    gx = kernels.bce_with_logits_vjp(g, x, t) if wanted[0] else None
+    return gx, -g * x if wanted[1] else None
+
+
+@fused(lambda x, t: sum(_bce_with_logits(x, t)), _bce_total_backward, prepare=floating)
+def _bce_total(x, t):
+    return kernels.bce_with_logits(x, t).sum(), None
+
+
 @composite
 def binary_cross_entropy_with_logits(
     input: Array,
@@ -87,6 +99,8 @@ def binary_cross_entropy_with_logits(
     for factor in (weight, pos_weight):
         if factor is not None and np.broadcast_shapes(np.shape(factor), input.shape) != input.shape:
             raise ShapeError(f"a weight {np.shape(factor)} does not broadcast to {input.shape}")
+    if weight is None and pos_weight is None and reduction == "sum":
+        return _bce_total(input, target)
     if pos_weight is None:
         loss = _bce_with_logits(input, target)
     else:
@@ -127,3 +141,24 @@ def gaussian_kl(mean: Array, logvar: Array) -> Array:
     check_shapes("gaussian_kl", mean, logvar)
     var = np.exp(logvar)
     return 0.5 * (var + mean * mean - (logvar + 1)).sum(-1), var
+
+
+def _gaussian_sample_backward(g, std, wanted, mean, logvar, noise):
+    g_std = g * std
+    return g, 0.5 * (g_std * noise), g_std
+
+
+@fused(
+    lambda mean, logvar, noise: add(mean, multiply(exp(multiply(logvar, 0.5)), noise)),
+    _gaussian_sample_backward,
+    prepare=floating,
+)
+def gaussian_sample(mean: Array, logvar: Array, noise: Array) -> Array:
+    """mean + exp(logvar / 2) * noise: of N(mean, exp(logvar)) for noise ~ N(0, 1).
+
+    Gradients pass through it (Kingma and Welling 2014, section 2.4).
+    """
+    check_shapes("gaussian_sample", mean, logvar)
+    check_shapes("gaussian_sample", mean, noise)
+    std = np.exp(0.5 * logvar)
+    return mean + std * noise, std

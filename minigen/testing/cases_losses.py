@@ -145,6 +145,15 @@ def bce_with_logits(input, target, weight=None, pos_weight=None, reduction="mean
     return reduced(loss if weight is None else weight * loss, reduction)
 
 
+def _draw_bce_total(c):
+    shape = c.shape()
+    return (c.array(shape, -3.0, 3.0), c.array(shape, 0.0, 1.0)), {}
+
+
+def bce_total(x, t):
+    return bce_with_logits(x, t, reduction="sum")
+
+
 def _draw_bce_vjp(c):
     shape = c.shape()
     return (c.array(shape), c.array(shape), c.array(shape, 0.0, 1.0)), {}
@@ -175,6 +184,15 @@ def gaussian_kl(mean, logvar):
     return ((np.exp(logvar) + mean**2 - 1 - logvar) / 2).sum(-1)
 
 
+def _draw_gaussian_sample(c):
+    shape = c.shape()
+    return (c.array(shape), c.array(shape), c.array(shape)), {}
+
+
+def gaussian_sample(mean, logvar, noise):
+    return mean + np.sqrt(np.exp(logvar)) * noise
+
+
 LOSSES = {
     "mse_loss": Case(mse_loss, _pair()),
     "l1_loss": Case(l1_loss, _pair()),
@@ -187,9 +205,11 @@ LOSSES = {
     "nll_loss": Case(nll_loss, lambda c: _packed(_logits_and_classes(c))),
     "binary_cross_entropy": Case(binary_cross_entropy, _draw_binary(0.1, 0.9, False)),
     "binary_cross_entropy_with_logits": Case(bce_with_logits, _draw_binary(-3.0, 3.0, True)),
+    "_bce_total": Case(bce_total, _draw_bce_total),
     "_bce_with_logits_vjp": Case(bce_with_logits_vjp, _draw_bce_vjp),
     "kl_div": Case(kl_div, _draw_kl_div),
     "gaussian_kl": Case(gaussian_kl, _draw_gaussian_kl),
+    "gaussian_sample": Case(gaussian_sample, _draw_gaussian_sample),
 }
 
 
