@@ -26,6 +26,7 @@ UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
 DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
 PYTHON_SCALARS = frozenset((bool, int, float))
 NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
+ARRAYS = frozenset({ndarray, np.float32, np.float64})  # which are NumPy's and nothing else
 
 
 def array_module(x: Array) -> ModuleType:
@@ -260,7 +261,7 @@ def names_dtype(name: Any) -> bool:
 def checked(args: Sequence) -> Sequence:
     """args, if their dtypes are supported; else DTypeError."""
     for x in args:
-        if type(x) not in NOT_ARRAYS and not (type(x) is ndarray and x.dtype in DTYPES):
+        if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in DTYPES):
             check_dtype(x.dtype)
             _refuse_masked(x)
     return args
@@ -272,7 +273,7 @@ def promoted(args: Sequence, real: bool = False) -> Sequence:
     With real, or beside a Python float, arrays of integers alone become float32.
     """
     for x in args:
-        if type(x) not in NOT_ARRAYS and not (type(x) is ndarray and x.dtype in FLOATS):
+        if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in FLOATS):
             break
     else:
         return args

@@ -216,6 +216,7 @@ DRAWS = {
     "gelu_tanh_vjp": draw_unary_vjp,
     "bce_with_logits": draw_bce,
     "bce_with_logits_vjp": draw_bce_vjp,
+    "bce_total": draw_bce,
     "scatter_rows": draw_scatter_rows,
     "sum_rows": draw_sum_rows,
     "relu": draw_relu,

@@ -70,6 +70,7 @@ LONG_CALLS = {
     "select": [LONG[0] > 0, *LONG[1:3]],
     "bce_with_logits": LONG[:2],
     "bce_with_logits_vjp": LONG[:3],
+    "bce_total": [x[:300_000].reshape(3000, 100) for x in LONG[:2]],
     "sgd": [*map(in_parts, LONG[:3]), np.array([0.1, 0.9, 1.0, 0.01])],
     "adam": [
         *map(in_parts, (*LONG[:2], np.abs(LONG[2]), LONG[3])),

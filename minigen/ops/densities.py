@@ -21,7 +21,6 @@ from minigen.ops.elementwise import (
 )
 from minigen.ops.losses import check_shapes, reduced
 from minigen.ops.reduce import sum
-from minigen.ops.shape import broadcast_to
 from minigen.primitives import composite, fused, raw
 
 
@@ -72,15 +71,13 @@ def _bce_with_logits(x, t):
     return kernels.bce_with_logits(x, t)
 
 
-def _bce_total_backward(g, residuals, wanted, x, t):
-    g = broadcast_to(g, x.shape)
-    gx = kernels.bce_with_logits_vjp(g, x, t) if wanted[0] else None
-    return gx, -g * x if wanted[1] else None
+def _bce_total_backward(g, slope, wanted, x, t):
+    return g * slope if wanted[0] else None, -g * x if wanted[1] else None
 
 
 @fused(lambda x, t: sum(_bce_with_logits(x, t)), _bce_total_backward, prepare=floating)
 def _bce_total(x, t):
-    return kernels.bce_with_logits(x, t).sum(), None
+    return kernels.bce_total(x, t)
 
 
 @composite

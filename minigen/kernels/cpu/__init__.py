@@ -5,6 +5,7 @@ They release the interpreter lock, and cut large work in pieces for the pool of 
 """
 
 from minigen.kernels.cpu.activations import (
+    bce_total,
     bce_with_logits,
     bce_with_logits_vjp,
     gelu,

@@ -11,6 +11,7 @@ import numpy as np
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.cpu.loops import flat, over
+from minigen.kernels.cpu.rows import total_of
 from minigen.kernels.reference import activations as reference
 
 NANOSECONDS = 1.5  # an element, about
@@ -149,3 +150,25 @@ def bce_with_logits_vjp(g, x, t):
     y = np.empty(x.shape, x.dtype)
     over(_bce_with_logits_slope, [flat(x), flat(t), flat(y)], NANOSECONDS, g.flat[0])
     return y
+
+
+@compiled(fastmath=CONTRACT)
+def _bce_totals(x, t, slopes, totals):
+    zero, one, losses = x.dtype.type(0), x.dtype.type(1), np.empty(x.shape[1], x.dtype)
+    for n in range(len(x)):
+        x_n, t_n, slope = x[n], t[n], slopes[n]
+        for i in range(losses.size):  # the one exponential is most of the work
+            small = vm.exp(-abs(x_n[i]))
+            losses[i] = max(x_n[i], zero) - x_n[i] * t_n[i] + vm.log1p_of_share(small)
+            slope[i] = (one if x_n[i] >= zero else small) / (one + small) - t_n[i]
+        totals[n] = total_of(losses)
+
+
+def bce_total(x, t):
+    if not _alike(x, t) or not x.ndim or not x.size:
+        return reference.bce_total(x, t)
+    rows = -1, x.shape[-1]
+    slopes, totals = np.empty(x.shape, x.dtype), np.empty(x.size // x.shape[-1])
+    arrays = [flat(x).reshape(rows), flat(t).reshape(rows), slopes.reshape(rows), totals]
+    over(_bce_totals, arrays, NANOSECONDS)
+    return x.dtype.type(totals.sum()), slopes

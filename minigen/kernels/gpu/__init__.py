@@ -5,6 +5,7 @@ is what every kernel begins with, `blas` and `products` are the matrix products.
 """
 
 from minigen.kernels.gpu.activations import (
+    bce_total,
     bce_with_logits,
     bce_with_logits_vjp,
     erf,

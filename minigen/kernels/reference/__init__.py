@@ -5,6 +5,7 @@ twin in `cpu/` and `gpu/`, where there is one.
 """
 
 from minigen.kernels.reference.activations import (
+    bce_total,
     bce_with_logits,
     bce_with_logits_vjp,
     gelu,

@@ -63,3 +63,8 @@ def bce_with_logits(x, t):
 def bce_with_logits_vjp(g, x, t):
     """g times the slope of bce_with_logits in x."""
     return g * (sigmoid(x) - t)
+
+
+def bce_total(x, t):
+    """The sum of bce_with_logits(x, t), and its slope in x."""
+    return bce_with_logits(x, t).sum(), sigmoid(x) - t
