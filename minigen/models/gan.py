@@ -201,13 +201,16 @@ def _critic_non_saturating(
     discriminator: Module, real: Tensor, fake: Tensor, smoothing: float = 0.0
 ) -> Tensor:
     """The target of real is 1 - smoothing, that of fake 0 (one-sided, Salimans et al. 2016)."""
-    logit = discriminator(real)
-    lost_on_real = ops.softplus(-logit) + smoothing * logit  # cross-entropy with that target
-    return (lost_on_real + ops.softplus(discriminator(fake.detach()))).mean()
+    of_real = _cross_entropy(discriminator(real), 1 - smoothing)
+    return of_real + _cross_entropy(discriminator(fake.detach()), 0)
 
 
 def _generator_non_saturating(discriminator: Module, fake: Tensor) -> Tensor:
-    return ops.softplus(-discriminator(fake)).mean()
+    return _cross_entropy(discriminator(fake), 1)
+
+
+def _cross_entropy(logit: Tensor, target: float) -> Tensor:
+    return ops.binary_cross_entropy_with_logits(logit, np.full_like(logit.data, target))
 
 
 def gradient_penalty(

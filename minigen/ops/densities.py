@@ -1,5 +1,7 @@
 """Losses between probabilities: binary cross-entropy and Kullback-Leibler divergences."""
 
+import math
+
 import numpy as np
 
 from minigen import kernels
@@ -10,6 +12,7 @@ from minigen.ops.elementwise import (
     REALS,
     add,
     clip,
+    divide,
     elementwise,
     exp,
     log,
@@ -96,8 +99,9 @@ def binary_cross_entropy_with_logits(
     for factor in (weight, pos_weight):
         if factor is not None and np.broadcast_shapes(np.shape(factor), input.shape) != input.shape:
             raise ShapeError(f"a weight {np.shape(factor)} does not broadcast to {input.shape}")
-    if weight is None and pos_weight is None and reduction == "sum":
-        return _bce_total(input, target)
+    if weight is None and pos_weight is None and reduction in ("sum", "mean"):
+        total = _bce_total(input, target)
+        return total if reduction == "sum" else divide(total, input.size or math.nan)
     if pos_weight is None:
         loss = _bce_with_logits(input, target)
     else:

@@ -16,6 +16,7 @@ from minigen.kernels.reference import activations as reference
 
 NANOSECONDS = 1.5  # an element, about
 SMALL = 2048  # elements: NumPy's tanh is done with fewer before a kernel has begun
+SHORT = 64  # elements: a row of fewer is not worth its own sum
 
 
 def _alike(*arrays):
@@ -167,8 +168,8 @@ def _bce_totals(x, t, slopes, totals):
 def bce_total(x, t):
     if not _alike(x, t) or not x.ndim or not x.size:
         return reference.bce_total(x, t)
-    rows = -1, x.shape[-1]
-    slopes, totals = np.empty(x.shape, x.dtype), np.empty(x.size // x.shape[-1])
+    width = x.shape[-1] if x.shape[-1] >= SHORT else x.size
+    slopes, totals, rows = np.empty(x.shape, x.dtype), np.empty(x.size // width), (-1, width)
     arrays = [flat(x).reshape(rows), flat(t).reshape(rows), slopes.reshape(rows), totals]
     over(_bce_totals, arrays, NANOSECONDS)
     return x.dtype.type(totals.sum()), slopes
