@@ -26,7 +26,8 @@ UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
 DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
 PYTHON_SCALARS = frozenset((bool, int, float))
 NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
-ARRAYS = frozenset({ndarray, np.float32, np.float64})  # which are NumPy's and nothing else
+NUMPY_FLOATS = frozenset({np.float32, np.float64})  # scalars: what NumPy makes of arrays of ()
+ARRAYS = NUMPY_FLOATS | {ndarray}
 
 
 def array_module(x: Array) -> ModuleType:

@@ -10,7 +10,7 @@ from numpy import asarray, ndarray
 
 from minigen import backend, ops, threads
 from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
-from minigen.backend import ARRAYS, DTYPES, Array, as_array, is_cupy
+from minigen.backend import DTYPES, NUMPY_FLOATS, Array, as_array, is_cupy
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
 from minigen.explain import explained
 from minigen.heat_map import as_html
@@ -48,7 +48,7 @@ class Tensor(Traced):
 
     def __init__(self, data: Array, node: Leaf | Node | Output | None = None):
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
-            data = asarray(data) if type(data) in ARRAYS else as_array(data)
+            data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
 
     # ------------------------------------------------------------------ what it is
