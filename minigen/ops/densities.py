@@ -1,4 +1,4 @@
-"""Losses between probabilities: binary cross-entropy and Kullback-Leibler divergences."""
+"""Of probabilities: binary cross-entropy, Kullback-Leibler divergences, a Gaussian's sample."""
 
 import math
 

@@ -154,7 +154,7 @@ def bce_with_logits_vjp(g, x, t):
 
 @inlined(fastmath=REASSOCIATE)
 def _sum(x):
-    total = 0.0
+    total = 0.0  # a double; the slices of rows.total_of would take 0.15 s more to compile
     for i in range(x.size):
         total += x[i]
     return total
