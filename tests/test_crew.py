@@ -191,13 +191,13 @@ def asleep(count):
 def test_a_thread_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_jobs():
     a, b = operands(400, 300, 500)
     crew = crews.crew_for(np.dtype(np.float32))
-    until(lambda: crew.now.state[0][crews.WATCHED] == 0)  # threads of the pool before have ended
+    until(lambda: crew.now.state[crews.WATCHED] == 0)  # threads of the pool before have ended
     y = kernels.matmul(a, b)
     for _ in range(3):
         until(asleep(1))
         out = np.empty_like(y)
         assert crew.put_off(given(a, b, out), (a, b, out))
-        line = crew.later.state[0]
+        line = crew.later.state
         until(lambda line=line: line[crews.TAKEN] == line[crews.PUT])  # nobody else takes them
         crew.finish()
         assert out.tobytes() == y.tobytes()
@@ -216,7 +216,7 @@ def test_without_semaphores_threads_wait_in_the_interpreter(monkeypatch):
     a, b = operands(400, 300, 500)
     y = kernels.matmul(a, b)
     crew = crews.crew_for(np.dtype(np.float32))
-    until(lambda: crew.now.state[0][crews.WATCHED] == 0)
+    until(lambda: crew.now.state[crews.WATCHED] == 0)
     assert asleep(0)()
     both = threading.Barrier(2, timeout=20)
     threads.run(both.wait, [(), ()])

@@ -8,9 +8,11 @@ import math
 
 import numpy as np
 
+from minigen import threads
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import flat, over
+from minigen.kernels.cpu.tiles import U
 from minigen.kernels.reference import activations as reference
 
 NANOSECONDS = 1.5  # an element, about
@@ -161,14 +163,14 @@ def _sum(x):
 
 
 @compiled(fastmath=CONTRACT)
-def _bce_totals(x, t, slopes, totals):
-    zero, one, losses = x.dtype.type(0), x.dtype.type(1), np.empty(x.shape[1], x.dtype)
-    for n in range(len(x)):
-        x_n, t_n, slope = x[n], t[n], slopes[n]
-        for i in range(losses.size):  # the one exponential is most of the work
-            small = vm.exp(-abs(x_n[i]))
-            losses[i] = max(x_n[i], zero) - x_n[i] * t_n[i] + vm.log1p_of_share(small)
-            slope[i] = (one if x_n[i] >= zero else small) / (one + small) - t_n[i]
+def _bce_totals(x, t, slopes, totals, losses):
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    for n in range(U(len(x))):
+        for i in range(U(losses.size)):  # the one exponential is most of the work
+            x_i, t_i = x[n, i], t[n, i]
+            small = vm.exp(-abs(x_i))
+            losses[i] = max(x_i, zero) - x_i * t_i + vm.log1p_of_share(small)
+            slopes[n, i] = (one if x_i >= zero else small) / (one + small) - t_i
         totals[n] = _sum(losses)
 
 
@@ -176,7 +178,10 @@ def bce_total(x, t):
     if not _alike(x, t) or not x.ndim or not x.size:
         return reference.bce_total(x, t)
     width = x.shape[-1] if x.shape[-1] >= SHORT else x.size
-    slopes, totals, rows = np.empty(x.shape, x.dtype), np.empty(x.size // width), (-1, width)
-    arrays = [flat(x).reshape(rows), flat(t).reshape(rows), slopes.reshape(rows), totals]
-    over(_bce_totals, arrays, NANOSECONDS)
+    slopes, totals = np.empty(x.shape, x.dtype), np.empty(x.size // width)
+    arrays = [flat(array).reshape(-1, width) for array in (x, t, slopes)]
+    cuts = threads.shares(totals.size, x.size * NANOSECONDS)
+    losses = lambda: np.empty(width, x.dtype)  # of the row that is worked on
+    pieces = [(*(array[s] for array in arrays), totals[s], losses()) for s in cuts]
+    threads.run(_bce_totals, pieces)
     return x.dtype.type(totals.sum()), slopes

@@ -10,6 +10,7 @@ import numpy as np
 from minigen import threads
 from minigen.kernels.cpu.compiling import compiled, inlined
 from minigen.kernels.cpu.loops import flat
+from minigen.kernels.cpu.tiles import U
 from minigen.kernels.reference.bits import (
     LOW32,
     PHILOX_MULTIPLIERS,
@@ -27,10 +28,9 @@ _8, _11, _SCALE32 = np.uint32(8), np.uint64(11), np.float32(2**-24)
 
 @inlined
 def _words(batch, k0, k1, block, word, count):
-    """`count` words from the word `word` on, in the array batch."""
-    skip = word % 4
+    """Write `count` words from the word `word` on into the array batch; where they begin."""
     block += word // 4
-    for b in range((skip + count + 3) // 4):
+    for b in range((word % 4 + count + 3) // 4):
         counter = np.uint64(block + b)
         c0, c1, c2, c3 = counter & _LOW, counter >> _32, np.uint64(0), np.uint64(0)
         w0, w1 = np.uint64(k0), np.uint64(k1)
@@ -40,48 +40,45 @@ def _words(batch, k0, k1, block, word, count):
             c1, c3 = p1 & _LOW, p0 & _LOW
             w0, w1 = (w0 + _W0) & _LOW, (w1 + _W1) & _LOW
         batch[4 * b], batch[4 * b + 1], batch[4 * b + 2], batch[4 * b + 3] = c0, c1, c2, c3
-    return batch[skip : skip + count]
+    return U(word % 4)
 
 
 @compiled
-def _philox(out, k0, k1, block, word):
-    batch = np.empty(BATCH + 4, np.uint32)
+def _philox(out, batch, k0, k1, block, word):
     for i in range(0, out.size, BATCH):
-        part = out[i : i + BATCH]
-        words = _words(batch, k0, k1, block, word + i, part.size)
-        for j in range(part.size):  # part[:] = words would take 4 seconds more to compile
-            part[j] = words[j]
+        count = min(BATCH, out.size - i)
+        first = _words(batch, k0, k1, block, word + i, count)
+        for j in range(U(count)):
+            out[U(i) + j] = batch[first + j]
 
 
 @compiled
-def _unit32(out, k0, k1, block, word):
-    batch = np.empty(BATCH + 4, np.uint32)
+def _unit32(out, batch, k0, k1, block, word):
     for i in range(0, out.size, BATCH):
-        part = out[i : i + BATCH]
-        words = _words(batch, k0, k1, block, word + i, part.size)
-        for j in range(part.size):
-            part[j] = np.float32(words[j] >> _8) * _SCALE32
+        count = min(BATCH, out.size - i)
+        first = _words(batch, k0, k1, block, word + i, count)
+        for j in range(U(count)):
+            out[U(i) + j] = np.float32(batch[first + j] >> _8) * _SCALE32
 
 
 @compiled
-def _unit64(out, k0, k1, block, word):
-    batch = np.empty(BATCH + 4, np.uint32)
+def _unit64(out, batch, k0, k1, block, word):
     for i in range(0, out.size, BATCH // 2):
-        part = out[i : i + BATCH // 2]
-        words = _words(batch, k0, k1, block, word + 2 * i, 2 * part.size)
-        for j in range(part.size):
-            bits = np.uint64(words[2 * j]) | np.uint64(words[2 * j + 1]) << _32
-            part[j] = np.float64(bits >> _11) * 2**-53
+        count = min(BATCH // 2, out.size - i)
+        first = _words(batch, k0, k1, block, word + 2 * i, 2 * count)
+        for j in range(U(count)):
+            low, high = batch[first + U(2) * j], batch[first + U(2) * j + U(1)]
+            bits = np.uint64(low) | np.uint64(high) << _32
+            out[U(i) + j] = np.float64(bits >> _11) * 2**-53
 
 
 @compiled
-def _bernoulli(out, k0, k1, block, word, p):
-    batch = np.empty(BATCH + 4, np.uint32)
+def _bernoulli(out, batch, k0, k1, block, word, p):
     for i in range(0, out.size, BATCH):
-        part = out[i : i + BATCH]
-        words = _words(batch, k0, k1, block, word + i, part.size)
-        for j in range(part.size):
-            part[j] = np.float32(words[j] >> _8) * _SCALE32 < p
+        count = min(BATCH, out.size - i)
+        first = _words(batch, k0, k1, block, word + i, count)
+        for j in range(U(count)):
+            out[U(i) + j] = np.float32(batch[first + j] >> _8) * _SCALE32 < p
 
 
 def philox(out, seed, start):
@@ -102,8 +99,13 @@ def _filled(loop, out, each, seed, start, *constants):
     """out, written by a loop that takes `each` words of the stream for an item."""
     y, work = flat(out), out.size * each * NANOSECONDS
     stream = seed & LOW32, seed >> 32, start // 4
-    cuts = threads.shares(y.size, work)
-    threads.run(loop, [(y[s], *stream, start % 4 + each * s.start, *constants) for s in cuts])
+    threads.run(
+        loop,
+        [
+            (y[s], np.empty(BATCH + 4, np.uint32), *stream, start % 4 + each * s.start, *constants)
+            for s in threads.shares(y.size, work)
+        ],
+    )
     if not out.flags.c_contiguous:
         out[...] = y.reshape(out.shape)
     return out

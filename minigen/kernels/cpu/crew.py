@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import typeof, types
 from numba.extending import intrinsic
 
@@ -23,39 +24,60 @@ from minigen.bell import ASLEEP, CAN_SLEEP, RUNG, SEMAPHORE
 from minigen.kernels.cpu.atomics import add, give_way, load, sleep, swap
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.gemm import ALL, product, space_for
-from minigen.kernels.cpu.tiles import RUN
+from minigen.kernels.cpu.tiles import RUN, address_of
 
 COLUMNS = 2048  # of a piece at most: so many fit the space that a thread has
 LENGTH = 256  # pieces that a line holds, each in the place of that so many before
 # What a line counts, each number in a cache line of its own: pieces that were ever put in, and
 # taken; threads that look at it. From MADE on it has the number of the last one made in a place.
 PUT, TAKEN, WATCHED, MADE = range(0, 32, 8)
+PIECES, SIZE = MADE + LENGTH, 16  # where the pieces are, and how many numbers each of them is
 PATIENCE = 3000  # times that a thread looks for work before it sleeps: a millisecond, about
 CROWDED = 50_000  # cycles: if giving way takes so many, another thread needs this core
-PLACE = types.UniTuple(types.int64, 3)
-PRODUCT = PLACE, PLACE, PLACE, types.int64, types.UniTuple(types.int64, 5), types.int64
+PLACE, SIDES = types.UniTuple(types.int64, 3), types.UniTuple(types.int64, 5)
+PRODUCT = PLACE, PLACE, PLACE, types.int64, SIDES, types.int64
+PIECE = types.Tuple((PLACE, PLACE, PLACE, types.int64, types.int64, SIDES))  # with a function
 NO_BELL = np.zeros(SEMAPHORE + 8, np.int64)
 PUT_OFF = 3  # products at most that are not made yet: what they are made from takes memory
 
 
+def _memory(context, builder, signature, args):
+    """Where the piece is that begins at place args[1] of a line, args[0]."""
+    place = address_of(context, builder, signature, args, 0, args[1])
+    return builder.bitcast(place, context.get_value_type(PIECE).as_pointer())
+
+
 @intrinsic
-def _call(typing, function, a, b, c, level, sides, known, space):
-    """Call what is at an address, as `gemm.product` is called.
+def _write(typing, line, at, piece):
+    """Write a piece into a line, as it lies in memory."""
+
+    def generate(context, builder, signature, args):
+        builder.store(args[2], _memory(context, builder, signature, args), align=8)
+        return context.get_dummy_value()
+
+    return types.void(line, types.int64, PIECE), generate
+
+
+@intrinsic
+def _make(typing, line, at, space):
+    """Make a piece of a line: its function is called as `gemm.product` is.
 
     By its name it would be compiled once more, for the caller: a second.
     """
-    signature = types.void(function, *PRODUCT, space)
 
     def generate(context, builder, signature, args):
-        kinds, calls = signature.args[1:], context.call_conv
+        piece = builder.load(_memory(context, builder, signature, args), align=8)
+        a, b, c, level, function, sides = (builder.extract_value(piece, i) for i in range(6))
+        kinds, calls = (*PRODUCT, space), context.call_conv
         kind = calls.get_function_type(types.none, kinds)
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        status, _ = calls.call_function(builder, function, types.none, kinds, args[1:])
+        function = builder.inttoptr(function, kind.as_pointer())
+        given = a, b, c, level, sides, ir.IntType(64)(ALL), args[2]
+        status, _ = calls.call_function(builder, function, types.none, kinds, given)
         with builder.if_then(status.is_error):
             calls.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(line, types.int64, space), generate
 
 
 def _address_of_product(space):
@@ -67,22 +89,17 @@ def _address_of_product(space):
 
 
 @compiled
-def _put(line, pieces, function, a, b, c, level, sides):
+def _put(line, function, a, b, c, level, sides):
     """Put a product into the line, in pieces with these sides; see `gemm.product`, the function."""
     first = line[PUT]
     for i in range(len(sides)):
-        piece = pieces[(first + i) % LENGTH]
-        piece[0], piece[1], piece[2] = a
-        piece[3], piece[4], piece[5] = b
-        piece[6], piece[7], piece[8] = c
-        piece[9] = level
-        for j in range(5):
-            piece[10 + j] = sides[i, j]
-        piece[15] = function
+        some = sides[i, 0], sides[i, 1], sides[i, 2], sides[i, 3], sides[i, 4]
+        at = PIECES + (first + i) % LENGTH * SIZE
+        _write(line, at, (a, b, c, level, function, some))
     add(line, PUT, len(sides))
 
 
-@compiled
+@compiled(inline="always")
 def _next(line):
     """The number of a piece that is now the caller's to make; -1 if there is none."""
     while True:
@@ -93,22 +110,19 @@ def _next(line):
             return i
 
 
-@compiled
+@compiled(inline="always")
 def _heard_or_slept(first, second, bell, heard):
     """Sleep until there may be pieces in two lines; True if the bell has rung."""
     add(bell, ASLEEP, 1)  # before the looks: what comes after them wakes this thread
-    for line in (first, second):
-        if load(line, TAKEN) < load(line, PUT):
-            break
-    else:
-        if load(bell, RUNG) == heard:
-            sleep(bell)
+    nothing = load(first, TAKEN) >= load(first, PUT) and load(second, TAKEN) >= load(second, PUT)
+    if nothing and load(bell, RUNG) == heard:
+        sleep(bell)
     add(bell, ASLEEP, -1)
     return load(bell, RUNG) != heard
 
 
 @compiled
-def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
+def _work(first, second, end, wait, bell, heard, space):
     """Make pieces of two lines, and those of the second where the first has none.
 
     With an end, until the pieces of the first before that number are made: True; or, if not wait,
@@ -123,9 +137,9 @@ def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
             known += 1
         if known >= end >= 0 or not wait:
             return known >= end
-        line, pieces, i = first, its_pieces, _next(first)
+        line, i = first, _next(first)
         if i < 0 and end < 0:
-            line, pieces, i = second, its_others, _next(second)
+            line, i = second, _next(second)
         if i < 0:
             crowded, idle = give_way() > CROWDED, idle + 1
             if end < 0 and (crowded or idle == PATIENCE or load(bell, RUNG) != heard):
@@ -135,11 +149,8 @@ def _work(first, its_pieces, second, its_others, end, wait, bell, heard, space):
                 add(first, WATCHED, 1)
                 idle = 0
             continue
-        p, idle = pieces[i % LENGTH], 0
-        sides = p[10], p[11], p[12], p[13], p[14]
-        a, b, c = (p[0], p[1], p[2]), (p[3], p[4], p[5]), (p[6], p[7], p[8])
-        _call(p[15], a, b, c, p[9], sides, ALL, space)
-        made = MADE + i % LENGTH
+        idle, made = 0, MADE + i % LENGTH
+        _make(line, PIECES + i % LENGTH * SIZE, space)
         add(line, made, i + 1 - line[made])
 
 
@@ -148,7 +159,7 @@ class Line:
 
     def __init__(self, function: int):
         self.function = function  # which makes a piece
-        self.state = np.zeros(MADE + LENGTH, np.int64), np.zeros((LENGTH, 16), np.int64)
+        self.state = np.zeros(PIECES + LENGTH * SIZE, np.int64)
         # Pieces hold addresses: whatever interrupts, arrays are kept until those up to a number
         # are made.
         self.kept: deque[tuple[int, Any]] = deque()
@@ -157,23 +168,23 @@ class Line:
         """Put in a product, given as `_put` takes it."""
         *given, pieces = product
         for i in range(0, len(pieces), LENGTH):
-            some, first = pieces[i : i + LENGTH], int(self.state[0][PUT])
+            some, first = pieces[i : i + LENGTH], int(self.state[PUT])
             end = first + len(some)
             self._made(end - LENGTH, True, space)  # those in whose places these come
             self.kept.append((end, arrays))
-            _put(*self.state, self.function, *given, some)
+            _put(self.state, self.function, *given, some)
 
     def settle(self, most: int, space: np.ndarray) -> None:
         """Let arrays go as soon as can be; wait for pieces where those of more than most remain."""
         while self.kept:
-            end = min(self.kept[0][0], int(self.state[0][PUT]))
+            end = min(self.kept[0][0], int(self.state[PUT]))
             if not self._made(end, len(self.kept) > most, space):
                 break
             self.kept.popleft()
 
     def _made(self, end, wait, space):
         """Whether the pieces before number end are made."""
-        return end <= 0 or _work(*self.state, *self.state, end, wait, NO_BELL, 0, space)
+        return end <= 0 or _work(self.state, self.state, end, wait, NO_BELL, 0, space)
 
 
 class Crew:
@@ -232,13 +243,13 @@ class Crew:
         """Have threads look for so many pieces, that will be put in; how many threads."""
         helpers = min(threads.get_num_threads(), pieces) - 1 if self.helpers else 0
         if helpers:  # also where all are there: the core that this thread runs on may be another
-            threads.wake(helpers, int(self.now.state[0][WATCHED]), self.serve)
+            threads.wake(helpers, int(self.now.state[WATCHED]), self.serve)
         return helpers
 
     def serve(self, bell: array, heard: int) -> None:
         """What a thread of the pool does when it has nothing else to do."""
         bell = np.frombuffer(bell, np.int64)
-        _work(*self.now.state, *self.later.state, -1, True, bell, heard, self._space())
+        _work(self.now.state, self.later.state, -1, True, bell, heard, self._space())
 
 
 @cache

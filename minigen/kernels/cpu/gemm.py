@@ -3,11 +3,12 @@
 import numpy as np
 
 from minigen.kernels.cpu.compiling import compiled
-from minigen.kernels.cpu.packing import GAP, LINE, memory_at, pack_panels, pack_rows
+from minigen.kernels.cpu.packing import GAP, LINE, copy_values, memory_at, pack_panels, pack_rows
 from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR, U, panel_of, place_of, put_tile
 
 BLOCK = 22 * ROWS  # rows at work at a time: of RUN steps, they and a panel fit the second cache
 GAPS = BLOCK // ROWS * GAP
+TABLES = -(-8 * (BLOCK + RUN) // LINE) * LINE  # bytes: where rows and steps are
 
 # What is known of a product whose rows and columns are places in time.
 ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wanted for j <= m alone.
@@ -18,7 +19,8 @@ def space_for(dtype: np.dtype, depth: int, columns: int) -> np.ndarray:
     """What `product` works in, for products of that depth and so many columns, or smaller ones."""
     lanes, run = VECTOR // dtype.itemsize, min(depth, RUN)
     block = BLOCK * run + GAPS
-    return np.empty(run * (columns + lanes) + block + (4 * ROWS + 9) * lanes + LINE, dtype)
+    rest = (4 * ROWS + 9) * lanes + TABLES // dtype.itemsize + LINE
+    return np.empty(run * (columns + lanes) + block + rest, dtype)
 
 
 def whole(x: np.ndarray) -> np.ndarray:
@@ -52,14 +54,18 @@ def product(a, b, c, level, sides, known, space):
     (_, a_down, a_along), (_, b_down, b_along), width = a, b, c[1]
     depth, top, bottom, left, right = sides
     size, packed, longest = space.itemsize, a_along != 1, min(depth, RUN)
-    lanes, places, steps = VECTOR // size, np.empty(BLOCK, U), np.empty(longest, U)
+    lanes = VECTOR // size
     # A vector that lies in two lines of the cache takes twice as long.
     nothing = -(-place_of(space, 0) // LINE) * LINE
-    memory_at(nothing, space)[: 4 * lanes] = 0
+    zeros = memory_at(nothing, space)
+    for i in range(4 * lanes):
+        zeros[i] = 0
     spare = memory_at(nothing + 4 * VECTOR, space)
     surplus = nothing + (ROWS + 1) * 4 * VECTOR  # for rows that the last tile has too many
-    block = memory_at(nothing + (ROWS + 2) * 4 * VECTOR, space)
-    panels = block[-(-(BLOCK * longest + GAPS) // lanes) * lanes if packed else 0 :]
+    tables = surplus + 4 * VECTOR
+    places, steps = memory_at(tables, U), memory_at(tables + 8 * BLOCK, U)
+    block = memory_at(tables + TABLES, space)
+    panels = -(-(BLOCK * longest + GAPS) // lanes) * lanes if packed else 0
     x = block if packed else of_a
     ahead = 0 if packed or a_down > longest else ROWS * a_down
     for r in range(0, depth, RUN):
@@ -74,14 +80,14 @@ def product(a, b, c, level, sides, known, space):
                 k = min(i, count - 1)
                 laid = k // ROWS * (ROWS * run + GAP) + k % ROWS
                 places[i] = laid if packed else (m + k) * a_down + r
-            j, at = left, 0
+            j, at = left, panels
             while j < right:
                 vectors = panel_of(-(-(right - j) // lanes))
                 wide = vectors * lanes
                 some = min(wide, right - j)
                 if m == top:  # and it is in the cache when it is used for the first time
                     first = r * b_down + j * b_along
-                    pack_panels(of_b, first, b_down, b_along, run, some, panels[at:])
+                    pack_panels(of_b, first, b_down, b_along, run, some, block, at)
                 for i in range(0, count, ROWS):
                     if known == PAST and j >= m + i + ROWS:
                         continue
@@ -95,23 +101,18 @@ def product(a, b, c, level, sides, known, space):
                     if r == 0:
                         start, apart = level + j * size if level else nothing, 0
                     if some < wide:
-                        _move(memory_at(start, spare), apart, spare, wide, high, some)
+                        old = memory_at(start, spare)
+                        for q in range(high):
+                            copy_values(old, q * apart, spare, q * wide, some)
                         target = start = place_of(spare, 0)
                         across = apart = wide
                     few, here = max(end - begin, 0), at + begin * wide
                     put_tile(
-                        *(vectors, x, places, i, steps, begin, few, ahead, panels, here),
+                        *(vectors, x, places, i, steps, begin, few, ahead, block, here),
                         *(start, apart, target, across, high, surplus),
                     )
                     if some < wide:
-                        _move(spare, wide, of_c[to:], width, high, some)
+                        for q in range(high):
+                            copy_values(spare, q * wide, of_c, to + q * width, some)
                 j += wide
                 at += 0 if bottom - top <= BLOCK else run * wide  # kept for the rows to come
-
-
-@compiled
-def _move(x, apart, y, width, high, some):
-    """The part of a tile that there is from one place to another."""
-    for q in range(high):
-        for i in range(some):
-            y[q * width + i] = x[q * apart + i]

@@ -6,8 +6,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from minigen.kernels.cpu.compiling import compiled, inlined
-from minigen.kernels.cpu.tiles import ROWS, VECTOR, U, address_of, panel_of, prefetch
+from minigen.kernels.cpu.compiling import compiled
+from minigen.kernels.cpu.tiles import ROWS, VECTOR, WIDTHS, U, address_of, panel_of, prefetch
 
 AHEAD = 6  # rows that are fetched before they are laid: the system does not foresee short ones
 LINE = 64  # bytes that memory is read in
@@ -58,6 +58,36 @@ def _fetch(typing, x, start):
         return context.get_dummy_value()
 
     return types.void(x, start), generate
+
+
+@intrinsic
+def _copy_rows(typing, x, start, apart, rows, y, to, vectors):
+    """y[to + r * n + j] = x[start + r * apart + j] for r < rows and j < n, n of so many vectors."""
+    signature = types.void(x, start, apart, rows, y, to, vectors)
+
+    def generate(context, builder, signature, args):
+        _, start, apart, rows, _, to, vectors = args
+        address = lambda i, index: address_of(context, builder, signature, args, i, index)
+        number = lambda n: ir.IntType(64)(n)
+        size = context.get_abi_sizeof(context.get_value_type(x.dtype))
+
+        def copy(count):
+            bytes_of_row = count * VECTOR
+            with cgutils.for_range(builder, rows) as loop:
+                row = builder.add(start, builder.mul(loop.index, apart))
+                ahead = address(0, builder.add(row, builder.mul(number(AHEAD), apart)))
+                for j in range(0, bytes_of_row // size, LINE // size):
+                    prefetch(builder, builder.gep(ahead, [number(j)]), False)
+                place = builder.add(to, builder.mul(loop.index, number(bytes_of_row // size)))
+                ends = address(4, place), address(0, row)
+                cgutils.raw_memcpy(builder, *ends, number(bytes_of_row // size), size, align=size)
+
+        for count in WIDTHS:  # loops over rows of a known length
+            with builder.if_then(builder.icmp_signed("==", vectors, number(count))):
+                copy(count)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @intrinsic
@@ -112,30 +142,16 @@ def transpose(x, start, apart, rows, columns, y, to, width):
             y[U(to + j * width + i)] = x[U(start + i * apart + j)]
 
 
-@inlined
-def _copy_rows(x, start, apart, rows, y, to, count):
-    """y[to + r * count + j] = x[start + r * apart + j] for r < rows, j < count, a known number."""
-    for r in range(rows):
-        for j in range(0, count, LINE // x.itemsize):
-            _fetch(x, start + (r + AHEAD) * apart + j)
-        copy_values(x, start + r * apart, y, to + r * count, count)
-
-
 @compiled(inline="always")
-def pack_panels(b, first, down, along, run, count, out):
-    """out = panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond."""
-    lanes, left, at = VECTOR // b.itemsize, 0, 0
+def pack_panels(b, first, down, along, run, count, out, at):
+    """Panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond: out[at:]."""
+    lanes, left = VECTOR // b.itemsize, 0
     whole = -(-count // lanes) * lanes
     while left < whole:
         wide = panel_of((whole - left) // lanes) * lanes
         here, some = first + left * along, min(wide, count - left)
         if along == 1 and some == wide:
-            if wide == 4 * lanes:
-                _copy_rows(b, here, down, run, out, at, 4 * lanes)
-            elif wide == 2 * lanes:
-                _copy_rows(b, here, down, run, out, at, 2 * lanes)
-            else:
-                _copy_rows(b, here, down, run, out, at, lanes)
+            _copy_rows(b, here, down, run, out, at, wide // lanes)
         elif along == 1:
             for r in range(run):
                 source, to = U(here + r * down), U(at + r * wide)
@@ -149,7 +165,8 @@ def pack_panels(b, first, down, along, run, count, out):
                     out[U(at + r * wide + j)] = b[U(here + r * down + j * along)]
         if some < wide:
             for r in range(run):
-                out[at + r * wide + some : at + (r + 1) * wide] = 0
+                for j in range(at + r * wide + some, at + (r + 1) * wide):
+                    out[j] = 0
         left += wide
         at += run * wide
 

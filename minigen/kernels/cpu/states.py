@@ -21,7 +21,7 @@ class Weights:
         if whole and w.size and w.dtype in FLOATS and w.shape[1] * w.itemsize % tiles.VECTOR == 0:
             memory = w.reshape(-1) if along == 1 else w.T.reshape(-1)
             self.panels = tiles.aligned(w.size, w)
-            pack_panels(memory, 0, down, along, *w.shape, self.panels)
+            pack_panels(memory, 0, down, along, *w.shape, self.panels, 0)
 
     def product(self, count, dtype):
         """A function that gives h @ w for h (count, rows), in an array that it uses again."""

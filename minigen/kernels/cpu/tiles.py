@@ -18,14 +18,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigen.kernels.cpu.compiling import compiled, inlined
+from minigen.kernels.cpu.compiling import compiled
 
 ROWS = 6  # of a tile
 RUN = 512  # steps in one go: of so many rows, a panel of b stays in the second cache
 
 _features = binding.get_host_cpu_features()
 VECTOR = next((n for name, n in (("avx512f", 64), ("avx2", 32)) if _features.get(name)), 16)
-WIDEST = 2 if _features.get("sse2") and VECTOR < 64 else 4  # vectors: six times, they fit registers
+# Of a tile, in vectors; the widest six times, and what they are made from, fit the registers.
+WIDTHS = (2, 1) if _features.get("sse2") and VECTOR < 64 else (4, 2, 1)
+WIDEST = WIDTHS[0]
 
 # Indices are unsigned in loops that matter: of a signed one Numba asks whether it is negative,
 # which keeps LLVM from making vectors of it.
@@ -47,25 +49,25 @@ def prefetch(builder, pointer, to_write):
     builder.call(ask, [builder.bitcast(pointer, byte), number(int(to_write)), number(3), number(1)])
 
 
-@intrinsic(prefer_literal=True)
-def _tile(
-    typing, count, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
+@intrinsic
+def put_tile(
+    typing, vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
 ):
     """end[q * width + l] = start[q * apart + l] + the sum over i of
     a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
 
-    q is below ROWS, i below run, and l below n, the lanes of `count` vectors. start and end are
+    q is below ROWS, i below run, and l below n, the lanes of so many vectors. start and end are
     addresses: as arrays, each choice of them would be a tile of its own to compile. Rows from
     `high` on are written to the address `spare`. The rows of the next tile, if they are `ahead`
     of these and side by side, are fetched while this one is made; 0 if not.
     """
     kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
-    signature, count, contract = types.void(count, *kinds), count.literal_value, ("contract",)
+    signature, contract = types.void(vectors, *kinds), ("contract",)
 
     def generate(context, builder, signature, args):
         address = lambda i, index: address_of(context, builder, signature, args, i, index)
         item = lambda first, index: builder.load(builder.gep(first, [index]))
-        _, _, _, m, _, r, run, ahead, _, at, start, apart, end, width, high, spare = args
+        vectors, _, _, m, _, r, run, ahead, _, at, start, apart, end, width, high, spare = args
         number = context.get_value_type(a.dtype)
         lanes = VECTOR // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
@@ -76,56 +78,54 @@ def _tile(
             one = builder.insert_element(nothing, value, ir.IntType(32)(0))
             return builder.shuffle_vector(one, nothing, ir.Constant(lane_numbers, None))
 
-        def vectors(row):
-            """Pointers to the vectors of a row, side by side."""
+        def side_by_side(row, count):
+            """Pointers to so many vectors."""
             starts = (builder.gep(row, [_index(v * lanes)]) for v in range(count))
             return [builder.bitcast(start, vector.as_pointer()) for start in starts]
 
-        def row_of_tile(first, q, width):
+        def row_of_tile(first, q, width, count):
             """The vectors of row q; those of the spare row for one that the tile has too many."""
             row = builder.gep(first, [builder.mul(_index(q), width)])
-            return vectors(builder.select(builder.icmp_signed("<", _index(q), high), row, surplus))
+            there = builder.icmp_signed("<", _index(q), high)
+            return side_by_side(builder.select(there, row, surplus), count)
 
         row, step, b_row = address(2, m), address(4, r), address(8, at)
         pointers = (builder.inttoptr(x, number.as_pointer()) for x in (start, end, spare))
         first, last, surplus = pointers
         a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
-        sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(count)] for _ in a_rows]
-        for q in range(ROWS):  # what will be written is fetched while the sums are made
-            for p in row_of_tile(last, q, width):
-                prefetch(builder, p, True)
         next_tile = builder.gep(a_rows[0], [ahead])
-        with cgutils.for_range(builder, run) as loop:
-            behind = builder.mul(loop.index, _index(ROWS))
-            prefetch(builder, builder.gep(next_tile, [behind]), False)
-            places = vectors(builder.gep(b_row, [builder.mul(loop.index, _index(count * lanes))]))
-            right, here = [builder.load(p, align=1) for p in places], item(step, loop.index)
-            for a_row, totals in zip(a_rows, sums):
-                left = everywhere(item(a_row, here))
-                for x, total in zip(right, totals):
-                    product = builder.fmul(left, x, flags=contract)
-                    builder.store(builder.fadd(product, builder.load(total), flags=contract), total)
-        for q, totals in enumerate(sums):
-            starts, ends = row_of_tile(first, q, apart), row_of_tile(last, q, width)
-            for old, new, total in zip(starts, ends, totals):
-                value = builder.fadd(builder.load(old, align=1), builder.load(total))
-                builder.store(value, new, align=1)
+
+        def tile(count):
+            """A tile of so many vectors."""
+            new_sums = lambda: [cgutils.alloca_once_value(builder, zeros) for _ in range(count)]
+            sums = [new_sums() for _ in a_rows]
+            for q in range(ROWS):  # what will be written is fetched while the sums are made
+                for p in row_of_tile(last, q, width, count):
+                    prefetch(builder, p, True)
+            with cgutils.for_range(builder, run) as loop:
+                behind = builder.mul(loop.index, _index(ROWS))
+                prefetch(builder, builder.gep(next_tile, [behind]), False)
+                place = builder.gep(b_row, [builder.mul(loop.index, _index(count * lanes))])
+                right = [builder.load(p, align=1) for p in side_by_side(place, count)]
+                here = item(step, loop.index)
+                for a_row, totals in zip(a_rows, sums):
+                    left = everywhere(item(a_row, here))
+                    for x, total in zip(right, totals):
+                        product = builder.fmul(left, x, flags=contract)
+                        value = builder.fadd(product, builder.load(total), flags=contract)
+                        builder.store(value, total)
+            for q, totals in enumerate(sums):
+                starts = row_of_tile(first, q, apart, count)
+                for old, new, total in zip(starts, row_of_tile(last, q, width, count), totals):
+                    value = builder.fadd(builder.load(old, align=1), builder.load(total))
+                    builder.store(value, new, align=1)
+
+        for count in WIDTHS:
+            with builder.if_then(builder.icmp_signed("==", vectors, _index(count))):
+                tile(count)
         return context.get_dummy_value()
 
     return signature, generate
-
-
-@inlined
-def put_tile(
-    vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
-):
-    """`_tile`, of 4, 2 or 1 vectors."""
-    if vectors == 4:
-        _tile(4, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
-    elif vectors == 2:
-        _tile(2, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
-    else:
-        _tile(1, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare)
 
 
 @intrinsic
