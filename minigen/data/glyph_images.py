@@ -79,8 +79,8 @@ def _sheet() -> np.ndarray:
     """Each character of each face, centred in its cell: ink in [0, 1], (cells, CELL, CELL)."""
     import matplotlib
     from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.ft2font import FT2Font, LoadFlags
+    from matplotlib.path import Path as Outline
     from matplotlib.transforms import Affine2D
 
     columns, rows = len(GLYPH_CLASSES), len(FACES)
@@ -90,10 +90,11 @@ def _sheet() -> np.ndarray:
     pen.set_linewidth(0)
     pen.set_snap(False)
     for row, face in enumerate(FACES):
-        file = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
-        font = FontProperties(fname=str(file))
+        font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")))
+        font.set_size(100, 72)  # any: what counts is the scale of an outline, below
         for column, character in enumerate(GLYPH_CLASSES):
-            outline = TextPath((0, 0), character, size=100, prop=font)
+            font.load_char(ord(character), LoadFlags.NO_HINTING)
+            outline = Outline(*font.get_path())
             points = np.concatenate(outline.to_polygons())
             low, high = points.min(0), points.max(0)
             place = Affine2D().translate(*-(low + high) / 2)

@@ -145,28 +145,20 @@ def transpose(x, start, apart, rows, columns, y, to, width):
 @compiled(inline="always")
 def pack_panels(b, first, down, along, run, count, out, at):
     """Panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond: out[at:]."""
-    lanes, left = VECTOR // b.itemsize, 0
+    lanes, left, zero = VECTOR // b.itemsize, 0, b.dtype.type(0)
     whole = -(-count // lanes) * lanes
     while left < whole:
         wide = panel_of((whole - left) // lanes) * lanes
         here, some = first + left * along, min(wide, count - left)
         if along == 1 and some == wide:
             _copy_rows(b, here, down, run, out, at, wide // lanes)
-        elif along == 1:
-            for r in range(run):
-                source, to = U(here + r * down), U(at + r * wide)
-                for j in range(U(some)):
-                    out[to + j] = b[source + j]
-        elif down == 1:
+        elif down == 1 and some == wide:
             transpose(b, here, along, some, run, out, at, wide)
         else:
-            for r in range(run):
-                for j in range(some):
-                    out[U(at + r * wide + j)] = b[U(here + r * down + j * along)]
-        if some < wide:
-            for r in range(run):
-                for j in range(at + r * wide + some, at + (r + 1) * wide):
-                    out[j] = 0
+            for r in range(U(run)):
+                source, to = U(here) + r * U(down), U(at) + r * U(wide)
+                for j in range(U(wide)):
+                    out[to + j] = b[source + j * U(along)] if j < U(some) else zero
         left += wide
         at += run * wide
 
