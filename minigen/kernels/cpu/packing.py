@@ -144,7 +144,7 @@ def transpose(x, start, apart, rows, columns, y, to, width):
 
 @compiled(inline="always")
 def pack_panels(b, first, down, along, run, count, out, at):
-    """Panels of b[first + r * down + j * along], r < run and j < count, and zeros beyond: out[at:]."""
+    """out[at:] = panels of b[first + r * down + j * along], r < run, j < count; zeros beyond."""
     lanes, left, zero = VECTOR // b.itemsize, 0, b.dtype.type(0)
     whole = -(-count // lanes) * lanes
     while left < whole:
