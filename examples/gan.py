@@ -109,6 +109,7 @@ def main():
     generator, discriminator = (kind(rng=rng, device=device) for kind in NETWORKS[args.arch])
     model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
+    of_generator, of_discriminator = optimizer["generator"], optimizer["discriminator"]
     loader = DataLoader(train_x, batch_size=BATCH[args.arch], shuffle=True, rng=rng)
     noise = lambda count, rng: mg.Tensor(rng.normal((count, generator.latent), device=device))
     shown, unseen = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
@@ -120,11 +121,11 @@ def main():
             for x in run.batches():
                 real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
                 lost = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
-                optimizer["discriminator"].step(mg.grad(lost, discriminator.parameters()))
+                of_discriminator.step(mg.grad(lost, of_discriminator.params))
                 run.record(discriminator=lost)
                 # through the discriminator to the generator, with no gradient of its weights
                 lost = models.non_saturating.generator(discriminator, fake)
-                optimizer["generator"].step(mg.grad(lost, generator.parameters()))
+                of_generator.step(mg.grad(lost, of_generator.params))
                 run.record(generator=lost)
             images = sample(generator, shown)
             fake = pixels(255 * images, args.arch, device)

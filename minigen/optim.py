@@ -31,7 +31,7 @@ class Bucket:
 
 
 class Optimizer:
-    """Parameter groups with their settings, and state for each parameter.
+    """Parameter groups with their settings, and state for each of `params`, all their parameters.
 
     params: tensors, or dicts {"params": tensors, setting: value} for groups that differ.
     """

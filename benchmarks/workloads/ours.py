@@ -58,9 +58,9 @@ def gan(batch: int, device: str = "cpu") -> Workload:
     def step():
         fake = generator(mg.Tensor(rng.normal((batch, 100), device=device)))
         lost = models.non_saturating.critic(discriminator, real, fake, 0.1)
-        of_discriminator.step(mg.grad(lost, discriminator.parameters()))
+        of_discriminator.step(mg.grad(lost, of_discriminator.params))
         lost = models.non_saturating.generator(discriminator, fake)
-        of_generator.step(mg.grad(lost, generator.parameters()))
+        of_generator.step(mg.grad(lost, of_generator.params))
         return lost
 
     return step, shapes_of(generator, discriminator)

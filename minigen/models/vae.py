@@ -94,7 +94,8 @@ class VAE(Module):
         total = ops.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         reconstruction = total / len(x)
         kl = ops.gaussian_kl(mean, logvar).mean()
-        return reconstruction + self.beta * kl, reconstruction, kl
+        weighted = kl if self.beta == 1 else self.beta * kl
+        return reconstruction + weighted, reconstruction, kl
 
     def _beside(self, x: Tensor, label: Array | None) -> Tensor:
         if not self.classes:

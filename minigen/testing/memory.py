@@ -6,6 +6,7 @@ LAYOUTS = (
     *("contiguous", "fortran", "transposed", "reversed", "stepped", "offset", "stride 0"),
     "read-only",
 )
+allocate = np.empty  # where whole arrays lie: `tests/guard_pages.py` puts them between such pages
 
 
 def in_layout(x: np.ndarray, layout: str) -> np.ndarray:
@@ -30,7 +31,7 @@ def in_layout(x: np.ndarray, layout: str) -> np.ndarray:
     elif layout == "stride 0" and x.size and x.ndim:
         return np.broadcast_to(x[:1].copy(), x.shape)
     else:
-        view = np.empty(x.shape, x.dtype)
+        view = allocate(x.shape, x.dtype)
     view[...] = x
     if layout == "read-only":
         view.setflags(write=False)
