@@ -267,7 +267,8 @@ def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
                 f"backward from a tensor of shape {y.shape}, which is no scalar: reduce it, with "
                 f".sum() or .mean(), or pass a cotangent of shape {y.shape}"
             )
-        g = backend.array_module(y.data).ones(y.data.shape, y.data.dtype)
+        g = backend.array_module(y.data).empty_like(y.data)
+        g.fill(1)
         return Tensor(g) if create_graph else g
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
     _check_cotangent("cotangent", g, y)

@@ -11,8 +11,8 @@ import ctypes
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from itertools import pairwise
 from pathlib import PurePath
@@ -230,21 +230,22 @@ def rouse(helpers: int) -> None:
 _unfinished: ContextVar[set | None] = ContextVar("unfinished", default=None)
 
 
-@contextmanager
-def putting_off() -> Iterator[Callable[[], None]]:
+class putting_off:
     """Let work be put off until the end of the with block, or a call of what it gives."""
-    unfinished: set[Callable[[], None]] = set()
 
-    def finish():
-        while unfinished:
-            unfinished.pop()()
+    def __enter__(self) -> Callable[[], None]:
+        self.unfinished: set[Callable[[], None]] = set()
+        self.token = _unfinished.set(self.unfinished)
+        return self.finish
 
-    token = _unfinished.set(unfinished)
-    try:
-        yield finish
-    finally:
-        _unfinished.reset(token)
-        finish()
+    def __exit__(self, *_):
+        _unfinished.reset(self.token)
+        self.finish()
+
+    def finish(self) -> None:
+        """Do what has been put off."""
+        while self.unfinished:
+            self.unfinished.pop()()
 
 
 def put_off(finish: Callable[[], None]) -> None:

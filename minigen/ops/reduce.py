@@ -9,7 +9,16 @@ from minigen.backend import Array, array_module, floating, largest
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
 from minigen.ops.joining import concatenate
-from minigen.ops.shape import astype, axis_index, axis_tuple, broadcast_to, flip, moveaxis, reshape
+from minigen.ops.shape import (
+    astype,
+    axis_index,
+    axis_tuple,
+    broadcast_to,
+    flip,
+    moveaxis,
+    repeated,
+    reshape,
+)
 from minigen.primitives import composite, primitive, raw
 
 Axis = int | tuple[int, ...] | None
@@ -22,6 +31,8 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def count_of(x, axis: Axis) -> int:
     """How many values each result of a reduction of x comes from."""
+    if axis is None:
+        return math.prod(x.shape)
     return math.prod(x.shape[i] for i in axes_of(axis, len(x.shape)))
 
 
@@ -33,6 +44,8 @@ def with_kept_axes(r, x, axis: Axis):
 
 def spread(r, x, axis: Axis):
     """A result r of a reduction of x repeated to the shape of x."""
+    if isinstance(r, np.ndarray | np.generic) and r.shape == ():  # in each walk back from a loss
+        return repeated(r, x.shape)
     return broadcast_to(with_kept_axes(r, x, axis) if r.ndim else r, x.shape)
 
 
@@ -54,9 +67,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN of nothing."""
-    axes = axes_of(axis, x.ndim)
-    count = math.prod(x.shape[i] for i in axes)
-    return x.sum(axes, keepdims=keepdims) / (count or math.nan)
+    return x.sum(axes_of(axis, x.ndim), keepdims=keepdims) / (count_of(x, axis) or math.nan)
 
 
 @primitive(

@@ -54,15 +54,20 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     return x.sum(added + stretched, keepdims=True).reshape(shape)
 
 
+def repeated(x: np.ndarray | np.generic, shape: Shape) -> np.ndarray:
+    """One value as an array of that shape, read-only: without NumPy's search for axes."""
+    x = np.asarray(x)
+    y = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
+    y.setflags(write=False)
+    return y
+
+
 @primitive(lambda g, y, x, shape: sum_to(g, x.shape))
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along its axes of length 1, and along new ones in front, without a copy."""
     try:
         if isinstance(x, np.ndarray | np.generic) and x.shape == () and type(shape) is tuple:
-            x = np.asarray(x)  # one value: without NumPy's search for axes, in each walk back
-            y = np.ndarray(shape, x.dtype, x, strides=(0,) * len(shape))
-            y.setflags(write=False)
-            return y
+            return repeated(x, shape)
         return np.broadcast_to(x, shape)
     except ValueError:
         raise ShapeError(
