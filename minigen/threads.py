@@ -236,14 +236,13 @@ class putting_off:
     def __enter__(self) -> Callable[[], None]:
         self.unfinished: set[Callable[[], None]] = set()
         self.token = _unfinished.set(self.unfinished)
-        return self.finish
+        return self._finish
 
     def __exit__(self, *_):
         _unfinished.reset(self.token)
-        self.finish()
+        self._finish()
 
-    def finish(self) -> None:
-        """Do what has been put off."""
+    def _finish(self):
         while self.unfinished:
             self.unfinished.pop()()
 
