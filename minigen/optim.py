@@ -31,7 +31,7 @@ class Bucket:
 
 
 class Optimizer:
-    """Parameter groups with their settings, and state for each of `params`, all their parameters.
+    """Parameter groups with their settings; `self.params`, all parameters, and a state for each.
 
     params: tensors, or dicts {"params": tensors, setting: value} for groups that differ.
     """

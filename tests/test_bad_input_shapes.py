@@ -146,6 +146,7 @@ ROWS = [
     row("moveaxis", lambda t: mg.moveaxis(t(z(2, 3)), (0, 1), 0), "2", "1"),
     row("squeeze", lambda t: mg.squeeze(t(z(2, 3)), 0), "axis 0", "(2, 3)"),
     row("broadcast_to", lambda t: mg.broadcast_to(t(z(2)), (3,)), "(2,)", "(3,)"),
+    row("broadcast_to", lambda t: mg.broadcast_to(t(z()), (-1,)), "()", "(-1,)"),
     row("broadcast_to", lambda t: mg.broadcast_to(t(z(2, 2)), (2,)), "(2, 2)", "(2,)"),
     row("pad", lambda t: mg.pad(t(z(2)), -1), "-1"),
     row("pad", lambda t: mg.pad(t(z(2)), 1.5), "1.5"),

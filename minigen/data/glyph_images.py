@@ -91,7 +91,7 @@ def _sheet() -> np.ndarray:
     pen.set_snap(False)
     for row, face in enumerate(FACES):
         font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")))
-        font.set_size(100, 72)  # any: what counts is the scale of an outline, below
+        font.set_size(100, 72)  # outlines are rounded at it: another gives other pixels
         for column, character in enumerate(GLYPH_CLASSES):
             font.load_char(ord(character), LoadFlags.NO_HINTING)
             outline = Outline(*font.get_path())

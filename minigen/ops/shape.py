@@ -66,7 +66,8 @@ def repeated(x: np.ndarray | np.generic, shape: Shape) -> np.ndarray:
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along its axes of length 1, and along new ones in front, without a copy."""
     try:
-        if isinstance(x, np.ndarray | np.generic) and x.shape == () and type(shape) is tuple:
+        one_value = isinstance(x, np.ndarray | np.generic) and x.shape == ()
+        if one_value and type(shape) is tuple and min(shape, default=0) >= 0:
             return repeated(x, shape)
         return np.broadcast_to(x, shape)
     except ValueError:

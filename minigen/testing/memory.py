@@ -6,7 +6,7 @@ LAYOUTS = (
     *("contiguous", "fortran", "transposed", "reversed", "stepped", "offset", "stride 0"),
     "read-only",
 )
-allocate = np.empty  # where whole arrays lie: `tests/guard_pages.py` puts them between such pages
+allocate = np.empty  # makes contiguous arrays; `tests/guard_pages.py` puts its own in this place
 
 
 def in_layout(x: np.ndarray, layout: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from minigen.kernels.reference.bits import (
 
 NANOSECONDS = 1.2  # a word, about
 BATCH = 1024  # words
+SPACE = BATCH + 4  # words: they come in blocks of four, and up to three stand before the first
 _M0, _M1 = (np.uint64(m) for m in PHILOX_MULTIPLIERS)
 _W0, _W1 = (np.uint64(w) for w in PHILOX_WEYL)
 _LOW, _32 = np.uint64(LOW32), np.uint64(32)
@@ -28,7 +29,7 @@ _8, _11, _SCALE32 = np.uint32(8), np.uint64(11), np.float32(2**-24)
 
 @inlined
 def _words(batch, k0, k1, block, word, count):
-    """Write `count` words from the word `word` on into the array batch; where they begin."""
+    """Write `count` words from the word `word` on into batch; returns where they begin there."""
     block += word // 4
     for b in range((word % 4 + count + 3) // 4):
         counter = np.uint64(block + b)
@@ -102,7 +103,7 @@ def _filled(loop, out, each, seed, start, *constants):
     threads.run(
         loop,
         [
-            (y[s], np.empty(BATCH + 4, np.uint32), *stream, start % 4 + each * s.start, *constants)
+            (y[s], np.empty(SPACE, np.uint32), *stream, start % 4 + each * s.start, *constants)
             for s in threads.shares(y.size, work)
         ],
     )

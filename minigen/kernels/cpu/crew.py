@@ -28,15 +28,17 @@ from minigen.kernels.cpu.tiles import RUN, address_of
 
 COLUMNS = 2048  # of a piece at most: so many fit the space that a thread has
 LENGTH = 256  # pieces that a line holds, each in the place of that so many before
-# What a line counts, each number in a cache line of its own: pieces that were ever put in, and
-# taken; threads that look at it. From MADE on it has the number of the last one made in a place.
+# What a line counts, the first three in cache lines of their own: pieces that were ever put in, and
+# taken; threads that look at it. From MADE on it has, for each place, the number of the last piece
+# made there, and one; behind that are the pieces, of SIZE numbers each.
 PUT, TAKEN, WATCHED, MADE = range(0, 32, 8)
-PIECES, SIZE = MADE + LENGTH, 16  # where the pieces are, and how many numbers each of them is
+PIECES, SIZE = MADE + LENGTH, 16
 PATIENCE = 3000  # times that a thread looks for work before it sleeps: a millisecond, about
 CROWDED = 50_000  # cycles: if giving way takes so many, another thread needs this core
 PLACE, SIDES = types.UniTuple(types.int64, 3), types.UniTuple(types.int64, 5)
 PRODUCT = PLACE, PLACE, PLACE, types.int64, SIDES, types.int64
-PIECE = types.Tuple((PLACE, PLACE, PLACE, types.int64, types.int64, SIDES))  # with a function
+# A product as it lies in a line: `known` is left out, and the address of a function comes in.
+PIECE = types.Tuple((PLACE, PLACE, PLACE, types.int64, types.int64, SIDES))
 NO_BELL = np.zeros(SEMAPHORE + 8, np.int64)
 PUT_OFF = 3  # products at most that are not made yet: what they are made from takes memory
 

@@ -8,7 +8,7 @@ from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR, U, panel_of, place_of, 
 
 BLOCK = 22 * ROWS  # rows at work at a time: of RUN steps, they and a panel fit the second cache
 GAPS = BLOCK // ROWS * GAP
-TABLES = -(-8 * (BLOCK + RUN) // LINE) * LINE  # bytes: where rows and steps are
+TABLES = -(-8 * (BLOCK + RUN) // LINE) * LINE  # bytes, of `places` and `steps`
 
 # What is known of a product whose rows and columns are places in time.
 ALL, PAST, OF_PAST, OF_FUTURE = range(4)  # ALL: nothing. PAST: c[m, j] is wanted for j <= m alone.

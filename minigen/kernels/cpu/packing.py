@@ -62,7 +62,10 @@ def _fetch(typing, x, start):
 
 @intrinsic
 def _copy_rows(typing, x, start, apart, rows, y, to, vectors):
-    """y[to + r * n + j] = x[start + r * apart + j] for r < rows and j < n, n of so many vectors."""
+    """y[to + r * n + j] = x[start + r * apart + j] for r < rows and j < n.
+
+    n is the lanes of vectors, one of WIDTHS: each is a loop over rows of a known length.
+    """
     signature = types.void(x, start, apart, rows, y, to, vectors)
 
     def generate(context, builder, signature, args):
@@ -82,7 +85,7 @@ def _copy_rows(typing, x, start, apart, rows, y, to, vectors):
                 ends = address(4, place), address(0, row)
                 cgutils.raw_memcpy(builder, *ends, number(bytes_of_row // size), size, align=size)
 
-        for count in WIDTHS:  # loops over rows of a known length
+        for count in WIDTHS:
             with builder.if_then(builder.icmp_signed("==", vectors, number(count))):
                 copy(count)
         return context.get_dummy_value()

@@ -4,7 +4,7 @@
 
 A tile of c is six rows of up to four vectors. While r runs, each number of a is used for four
 vectors, each vector of b for six rows, and 24 sums are on their way at a time. No loop of
-Numba's gets that far by itself, so `_tile` writes LLVM's instructions.
+Numba's gets that far by itself, so `put_tile` writes LLVM's instructions.
 
 Tables say where the numbers of a lie. So a need not be laid out as a matrix: what lies at place
 r under window m of an image is image[rows[m] + steps[r]], from the corner of the window on to
@@ -25,7 +25,7 @@ RUN = 512  # steps in one go: of so many rows, a panel of b stays in the second 
 
 _features = binding.get_host_cpu_features()
 VECTOR = next((n for name, n in (("avx512f", 64), ("avx2", 32)) if _features.get(name)), 16)
-# Of a tile, in vectors; the widest six times, and what they are made from, fit the registers.
+# Of a tile, in vectors. The six rows of the widest, and their factors, fit the registers.
 WIDTHS = (2, 1) if _features.get("sse2") and VECTOR < 64 else (4, 2, 1)
 WIDEST = WIDTHS[0]
 
@@ -56,10 +56,10 @@ def put_tile(
     """end[q * width + l] = start[q * apart + l] + the sum over i of
     a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
 
-    q is below ROWS, i below run, and l below n, the lanes of so many vectors. start and end are
-    addresses: as arrays, each choice of them would be a tile of its own to compile. Rows from
-    `high` on are written to the address `spare`. The rows of the next tile, if they are `ahead`
-    of these and side by side, are fetched while this one is made; 0 if not.
+    q is below ROWS, i below run, and l below n, the lanes of so many vectors, one of WIDTHS. start
+    and end are addresses: as arrays, each choice of them would be a tile of its own to compile.
+    Rows from `high` on are written to the address `spare`. The rows of the next tile, if they are
+    `ahead` of these and side by side, are fetched while this one is made; 0 if not.
     """
     kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
     signature, contract = types.void(vectors, *kinds), ("contract",)
