@@ -14,7 +14,8 @@ class Signature:
 
     def __init__(self, forward: Callable):
         self.name = forward.__name__.strip("_")
-        parameters = inspect.signature(forward).parameters.values()
+        signature = inspect.signature(forward)
+        parameters = signature.parameters.values()
         self.arrays = [p.name for p in parameters if p.kind is POSITIONAL]
         self.statics = [p.name for p in parameters if p.kind is KEYWORD]
         self.variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
@@ -22,7 +23,7 @@ class Signature:
         self.static_defaults = {k: self.defaults[k] for k in self.statics if k in self.defaults}
         if not self.variadic:
             parameters = [p.replace(kind=POSITIONAL) for p in parameters]
-        self.public = inspect.signature(forward).replace(parameters=list(parameters))
+        self.public = signature.replace(parameters=list(parameters))
 
     def bind(self, args: tuple, named: dict) -> tuple[Sequence, dict]:
         """The arrays, in order, and all static arguments of a call; TypeError as Python's."""
