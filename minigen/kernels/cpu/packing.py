@@ -129,7 +129,7 @@ def _turn_block(typing, x, start, apart, y, to, width):
     return signature, generate
 
 
-@compiled(inline="always")
+@compiled
 def transpose(x, start, apart, rows, columns, y, to, width):
     """y[to + j * width + i] = x[start + i * apart + j] for i < rows, j < columns, by blocks."""
     lanes = VECTOR // x.itemsize
@@ -153,15 +153,19 @@ def pack_panels(b, first, down, along, run, count, out, at):
     while left < whole:
         wide = panel_of((whole - left) // lanes) * lanes
         here, some = first + left * along, min(wide, count - left)
+        done = 0  # rows that were laid in a faster way
         if along == 1 and some == wide:
             _copy_rows(b, here, down, run, out, at, wide // lanes)
+            done = run
         elif down == 1 and some == wide:
-            transpose(b, here, along, some, run, out, at, wide)
-        else:
-            for r in range(U(run)):
-                source, to = U(here) + r * U(down), U(at) + r * U(wide)
-                for j in range(U(wide)):
-                    out[to + j] = b[source + j * U(along)] if j < U(some) else zero
+            done = run // lanes * lanes
+            for j in range(0, wide, lanes):
+                for r in range(0, done, lanes):
+                    _turn_block(b, here + j * along + r, along, out, at + r * wide + j, wide)
+        for r in range(U(done), U(run)):
+            source, to = U(here) + r * U(down), U(at) + r * U(wide)
+            for j in range(U(wide)):
+                out[to + j] = b[source + j * U(along)] if j < U(some) else zero
         left += wide
         at += run * wide
 
@@ -169,20 +173,17 @@ def pack_panels(b, first, down, along, run, count, out, at):
 @compiled(inline="always")
 def pack_rows(a, first, down, along, count, run, out):
     """out = a[first + m * down + r * along] in tiles of ROWS: tile after tile, in it r after r."""
-    apart = run * ROWS + GAP
+    apart, done = run * ROWS + GAP, 0  # rows that were laid in a faster way
     if down == 1:
-        whole = count // ROWS * ROWS
+        done = count // ROWS * ROWS
         for r in range(run):
             source, to = first + r * along, r * ROWS
             for m in range(0, count, LINE // a.itemsize):
                 _fetch(a, source + AHEAD * along + m)
-            for m in range(0, whole, ROWS):
+            for m in range(0, done, ROWS):
                 copy_values(a, source + m, out, to, ROWS)
                 to += apart
-            for m in range(whole, count):
-                out[to + m - whole] = a[source + m]
-        return
-    for m in range(count):
+    for m in range(done, count):
         source, to = U(first + m * down), U(m // ROWS * apart + m % ROWS)
         for r in range(U(run)):
             out[to + r * U(ROWS)] = a[source + r * U(along)]
