@@ -129,7 +129,7 @@ def _turn_block(typing, x, start, apart, y, to, width):
     return signature, generate
 
 
-@compiled
+@compiled(inline="always")
 def transpose(x, start, apart, rows, columns, y, to, width):
     """y[to + j * width + i] = x[start + i * apart + j] for i < rows, j < columns, by blocks."""
     lanes = VECTOR // x.itemsize
