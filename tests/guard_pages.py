@@ -1,6 +1,6 @@
 """Put contiguous arguments of property tests between two pages that may not be touched.
 
-    python -m pytest -p tests.guard_pages tests/test_properties.py tests/test_properties_kernels.py
+    python -m pytest -n 0 -p tests.guard_pages tests/test_properties*.py
 
 A kernel that reads beyond such an array then ends the process, and the traceback names it. Arrays
 take turns in which of their sides touches a page. Results, which kernels allocate themselves, are
