@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 from measuring import count, known_names, new_file, seconds
 
-from minigen import kernels
+from minigen import kernels, optim
 from minigen.kernels import reference
 
 COPIED = 2**24  # values of the large copy, 64 MB
 CHANGED = {  # arguments that are read and written; other arguments are one of the two
     "scatter_rows": (0,),
-    "sgd": (0, 1),
-    "adam": (0, 1, 2),
+    "sgd": (0,),
+    "rmsprop": (0,),
+    "adam": (0,),
+    "adamw": (0,),
     "lstm_step": (0,),
     "lstm_step_vjp": (1,),
     "gru_step": (0,),
@@ -52,9 +54,7 @@ def whole(high: int, *shape: int) -> np.ndarray:
 
 def elementwise() -> dict[str, list]:
     """Images behind a convolution, hidden units of a Transformer, weights of a dense layer."""
-    images, of_sgd = normal(64, 32, 28, 28), np.array([1e-3, 0.9, 0.0, 0.0])
-    of_adam = np.array([1e-3, 0.9, 0.999, 1.0, 1e-8, 1.0, 0.0])
-    ps, ms, vs, gs = ([normal(784, 400), normal(400), normal(400, 400)] for _ in range(4))
+    images = normal(64, 32, 28, 28)
     hidden, of_hidden, logits, pixels = (normal(768, 512) for _ in range(4))
     return {
         "matmul": [normal(768, 128), normal(128, 512)],
@@ -79,9 +79,31 @@ def elementwise() -> dict[str, list]:
         "leaky_relu": [images, 0.2],
         "leaky_relu_vjp": [normal(*images.shape), images, 0.2],
         "select": [images > 0, images, 0.2],
-        "sgd": [ps, vs, gs, of_sgd],
-        "adam": [ps, ms, [v * v for v in vs], gs, of_adam],
     }
+
+
+def updates() -> dict[str, list]:
+    """Steps of the weights of three dense layers."""
+    sizes = (784, 400), (400,), (400, 400)
+    rows = [(normal(*n), normal(*n), np.square(normal(*n)), normal(*n)) for n in sizes]
+    return {
+        "sgd": [[row[:3] for row in rows], np.array([1e-3, 0.9, 0.0, 0.0])],
+        "rmsprop": [rows, np.array([1e-3, 0.99, 1e-8, 0.0, 0.9])],
+        "adam": [[(p, g, m, v) for p, g, v, m in rows], np.array([1e-3, 0.9, 0.999, 1e-8, 0.0, 9])],
+        "adamw": [
+            [(p, g, m, v) for p, g, v, m in rows],
+            np.array([1e-3, 0.9, 0.999, 1e-8, 0.01, 9]),
+        ],
+    }
+
+
+FORMULAS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "adamw": optim.AdamW}
+
+
+def by_formula(optimizer: type, rows: list, settings: np.ndarray) -> None:
+    """The twin of a kernel for updates."""
+    for row in rows:
+        optimizer.formula(*row, *settings.tolist())
 
 
 def rows() -> dict[str, list]:
@@ -162,15 +184,17 @@ def attention() -> dict[str, list]:
     }
 
 
-GROUPS = (elementwise, rows, channels, windows, recurrent, attention)
+GROUPS = (elementwise, updates, rows, channels, windows, recurrent, attention)
 
 
 # --------------------------------------------------------------------------- measurements
 
 
 def arrays_of(x: Any) -> list[np.ndarray]:
-    """The arrays that an argument or a result is, or is a list or tuple of."""
-    return [y for y in (x if isinstance(x, list | tuple) else [x]) if isinstance(y, np.ndarray)]
+    """The arrays that an argument or a result is, or is a nest of lists and tuples of."""
+    if isinstance(x, list | tuple):
+        return [y for part in x for y in arrays_of(part)]
+    return [x] if isinstance(x, np.ndarray) else []
 
 
 def once(kernel: Callable, args: list, changed: tuple[int, ...]) -> float:
@@ -192,7 +216,8 @@ def moved_bytes(kernel: Callable, args: list, changed: tuple[int, ...]) -> int:
 
 def measured(name: str, args: list, source: np.ndarray, rounds: int) -> dict:
     """A row of the table."""
-    kernel, plain = getattr(kernels, name), getattr(reference, name)
+    kernel = getattr(kernels, name)
+    plain = getattr(reference, name, None) or partial(by_formula, FORMULAS[name])
     changed, target, times = CHANGED.get(name, ()), np.empty_like(source), []
     moved = moved_bytes(kernel, args, changed)
     for _ in range(rounds):

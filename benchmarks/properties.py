@@ -13,8 +13,9 @@ from collections import Counter
 
 import numpy as np
 
-from minigen.primitives import REGISTRY, Fused
-from minigen.testing import graph_properties, properties
+from minigen.autodiff.fused import Fused
+from minigen.autodiff.primitives import REGISTRY
+from minigen.testing import graph_properties, ownership, properties
 from minigen.testing.cases import CASES, DIFFERENTIABLE, draw_call
 from minigen.testing.choices import Choices
 from minigen.testing.graph_draws import draw_program
@@ -26,8 +27,9 @@ EVERY = (
     properties.float32_gradient_equals_float64,
     properties.dot_products_agree,
     properties.vjp_is_linear,
-    properties.gradient_owns_its_memory,
-    properties.inputs_are_not_written,
+    ownership.gradient_owns_its_memory,
+    ownership.inputs_are_not_written,
+    ownership.memory_is_left_alone,
     properties.higher_orders_equal_numerical_derivative,
     properties.hessian_is_symmetric,
     properties.saves_is_honest,

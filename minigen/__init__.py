@@ -2,8 +2,12 @@
 
 import numpy as _np
 
-from minigen import nn, ops, optim, schedule
-from minigen.autodiff import is_grad_enabled
+from minigen import nn, ops, optim
+from minigen.autodiff import trace
+from minigen.autodiff.fused import fused
+from minigen.autodiff.graph import is_grad_enabled
+from minigen.autodiff.primitives import composite, primitive
+from minigen.autodiff.trace import detect_anomaly
 from minigen.backend import (
     cuda_is_available,
     device_memory,
@@ -28,11 +32,10 @@ from minigen.creation import (
 )
 from minigen.gradients import enable_grad, grad, no_grad
 from minigen.ops import *  # noqa: F403
-from minigen.primitives import composite, fused, primitive
+from minigen.optim import schedules as schedule
+from minigen.parallel.pool import get_num_threads, set_num_threads
 from minigen.random import Generator, default_generator, manual_seed
 from minigen.tensors import Tensor
-from minigen.threads import get_num_threads, set_num_threads
-from minigen.trace import detect_anomaly
 
 __version__ = "0.1.0"
 

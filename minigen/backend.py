@@ -225,6 +225,11 @@ def _refuse_masked(x: Any) -> None:
         raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
 
 
+def owner(x: Array) -> Array:
+    """The array whose memory x views: two arrays that share memory have one owner."""
+    return x if x.base is None else x.base
+
+
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """np.broadcast_shapes, which takes 5 us, but for shapes that are all the same."""
     first = shapes[0]

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minigen import threads
-from minigen.autodiff import backprop, grad_mode
+from minigen.autodiff.fast_walk import backprop
+from minigen.autodiff.graph import grad_mode
 from minigen.errors import GradError
-from minigen.tensors import Tensor, silent, start_cotangent
+from minigen.tensors import Tensor, start_cotangent
 
 
 def grad(
@@ -35,21 +35,14 @@ def grad(
     for i, x in enumerate(wanted):
         if not isinstance(x, Tensor):
             raise TypeError(f"grad: input {i} is no tensor but {type(x).__name__}")
-        if x.node is None:
+        if not x.requires_grad:
             raise GradError(
                 f"grad: input {i} does not require grad; make it with requires_grad=True"
             )
     pairs = zip(outputs, cotangents)
     roots = [(y.node, start_cotangent(y, g, create_graph)) for y, g in pairs]
-    with silent(), threads.putting_off() as finish:
-        found = backprop(
-            roots,
-            {x.node for x in wanted},
-            Tensor,
-            retain_graph=bool(retain_graph),
-            create_graph=create_graph,
-            finish=finish,
-        )
+    options = {"retain_graph": bool(retain_graph), "create_graph": create_graph}
+    found = backprop(roots, {x.node for x in wanted}, Tensor, **options)
     for i, x in enumerate(wanted):
         if x.node not in found and not allow_unused:
             raise GradError(

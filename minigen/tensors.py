@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 from numpy import asarray, ndarray
 
-from minigen import backend, ops, threads
-from minigen.autodiff import Leaf, Node, Output, Traced, backprop, grad_mode
+from minigen import backend, ops
+from minigen.autodiff.explain import explained
+from minigen.autodiff.fast_walk import backprop
+from minigen.autodiff.graph import (
+    Alias,
+    Leaf,
+    Node,
+    Output,
+    Traced,
+    Vertex,
+    grad_mode,
+    leaf_of_memory,
+)
 from minigen.backend import DTYPES, NUMPY_FLOATS, Array, as_array, is_cupy
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
-from minigen.explain import explained
 from minigen.heat_map import as_html
-
-
-def silent() -> np.errstate:
-    """A context for a walk back: an infinite slope is an answer there, not worth a warning."""
-    return np.errstate(all="ignore")
 
 
 def _reflected(op: Callable) -> Callable:
@@ -46,7 +51,7 @@ class Tensor(Traced):
     __slots__ = ()
     __hash__ = object.__hash__
 
-    def __init__(self, data: Array, node: Leaf | Node | Output | None = None):
+    def __init__(self, data: Array, node: Vertex | None = None):
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
             data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
@@ -61,20 +66,22 @@ class Tensor(Traced):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow through here. Can be set on leaves."""
-        return self.node is not None
+        """Whether gradients flow through here. Can be set on leaves and constants."""
+        return self.node is not None and self.node.requires_grad
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
-        if self.node is not None and type(self.node) is not Leaf:
+        if type(self.node) in (Node, Output):
             raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")
         if wanted and self.dtype.kind != "f":
             raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
-        if wanted and self.node is None:
-            self.node = Leaf()
-        elif not wanted and self.node is not None:
-            self.node.version += 1  # graphs that wait for this leaf's gradient must not lose it
-            self.node = None
+        if type(self.node) is Leaf:
+            if not wanted and self.node.requires_grad:
+                self.node.version += 1  # graphs that wait for this leaf's gradient must not lose it
+                self.node.grad = None
+            self.node.requires_grad = wanted
+        elif wanted:  # what an optimizer will write to must be memory that nobody else holds
+            self.data, self.node = self.data.copy(), Leaf()
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Set requires_grad and return the tensor."""
@@ -88,7 +95,7 @@ class Tensor(Traced):
 
     @grad.setter
     def grad(self, grad: "Tensor | None") -> None:
-        if type(self.node) is not Leaf:
+        if type(self.node) is not Leaf or not self.requires_grad:
             raise GradError("only a leaf with requires_grad=True has a gradient")
         if grad is not None:
             grad = grad if isinstance(grad, Tensor) else Tensor(as_array(grad))
@@ -103,8 +110,8 @@ class Tensor(Traced):
         return as_html(self.numpy(), f"tensor of {self._facts()}")
 
     def _facts(self):
-        made = ", requires_grad" if type(self.node) is Leaf else ""
-        made = made or (f", op={self.node.op.name}" if self.node is not None else "")
+        made = ", requires_grad" if self.requires_grad else ""
+        made = f", op={self.node.op.name}" if type(self.node) in (Node, Output) else made
         return f"{self.shape}, {self.dtype}, {self.device}{made}"
 
     # ---------------------------------------------------------------- to other forms
@@ -118,8 +125,9 @@ class Tensor(Traced):
         return self.data.item()
 
     def detach(self) -> "Tensor":
-        """The same values, a constant."""
-        return Tensor(self.data)
+        """The same values, a constant, in the same memory."""
+        leaf = leaf_of_memory(self.node)
+        return Tensor(self.data, None if leaf is None else Alias(leaf))
 
     def astype(self, dtype: Any) -> "Tensor":
         """In another dtype."""
@@ -132,14 +140,14 @@ class Tensor(Traced):
         return ops.to_device(self, device_or_dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self.node is not None:
+        if self.requires_grad:
             raise GradError("a tensor that requires grad is no plain array; use .detach() first")
         if self.device != "cpu":
             raise DeviceError(f"a tensor on {self.device} is no NumPy array; use .numpy()")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
-        if self.node is not None:
+        if self.requires_grad:
             raise GradError("a tensor that requires grad cannot be exported; use .detach() first")
         return self.data.__dlpack__(**options)
 
@@ -149,8 +157,9 @@ class Tensor(Traced):
     def __deepcopy__(self, memo: dict) -> "Tensor":
         if type(self.node) in (Node, Output):
             raise GradError("only leaves can be copied deeply; use .detach() first")
-        twin = Tensor(self.data.copy(), Leaf() if self.node else None)
-        if self.node and self.node.grad is not None:
+        is_leaf = type(self.node) is Leaf
+        twin = Tensor(self.data.copy(), Leaf(self.requires_grad) if is_leaf else None)
+        if self.grad is not None:
             twin.node.grad = copy.deepcopy(self.node.grad.detach(), memo)
         return twin
 
@@ -191,13 +200,8 @@ class Tensor(Traced):
         a graph themselves.
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
-        with silent(), threads.putting_off() as finish:
-            found = backprop(
-                *(roots, None, Tensor),
-                retain_graph=retain_graph,
-                create_graph=create_graph,
-                finish=finish,
-            )
+        options = {"retain_graph": retain_graph, "create_graph": create_graph}
+        found = backprop(roots, None, Tensor, **options)
         for leaf, g in found.items():
             g = g if create_graph else Tensor(g)
             if leaf.grad is not None:
@@ -256,7 +260,7 @@ class Tensor(Traced):
 
 def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
     """The cotangent that a walk from y starts with: checked, raw or a tensor."""
-    if y.node is None:
+    if not y.requires_grad:
         raise GradError(
             "nothing that this tensor was computed from requires grad (or grad mode was off): "
             "make the inputs with requires_grad=True"

@@ -74,7 +74,7 @@ def pytest_addoption(parser):
 @pytest.fixture(autouse=True)
 def registry():
     """Ops that a test declares are forgotten after it."""
-    from minigen.primitives import REGISTRY
+    from minigen.autodiff.primitives import REGISTRY
 
     before = dict(REGISTRY)
     yield

@@ -1,7 +1,5 @@
 """The arguments that each kernel is tested with, drawn from `Choices`."""
 
-import math
-
 import numpy as np
 from kernel_draws_images import IMAGE_DRAWS
 from kernel_draws_recurrent import RECURRENT_DRAWS, RECURRENT_WRITTEN, rows_and_columns
@@ -114,28 +112,6 @@ def draw_cross_entropy_vjp(c):
     return [c.array((len(x),)), x, target, lse, smoothing]
 
 
-def several_shapes(c):
-    """Shapes of arrays that are stepped together, some longer than a block's share on a GPU."""
-    return [c.pick((any_shape(c), (4100,))) for _ in range(c.integer(1, 3))]
-
-
-def draw_sgd(c):
-    shapes, momentum = several_shapes(c), c.pick((0.0, 0.9))
-    ps, vs, gs = ([c.array(shape) for shape in shapes] for _ in range(3))
-    nesterov = float(momentum and c.pick((0, 1)))
-    settings = np.array([0.01, momentum, nesterov, c.pick((0.0, 0.1))])
-    return [ps, vs if momentum else None, gs, settings]
-
-
-def draw_adam(c):
-    shapes = several_shapes(c)
-    ps, ms, gs = ([c.array(shape) for shape in shapes] for _ in range(3))
-    vs = [c.array(shape, 0.1, 1.0) for shape in shapes]
-    decay, shrink = c.pick(((0.0, 1.0), (0.1, 1.0), (0.0, 0.9)))
-    settings = np.array([0.01, 0.9, 0.999, math.sqrt(0.1), 1e-8, shrink, decay])
-    return [ps, ms, vs, gs, settings]
-
-
 def draw_attention(c):
     (q, k, v, mask, kept), static = draw_core(c)
     if c.integer(0, 4) == 0:  # more than a block of a GPU takes at once
@@ -233,8 +209,6 @@ DRAWS = {
     "layer_norm_vjp": draw_layer_norm_vjp,
     "cross_entropy": draw_cross_entropy,
     "cross_entropy_vjp": draw_cross_entropy_vjp,
-    "sgd": draw_sgd,
-    "adam": draw_adam,
     "dot_attention": draw_attention,
     "dot_attention_vjp": draw_attention_vjp,
 }
@@ -244,15 +218,7 @@ WRITTEN = {  # the arguments that a kernel writes to, by their place
     "unit": (0,),
     "bernoulli": (0,),
     "scatter_rows": (0,),
-    "sgd": (0, 1),
-    "adam": (0, 1, 2),
 }
-HOST = {"sgd": (3,), "adam": (4,)}  # those that are float64 NumPy arrays in any case
-
-
-def each(function, x):
-    """function of x, or of each array where x is a list of them."""
-    return [function(y) for y in x] if isinstance(x, list) else function(x)
 
 
 def cast(x, dtype):

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import autodiff, nn
+from minigen import nn
+from minigen.autodiff import graph
 
 
 @pytest.fixture
 def nodes_made(monkeypatch):
     """Counts the nodes made from here on."""
     made = []
-    init = autodiff.Node.__init__
-    monkeypatch.setattr(autodiff.Node, "__init__", lambda *a: (made.append(1), init(*a))[1])
+    init = graph.Node.__init__
+    monkeypatch.setattr(graph.Node, "__init__", lambda *a: (made.append(1), init(*a))[1])
     return made
 
 
@@ -204,4 +205,4 @@ def test_observers_cost_nothing_when_off_and_are_told_of_each_op_when_on():
         "exp": 1,
         "sum": 1,
     }
-    assert autodiff.trace_observer.get() is None
+    assert graph.trace_observer.get() is None

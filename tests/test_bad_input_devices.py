@@ -15,8 +15,8 @@ import pytest
 
 import minigen as mg
 from minigen import backend, training
+from minigen.autodiff.explain import explained
 from minigen.errors import BackendUnavailable, DeviceError
-from minigen.explain import explained
 
 no_gpu = pytest.mark.skipif(mg.cuda_is_available(), reason="this machine has a GPU")
 

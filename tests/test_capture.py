@@ -111,10 +111,27 @@ def test_a_step_that_waits_for_the_device_runs_eagerly_and_says_why(device):
     assert two.rng.state == one.rng.state
 
 
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "AdamW"])
+def test_every_optimizer_can_be_captured(name, device):
+    one, two = Training("CNN", device), Training("CNN", device)
+    for training in (one, two):
+        settings = {"lr": 1e-3} | ({} if name == "AdamW" else {"momentum": 0.9})
+        training.optimizer = getattr(mg.optim, name)(training.model.parameters(), **settings)
+    captured = capture(two.step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert two.run(captured) == one.run(one.step)
+    assert captured.recording.graph is not None
+    assert all(np.array_equal(p, q) for p, q in zip(two.state(), one.state()))
+
+
 def test_an_optimizer_whose_settings_would_be_frozen_is_not_recorded(device):
+    class OnTheHost(mg.optim.RMSprop):
+        kernel = None
+
     training = Training("CNN", device)
-    training.optimizer = mg.optim.RMSprop(training.model.parameters())
-    with pytest.warns(RuntimeWarning, match="RMSprop"):
+    training.optimizer = OnTheHost(training.model.parameters())
+    with pytest.warns(RuntimeWarning, match="OnTheHost computes on the host"):
         training.run(capture(training.step))
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import bell, kernels, threads
-from minigen.bell import ASLEEP, HAS_SEMAPHORES
+from minigen import kernels
+from minigen.parallel import bell, pool
+from minigen.parallel.bell import ASLEEP, HAS_SEMAPHORES
 
 pytest.importorskip("numba")
 from minigen.kernels.cpu import crew as crews
@@ -171,7 +172,7 @@ def test_a_thread_that_waits_for_products_hears_of_other_jobs():
     for _ in range(50):
         kernels.matmul(a, b)
         done = []
-        threads.run(done.append, [(i,) for i in range(4)])
+        pool.run(done.append, [(i,) for i in range(4)])
         assert sorted(done) == [0, 1, 2, 3]
 
 
@@ -184,7 +185,7 @@ def until(condition):
 
 
 def asleep(count):
-    return lambda: threads._pool.bell.numbers[ASLEEP] == count
+    return lambda: pool._pool.bell.numbers[ASLEEP] == count
 
 
 @pytest.mark.skipif(not HAS_SEMAPHORES, reason="there is nothing to sleep at here")
@@ -203,7 +204,7 @@ def test_a_thread_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_job
         assert out.tobytes() == y.tobytes()
         until(asleep(1))
         both = threading.Barrier(2, timeout=20)
-        threads.run(both.wait, [(), ()])  # each needs a thread
+        pool.run(both.wait, [(), ()])  # each needs a thread
     mg.set_num_threads(1)  # and to end
     until(lambda: not any(thread.name == "minigen-0" for thread in threading.enumerate()))
 
@@ -219,18 +220,18 @@ def test_without_semaphores_threads_wait_in_the_interpreter(monkeypatch):
     until(lambda: crew.now.state[crews.WATCHED] == 0)
     assert asleep(0)()
     both = threading.Barrier(2, timeout=20)
-    threads.run(both.wait, [(), ()])
+    pool.run(both.wait, [(), ()])
     assert kernels.matmul(a, b).tobytes() == y.tobytes()
 
 
 def test_a_pool_that_was_closed_starts_no_threads():
     """Who leads may have it still when another thread sets the number of threads."""
     mg.set_num_threads(3)
-    pool, done = threads._pool, []
+    closed, done = pool._pool, []
     mg.set_num_threads(2)
-    pool.run(threads._Job(done.append, [(i,) for i in range(5)]))
-    pool.wake(2, 0, crews.crew_for(np.dtype(np.float32)).serve)
-    assert sorted(done) == list(range(5)) and not pool.helpers and pool.idle is None
+    closed.run(pool.Job(done.append, [(i,) for i in range(5)]))
+    closed.wake(2, 0, crews.crew_for(np.dtype(np.float32)).serve)
+    assert sorted(done) == list(range(5)) and not closed.workers and closed.idle is None
 
 
 def test_the_tracer_of_non_finite_values_sees_gradients_as_they_are_made(monkeypatch):

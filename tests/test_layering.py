@@ -18,25 +18,19 @@ ALL_FILES = sorted(
 # inside a folder listed below, files are ordered too.
 LAYERS = [
     "errors",
-    "signatures",
-    "bell",
-    "threads",
+    "parallel",
     "backend",
-    "explain",
     "kernels",
     "random",
     "autodiff",
-    "primitives",
     "ops",
     "heat_map",
     "tensors",
     "gradients",
     "creation",
     "checkpoint",
-    "trace",
     "nn",
     "optim",
-    "schedule",
     "data",
     "models",
     "metrics",
@@ -48,7 +42,15 @@ LAYERS = [
     "doctor",
     "__main__",
 ]
-OPS = [
+INSIDE = {  # the files of a folder, in their order
+    "parallel": ["bell", "pool", "pieces", "deferred", "blas"],
+    "autodiff": [
+        *("graph", "walk", "fast_walk", "signatures", "explain", "mistakes", "primitives"),
+        *("fused", "trace"),
+    ],
+    "optim": ["optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"],
+}
+INSIDE["ops"] = [
     "shape",
     "joining",
     "elementwise",
@@ -66,10 +68,11 @@ OPS = [
     "losses",
     "densities",
 ]
-ONLY = {  # what these may import of the package, whatever the order
-    "autodiff": {"errors"},
-    "signatures": set(),
-    "primitives": {"errors", "signatures", "backend", "explain", "autodiff"},
+ONLY = {  # what these may import of the package besides their own folder, whatever the order
+    "parallel": {"errors"},
+    "autodiff.graph": {"errors"},
+    "autodiff.walk": {"errors"},
+    "autodiff": {"errors", "parallel", "backend"},
     "data": {"errors", "backend", "random"},
 }
 HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}
@@ -110,7 +113,8 @@ def source(request):
 def test_every_module_has_its_layer():
     tops = {name_of(path).split(".")[0] for path in SOURCES} - {""}
     assert tops == set(LAYERS)
-    assert {path.stem for path in (PACKAGE / "ops").glob("*.py")} == {*OPS, "__init__"}
+    for folder, files in INSIDE.items():
+        assert {path.stem for path in (PACKAGE / folder).glob("*.py")} == {*files, "__init__"}
 
 
 def test_a_module_imports_only_from_layers_above(source):
@@ -118,16 +122,18 @@ def test_a_module_imports_only_from_layers_above(source):
     me = name_of(path)
     if not me:
         return
-    top = me.split(".")[0]
+    top, _, mine = me.partition(".")
     for other, _ in imports(tree):
-        theirs = other.split(".")[0]
-        if theirs == top and top == "ops" and me != "ops":
-            mine, other_file = me.split(".")[1], other.split(".")[1]
-            assert OPS.index(other_file) < OPS.index(mine), f"{me} imports {other}"
-        elif theirs != top:
+        theirs, _, other_file = other.partition(".")
+        if theirs == top:
+            if mine and top in INSIDE:
+                files = INSIDE[top]
+                assert files.index(other_file) < files.index(mine), f"{me} imports {other}"
+        else:
             assert theirs in LAYERS, f"{me} imports {other or 'the package itself'}"
             assert LAYERS.index(theirs) < LAYERS.index(top), f"{me} imports {other}"
-            assert theirs in ONLY.get(top, set(LAYERS)), f"{me} imports {other}"
+            only = ONLY.get(me, ONLY.get(top, set(LAYERS)))
+            assert theirs in only, f"{me} imports {other}"
 
 
 def test_no_import_cycle():

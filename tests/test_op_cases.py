@@ -5,11 +5,11 @@ import pytest
 
 import minigen as mg
 from minigen import ops
-from minigen.primitives import REGISTRY
+from minigen.autodiff.primitives import REGISTRY
+from minigen.autodiff.trace import Observer, observed
 from minigen.testing import assert_close, gradcheck
 from minigen.testing.cases import CASES, DIFFERENTIABLE, draw_call, names_without_case
 from minigen.testing.choices import Choices
-from minigen.trace import Observer, observed
 
 SEEDS = range(40)
 

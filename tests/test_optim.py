@@ -137,8 +137,8 @@ def test_advance_alone_makes_settings_and_counts_for_work_that_is_repeated(name)
     (bucket,), settings = optimizer.buckets, optimizer.buckets[0].settings
     for step in (1, 2):
         optimizer.advance()
-        gs = [gradient(step, i) for i in bucket.numbers]
-        optimizer.update([p.data for p in params], gs, optimizer.state, settings)
+        optimizer.update(bucket, [gradient(step, i) for i in bucket.indices])
+        assert optimizer.buckets[0].settings is settings
     assert all(np.array_equal(p.data, w.data) for p, w in zip(params, whole))
     assert [s.get("step") for s in optimizer.state] == [s.get("step") for s in straight.state]
     assert all(p.node.version == w.node.version for p, w in zip(params, whole))

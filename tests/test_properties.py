@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigen import ops
-from minigen.testing import properties
+from minigen.testing import ownership, properties
 from minigen.testing.cases import CASES, DIFFERENTIABLE
 from minigen.testing.memory import LAYOUTS
 from minigen.testing.strategies import op_calls
@@ -56,7 +56,8 @@ def test_vjp_is_linear_in_the_cotangent(name, data):
 @every_differentiable_op
 @given(data=st.data())
 def test_gradient_owns_its_memory_and_no_input_is_written(name, data):
-    check(name, data, properties.gradient_owns_its_memory, properties.inputs_are_not_written)
+    check(name, data, ownership.gradient_owns_its_memory, ownership.inputs_are_not_written)
+    check(name, data, ownership.memory_is_left_alone)
 
 
 @every_differentiable_op

@@ -1,12 +1,10 @@
 """Each kernel of `cpu/` against its twin in `reference/`, in every memory layout (14)."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_draws import DRAWS, HOST, WRITTEN, cast, each, outputs
+from kernel_draws import DRAWS, WRITTEN, cast, outputs
 
 from minigen import kernels
 from minigen.kernels import reference
@@ -45,8 +43,7 @@ def as_bytes(x):
 @given(data=st.data())
 def test_kernel_equals_its_reference_in_every_layout(name, dtype, data):
     args = as_arrays(data.draw(drawn(DRAWS[name])))
-    host = HOST.get(name, ())
-    args = [x if i in host else each(partial(cast, dtype=dtype), x) for i, x in enumerate(args)]
+    args = [cast(x, dtype) for x in args]
     layouts = data.draw(st.lists(st.sampled_from(LAYOUTS), min_size=1, max_size=3))
     written = WRITTEN.get(name, ())
     laid = []
@@ -56,14 +53,14 @@ def test_kernel_equals_its_reference_in_every_layout(name, dtype, data):
             layout = "reversed"
         if name == "batch_norm" and layout == "stride 0":
             layout = "reversed"  # one image many times has no variance: rounding, made large
-        laid.append(x if i in host else each(partial(laid_out, layout=layout), x))
-    plain = [each(contiguous, x) for x in laid]
-    before = [each(as_bytes, x) for x in laid]
+        laid.append(laid_out(x, layout))
+    plain = [contiguous(x) for x in laid]
+    before = [as_bytes(x) for x in laid]
     limits = GRADIENT if name.endswith("_vjp") else FORWARD
     got = outputs(getattr(cpu, name), laid, written)
     want = outputs(getattr(reference, name), plain, written)
     assert len(got) == len(want)
     for y, w in zip(got, want):
         assert_close(y, w, limits.get(np.asarray(w).dtype, 0.0))
-    after = [each(as_bytes, x) for x in laid]
+    after = [as_bytes(x) for x in laid]
     assert all(i in written or a == b for i, (a, b) in enumerate(zip(after, before)))

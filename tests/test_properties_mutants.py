@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.primitives import REGISTRY
+from minigen.autodiff.primitives import REGISTRY
 from minigen.testing import GradcheckError, causes, gradcheck
 from minigen.testing.cases import DIFFERENTIABLE, draw_call
 from minigen.testing.choices import Choices

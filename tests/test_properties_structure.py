@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigen as mg
-from minigen.primitives import REGISTRY, Fused, Primitive, primitive
+from minigen.autodiff.fused import Fused
+from minigen.autodiff.primitives import REGISTRY, Primitive, primitive
 from minigen.testing import assert_close, gradcheck, properties, shapes
 from minigen.testing.cases import CASES, DIFFERENTIABLE, names_without_case
 from minigen.testing.pullback import vjp

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.autodiff import trace_observer
+from minigen.autodiff.graph import trace_observer
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 import minigen as mg
-from minigen.primitives import primitive
+from minigen.autodiff.primitives import primitive
 from minigen.testing import (
     GradcheckError,
     assert_close,

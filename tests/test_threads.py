@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigen as mg
-from minigen import kernels, threads
+from minigen import kernels
 from minigen.kernels import reference
+from minigen.parallel import pool
+from minigen.parallel.pieces import PIECE, shares, spans
 from minigen.testing.pullback import as_tuple
 
 pytest.importorskip("numba")
@@ -53,11 +55,6 @@ def test_a_product_in_pieces_is_right_and_the_same_bits_for_any_number_of_thread
 LONG = [rng.standard_normal(300_001).astype(np.float32) for _ in range(4)]
 
 
-def in_parts(x):
-    """Arrays of very different lengths, as the parameters of a model."""
-    return np.split(x, [7, 120_000, 120_001, 120_500])
-
-
 LONG_CALLS = {
     "relu": LONG[:1],
     "gelu": LONG[:1],
@@ -71,11 +68,6 @@ LONG_CALLS = {
     "bce_with_logits": LONG[:2],
     "bce_with_logits_vjp": LONG[:3],
     "bce_total": [x[:300_000].reshape(3000, 100) for x in LONG[:2]],
-    "sgd": [*map(in_parts, LONG[:3]), np.array([0.1, 0.9, 1.0, 0.01])],
-    "adam": [
-        *map(in_parts, (*LONG[:2], np.abs(LONG[2]), LONG[3])),
-        np.array([0.1, 0.9, 0.999, 0.5, 1e-8, 1.0, 0.0]),
-    ],
 }
 
 
@@ -96,10 +88,10 @@ def test_a_long_loop_in_pieces_gives_what_its_reference_gives(name):
 @given(st.integers(0, 500), st.floats(0, 1e8), st.integers(1, 50), st.integers(1, 9))
 def test_slices_are_in_order_cover_all_and_are_not_too_many(length, work, least, count):
     mg.set_num_threads(count)
-    for cut in (threads.spans, threads.shares):
+    for cut in (spans, shares):
         slices = cut(length, work, least)
         assert [i for s in slices for i in range(s.start, s.stop)] == list(range(length))
-        assert len(slices) == 1 or (len(slices) * least <= length and work > threads.PIECE)
+        assert len(slices) == 1 or (len(slices) * least <= length and work > PIECE)
 
 
 def test_a_model_trains_to_the_same_bits_on_any_number_of_threads():
@@ -160,7 +152,7 @@ def test_every_piece_is_done_once_whoever_takes_it():
         mg.set_num_threads(n)
         for count in (1, 2, 3, 50):
             done = []
-            threads.run(done.append, [(i,) for i in range(count)])
+            pool.run(done.append, [(i,) for i in range(count)])
             assert sorted(done) == list(range(count))
 
 
@@ -173,7 +165,7 @@ def test_an_error_in_a_piece_reaches_the_caller_and_the_pool_goes_on():
 
     for _ in range(20):
         with pytest.raises(KeyError):
-            threads.run(fail, [(i,) for i in range(8)])
+            pool.run(fail, [(i,) for i in range(8)])
     test_every_piece_is_done_once_whoever_takes_it()
 
 
@@ -182,10 +174,10 @@ def test_pieces_may_have_pieces_and_many_threads_may_lead():
     done = []
 
     def outer(i):
-        threads.run(lambda j: done.append((i, j)), [(j,) for j in range(4)])
+        pool.run(lambda j: done.append((i, j)), [(j,) for j in range(4)])
 
     leaders = [
-        threading.Thread(target=threads.run, args=(outer, [(k * 4 + i,) for i in range(4)]))
+        threading.Thread(target=pool.run, args=(outer, [(k * 4 + i,) for i in range(4)]))
         for k in range(5)
     ]
     for leader in leaders:
@@ -205,7 +197,7 @@ def test_a_thread_of_the_pool_does_not_share_the_core_of_the_one_that_leads():
         for core in sorted(here)[:2]:  # the leader moves
             os.sched_setaffinity(0, {core})
             os.sched_setaffinity(0, here)
-            threads.run(len, [("",)] * 2)
+            pool.run(len, [("",)] * 2)
             names = {t.name: t.native_id for t in threading.enumerate()}
             assert len(os.sched_getaffinity(names["minigen-0"])) == len(here) - 1
     finally:
@@ -217,7 +209,7 @@ def test_numpys_error_state_holds_in_all_threads():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with np.errstate(all="ignore"):
-            threads.run(np.divide, [(np.ones(10), np.zeros(10)) for _ in range(40)])
+            pool.run(np.divide, [(np.ones(10), np.zeros(10)) for _ in range(40)])
 
 
 def _product_in_child(queue, a, b):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from statistics import median
 
 from minigen import optim
-from minigen.trace import Observer, observed
+from minigen.autodiff.trace import Observer, observed
 
 FORWARD, BACKWARD, WARM_UP = 1, 2, 3
 Row = tuple[str, int, float, float]  # a name, its calls, seconds forward and backward
@@ -44,7 +44,7 @@ class Shares(Observer):
 
         return run
 
-    def pulled(self, node, cotangents):
+    def pulled(self, node, g, cotangents):
         self.charge(node.op.name, BACKWARD)
 
     def site(self):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minigen import backend
 from minigen.errors import BackendUnavailable
-from minigen.threads import get_num_threads
+from minigen.parallel.pool import get_num_threads
 
 NEEDED = ("numpy", "numba", "matplotlib", "safetensors", "tqdm", "threadpoolctl")
 LEAST_FREE = 100e6  # bytes of disk: all kernels take some 10 MB, a checkpoint often more

@@ -55,6 +55,19 @@ def _chosen(kernel: Callable) -> Callable:
     return run
 
 
+def _update(name: str) -> Callable:
+    """A kernel for the step of an optimizer, whose plain twin is the optimizer's formula.
+
+    It takes rows of arrays and settings, and returns the rows that are left to the formula.
+    """
+
+    def run(rows, settings):
+        twin = getattr(_variant(is_cupy(rows[0][0])), name, None)
+        return rows if twin is None else twin(rows, settings)
+
+    return run
+
+
 matmul = _chosen(reference.matmul)
 linear = _chosen(reference.linear)
 linear_vjp = _chosen(reference.linear_vjp)
@@ -106,7 +119,9 @@ lstm_steps = _chosen(reference.lstm_steps)
 lstm_steps_vjp = _chosen(reference.lstm_steps_vjp)
 gru_steps = _chosen(reference.gru_steps)
 gru_steps_vjp = _chosen(reference.gru_steps_vjp)
-sgd = _chosen(reference.sgd)
-adam = _chosen(reference.adam)
 dot_attention = _chosen(reference.dot_attention)
 dot_attention_vjp = _chosen(reference.dot_attention_vjp)
+sgd = _update("sgd")
+rmsprop = _update("rmsprop")
+adam = _update("adam")
+adamw = _update("adamw")

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.autodiff import grad_mode
+from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.primitives import raw
 from minigen.backend import Array, array_module
 from minigen.errors import ShapeError
 from minigen.nn import (
@@ -30,7 +31,6 @@ from minigen.nn import (
     TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
-from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.autodiff import grad_mode
+from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.primitives import raw
 from minigen.backend import Array, array_module
 from minigen.creation import zeros
 from minigen.errors import ShapeError
 from minigen.models.sampling import sampled
 from minigen.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
-from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from minigen import creation, ops
+from minigen.autodiff.primitives import raw
 from minigen.backend import Array
 from minigen.errors import ShapeError
 from minigen.nn import init
 from minigen.nn.linear import Linear
 from minigen.nn.module import Module, Parameter
 from minigen.ops.attention import attention_weights, check_mask
-from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from minigen import backend
-from minigen.autodiff import Leaf, trace_observer
+from minigen.autodiff.explain import name_module
+from minigen.autodiff.graph import Leaf, trace_observer
 from minigen.backend import Array, as_array
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
-from minigen.explain import name_module
 from minigen.tensors import Tensor
 
 
 def Parameter(x: Tensor | Array) -> Tensor:
-    """A leaf tensor that requires grad and shares the memory of x; assign it to a module."""
+    """A leaf tensor that requires grad, with a copy of x; assign it to a module."""
     return Tensor(as_array(x.data if isinstance(x, Tensor) else x)).requires_grad_()
 
 
@@ -41,7 +41,7 @@ class Module:
             raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and type(value.node) is Leaf:
+        if _is_parameter(value):
             self.__dict__.setdefault("_parameters", {})[name] = None
         elif isinstance(value, list | tuple | dict) and _holds_parameter(value):
             raise TypeError(
@@ -51,10 +51,10 @@ class Module:
         object.__setattr__(self, name, value)
 
     def register_buffer(self, name: str, value: Tensor | Array) -> None:
-        """Keep a tensor without gradient as `name`, saved and moved with the parameters."""
+        """Keep a copy without gradient as `name`, saved and moved with the parameters."""
         self.__dict__.setdefault("_buffers", {})[name] = None
         data = value.data if isinstance(value, Tensor) else as_array(value)
-        object.__setattr__(self, name, Tensor(data))
+        object.__setattr__(self, name, Tensor(data.copy(), Leaf(requires_grad=False)))
 
     # ------------------------------------------------------------------------ finding
 
@@ -107,9 +107,12 @@ class Module:
     # ------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and buffers by path, detached but sharing memory with the module."""
+        """Parameters and buffers by path, as constants in the module's own memory.
+
+        They change as the module does: copy.deepcopy keeps them.
+        """
         tensors = [*self._named_tensors("_parameters"), *self.named_buffers()]
-        return {name: x.detach() for name, x in tensors}
+        return {name: Tensor(x.data) for name, x in tensors}
 
     def load_state_dict(self, state: dict[str, Tensor | Array], strict: bool = True) -> None:
         """Copy values in by path. All or nothing: CheckpointError lists every difference.
@@ -130,6 +133,10 @@ class Module:
             raise CheckpointError(
                 f"the state does not fit {type(self).__name__}: " + "; ".join(wrong)
             )
+        memory = {id(backend.owner(x.data)) for x in mine.values()}
+        for name, array in given.items():  # of this module perhaps, under another name
+            if id(backend.owner(array)) in memory:
+                given[name] = array.copy()
         for name, x in mine.items():
             if name in given:
                 x.data[...] = backend.to_device(given[name], x.device)
@@ -151,11 +158,11 @@ class Module:
         for x in [*self.parameters(), *self.buffers()]:
             if backend.names_dtype(device_or_dtype) and x.dtype.kind != "f":
                 continue
-            x.data = x.detach().to(device_or_dtype).data
+            x.data = Tensor(x.data).to(device_or_dtype).data
             if x.node is not None:
                 x.node.version += 1
-                if x.grad is not None:
-                    x.grad = x.grad.detach().to(device_or_dtype)
+            if x.grad is not None:
+                x.grad = x.grad.detach().to(device_or_dtype)
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> "Module":
@@ -167,8 +174,8 @@ class Module:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
         for p in self.parameters():
-            if p.node is not None:
-                p.node.grad = None
+            if p.requires_grad:
+                p.grad = None
 
     def extra_repr(self) -> str:
         """What the representation says of the module's own settings: its numbers and words."""
@@ -185,7 +192,11 @@ class Module:
 
 def _holds_parameter(values: Any) -> bool:
     parts = values.values() if isinstance(values, dict) else values
-    return any(isinstance(part, Tensor) and type(part.node) is Leaf for part in parts)
+    return any(map(_is_parameter, parts))
+
+
+def _is_parameter(x: Any) -> bool:
+    return isinstance(x, Tensor) and type(x.node) is Leaf and x.node.requires_grad
 
 
 def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff import grad_mode
+from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.trace import Observer, observed, outputs_of
 from minigen.backend import to_numpy
 from minigen.nn.module import Module
-from minigen.trace import Observer, observed, outputs_of
 
 
 class _Work(Observer):

@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.fused import fused
+from minigen.autodiff.primitives import composite, raw
 from minigen.backend import Array, device_of
 from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
-from minigen.primitives import composite, fused, raw
 from minigen.random import Generator, default_generator
 
 SMOOTH = (0.1, 3.0)  # on one side of a kink

@@ -5,13 +5,14 @@ import math
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.fused import fused
+from minigen.autodiff.primitives import composite, raw
 from minigen.backend import FLOATS, Array, array_module, broadcast_shapes, device_of, floating
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
 from minigen.ops.linalg import matmul
 from minigen.ops.normalization import softmax
 from minigen.ops.shape import astype, sum_to, swapaxes
-from minigen.primitives import composite, fused, raw
 from minigen.random import Generator, default_generator
 
 NAME = "scaled_dot_product_attention"

@@ -10,12 +10,12 @@ they are computed is in `kernels/reference/convolution.py`; nothing is saved but
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.primitives import composite, primitive
 from minigen.backend import Array, checked, floating
 from minigen.errors import ShapeError
 from minigen.ops.reduce import sum
 from minigen.ops.shape import reshape
 from minigen.ops.windows import Sides, check_room, pair
-from minigen.primitives import composite, primitive
 
 # ------------------------------------------------------------------------------ the three
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from minigen.autodiff.primitives import composite, raw
 from minigen.backend import Array, array_module, checked
 from minigen.errors import ShapeError
 from minigen.ops.reduce import Axis, axes_of
 from minigen.ops.shape import axis_index
-from minigen.primitives import composite, raw
 
 
 def _values(x):

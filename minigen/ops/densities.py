@@ -5,6 +5,8 @@ import math
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.fused import fused
+from minigen.autodiff.primitives import composite, raw
 from minigen.backend import Array, array_module, floating
 from minigen.errors import ShapeError
 from minigen.ops.activations import log_sigmoid, sigmoid
@@ -24,7 +26,6 @@ from minigen.ops.elementwise import (
 )
 from minigen.ops.losses import check_shapes, reduced
 from minigen.ops.reduce import sum
-from minigen.primitives import composite, fused, raw
 
 
 @elementwise(

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import PYTHON_SCALARS, Array, floating, promoted
-from minigen.ops.shape import sum_to, zeros_like
-from minigen.primitives import composite, primitive, raw
+from minigen.autodiff.primitives import composite, primitive, raw
+from minigen.backend import PYTHON_SCALARS, Array, checked, floating, promoted
+from minigen.ops.shape import astype, sum_to, zeros_like
 
 REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
 
@@ -32,7 +32,7 @@ def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], 
         return rule and summed
 
     fitted = [unbroadcast(i, rule) for i, rule in enumerate(rules)]
-    prepare = {"float": floating, "any": promoted, "asis": None}[dtype]
+    prepare = {"float": floating, "any": promoted, "asis": checked}[dtype]
     return primitive(*fitted, saves=saves, prepare=prepare, domain=domain)
 
 
@@ -76,7 +76,7 @@ def negative(x: Array) -> Array:
 @elementwise(
     lambda g, y, a, b: g * (b * power(a, _lowered(b))),
     # where a is 0 and y finite the gradient is 0, not 0 times the log of 0
-    lambda g, y, a, b: g * (y * log(where((a == 0) & (b >= 0), 1.0, a))),
+    lambda g, y, a, b: g * (y * astype(log(where((a == 0) & (b >= 0), 1.0, a)), g.dtype)),
     saves=("a b", "y a b"),
     domain=POSITIVE,
     dtype="any",

@@ -3,14 +3,14 @@
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import Array, Shape, array_module, capturing, is_cupy, to_numpy
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape
-from minigen.primitives import composite, primitive, raw
 
 
-@primitive(lambda g, y, x, index: scatter(g, index, x.shape))
+@primitive(lambda g, y, x, index: scatter(g, index, x.shape), views=True, returns_new=True)
 def _getitem(x, *, index):
     return x[index]
 

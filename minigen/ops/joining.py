@@ -5,10 +5,10 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, capturing, promoted
 from minigen.errors import ShapeError
 from minigen.ops.shape import axis_index, expand_dims
-from minigen.primitives import composite, primitive, raw
 
 
 @primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))
@@ -19,7 +19,7 @@ def _pad(x, *, pad_width, value):
     return y
 
 
-@primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0))
+@primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0), views=True)
 def crop(x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
     """Without pad_width[i] = (before, after) values at the two ends of each axis i."""
     if len(pad_width) != x.ndim or any(sum(cut) > n for cut, n in zip(pad_width, x.shape)):
@@ -54,7 +54,9 @@ def _concatenate(*xs, axis):
     return np.concatenate(xs, axis)
 
 
-@primitive(lambda g, y, x, sizes, axis: _joined(_filled(g, x, sizes, axis), x, sizes, axis))
+@primitive(
+    lambda g, y, x, sizes, axis: _joined(_filled(g, x, sizes, axis), x, sizes, axis), views=True
+)
 def _split(x, *, sizes, axis):
     return _parts(x, sizes, axis)
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigen import kernels
-from minigen.autodiff import LATER
+from minigen.autodiff.fused import fused
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import Array, broadcast_shapes, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
 from minigen.ops.shape import axis_tuple, broadcast_to, reshape, sum_to, swapaxes, transpose
-from minigen.primitives import composite, fused, primitive, raw
+from minigen.parallel.deferred import DEFERRABLE
 
 
 @primitive(
@@ -73,12 +74,12 @@ def _affine(x, weight, bias):
 
 
 def _linear_backward(g, _, wanted, x, weight, bias):
-    later = wanted[1] == LATER
+    later = wanted[1] == DEFERRABLE
     gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted, later)
     return None if gx is None else gx.reshape(x.shape), *rest
 
 
-@fused(_linear, _linear_backward, prepare=floating)
+@fused(_linear, _linear_backward, prepare=floating, returns_new=True)
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
@@ -135,7 +136,7 @@ def _einsum_rule(g, y, i, *xs, terms, out):
     return sum_to(broadcast_to(part, full), xs[i].shape)
 
 
-@primitive(_einsum_rule, saves="xs", prepare=promoted)
+@primitive(_einsum_rule, saves="xs", prepare=promoted, views=True)
 def _einsum(*xs, terms, out):
     spec = f"{','.join(terms)}->{out}"
     return np.einsum(spec, *xs, optimize=len(xs) > 1)

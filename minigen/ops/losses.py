@@ -8,6 +8,8 @@ import math
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.fused import fused
+from minigen.autodiff.primitives import composite, raw
 from minigen.backend import Array
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import (
@@ -26,7 +28,6 @@ from minigen.ops.indexing import check_range, take_along_axis
 from minigen.ops.normalization import log_softmax
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, broadcast_to, moveaxis, reshape
-from minigen.primitives import composite, fused, raw
 
 
 def reduced(loss: Array, reduction: str) -> Array:
@@ -199,6 +200,8 @@ def _rows(name, x, target, ignore_index):
             f"must have shape {expected}, got {target.shape}"
         )
     classes = x.shape[axis]
+    if target.dtype.kind == "u":  # which has no room for -1, nor perhaps for ignore_index
+        target = target.astype(np.int64)
     check_range(f"{name}: target", target, 0, classes, skip=ignore_index)
     target = np.where(target == ignore_index, -1, target).astype(np.int64)
     if x.ndim == 2:

@@ -5,14 +5,15 @@ import math
 import numpy as np
 
 from minigen import kernels
-from minigen.autodiff import Traced
+from minigen.autodiff.fused import fused
+from minigen.autodiff.graph import Traced
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import FLOATS, Array, checked, floating
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.linalg import rows_of
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, axis_index, reshape
-from minigen.primitives import composite, fused, primitive
 
 # The rules of softmax and log_softmax read their output alone. Each is itself a fused op: fast
 # on raw arrays, its definition when derivatives of derivatives are asked for.
@@ -55,7 +56,7 @@ def _layer_norm_backward(g, statistics, wanted, x, weight, bias, eps):
     return gx.reshape(x.shape), *rest
 
 
-@fused(_layer_norm_definition, _layer_norm_backward)
+@fused(_layer_norm_definition, _layer_norm_backward, returns_new=True)
 def _layer_norm(x, weight, bias, *, eps):
     y, *statistics = kernels.layer_norm(rows_of(x), weight, bias, eps)
     return y.reshape(x.shape), statistics
@@ -155,7 +156,12 @@ def _batch_norm_backward(
     return *kernels.batch_norm_vjp(g, x, weight, *statistics), None, None
 
 
-@fused(_batch_norm_definition, _batch_norm_backward)
+@fused(
+    _batch_norm_definition,
+    _batch_norm_backward,
+    returns_new=True,
+    writes=("running_mean", "running_var"),
+)
 def _batch_norm(x, weight, bias, running_mean, running_var, *, momentum, eps):
     """x (N, C, S) by the statistics of the batch, of which the running ones take their share."""
     y, mean, variance, rstd = kernels.batch_norm(x, weight, bias, eps)
@@ -202,10 +208,13 @@ def batch_norm(
             f"batch_norm: training needs more than one value for each channel, got x {x.shape}"
         )
     for name, r in running.items():
-        if isinstance(r, Traced) and r.node is not None:
+        if isinstance(r, Traced) and r.requires_grad:
             raise GradError(f"batch_norm: training writes into {name}, so it cannot require grad")
         if r is not None and r.dtype.kind != "f":
             raise DTypeError(f"batch_norm: {name} must be of a float dtype, got {r.dtype}")
     x3, weight, bias = _of_one_dtype(reshape(x, (N, C, S)), weight, bias)
-    y = _batch_norm(x3, weight, bias, running_mean, running_var, momentum=momentum, eps=eps)
+    y = _batch_norm(x3, weight, bias, *map(raw, running.values()), momentum=momentum, eps=eps)
+    for r in running.values():
+        if isinstance(r, Traced) and r.node is not None:
+            r.node.version += 1  # of what an evaluating graph may have read
     return reshape(y, x.shape)

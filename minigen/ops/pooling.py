@@ -7,13 +7,13 @@ spreading of values over windows.
 import math
 
 from minigen import kernels
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import Array, checked, floating
 from minigen.errors import ShapeError
 from minigen.ops.joining import stack
 from minigen.ops.reduce import mean
 from minigen.ops.shape import reshape
 from minigen.ops.windows import Sides, check_room, padded, pair
-from minigen.primitives import composite, primitive, raw
 
 
 @primitive(lambda g, y, x, index: _add_in_rows(g, index=index, size=x.shape[1]))

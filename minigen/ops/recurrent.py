@@ -12,13 +12,13 @@ Shapes: T steps, B sequences, D inputs, H units; K gates, stacked along the rows
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.fused import fused
 from minigen.backend import Array, array_module, floating
 from minigen.errors import ShapeError
 from minigen.ops.activations import relu, sigmoid
 from minigen.ops.elementwise import tanh, where
 from minigen.ops.joining import split, stack
 from minigen.ops.linalg import linear, rows_of
-from minigen.primitives import fused
 
 
 def _fitted(name, gates, x, weight_ih, weight_hh, biases, states):
@@ -113,7 +113,7 @@ def _lstm_backward(g, saved, wanted, x, h0, c0, weight_ih, weight_hh, bias_ih, b
     return (gx, gh, gc, *rest)
 
 
-@fused(_lstm_definition, _lstm_backward, prepare=floating)
+@fused(_lstm_definition, _lstm_backward, prepare=floating, returns_new=True)
 def lstm(
     x: Array,
     h0: Array,
@@ -163,7 +163,7 @@ def _gru_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_h
     return (gx, gh, *rest)
 
 
-@fused(_gru_definition, _gru_backward, prepare=floating)
+@fused(_gru_definition, _gru_backward, prepare=floating, returns_new=True)
 def gru(
     x: Array,
     h0: Array,
@@ -213,7 +213,7 @@ def _rnn_backward(g, saved, wanted, x, h0, weight_ih, weight_hh, bias_ih, bias_h
     return (gx, gh, *rest)
 
 
-@fused(_rnn_definition, _rnn_backward, prepare=floating)
+@fused(_rnn_definition, _rnn_backward, prepare=floating, returns_new=True)
 def rnn(
     x: Array,
     h0: Array,

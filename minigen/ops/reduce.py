@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import Array, array_module, floating, largest
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
@@ -19,7 +20,6 @@ from minigen.ops.shape import (
     repeated,
     reshape,
 )
-from minigen.primitives import composite, primitive, raw
 
 Axis = int | tuple[int, ...] | None
 

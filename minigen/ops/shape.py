@@ -9,10 +9,10 @@ import operator
 import numpy as np
 
 from minigen import backend, kernels
-from minigen.autodiff import Traced
+from minigen.autodiff.graph import Traced
+from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import Array, Shape, check_dtype
 from minigen.errors import ShapeError
-from minigen.primitives import composite, primitive, raw
 
 
 def axis_index(axis: int, ndim: int) -> int:
@@ -38,7 +38,7 @@ def zeros_like(x):
 # --------------------------------------------------------------------------- broadcasting
 
 
-@primitive(lambda g, y, x, shape: broadcast_to(g, x.shape))
+@primitive(lambda g, y, x, shape: broadcast_to(g, x.shape), views=True)
 def sum_to(x: Array, *, shape: Shape) -> Array:
     """x summed over the axes along which an array of that shape broadcasts to x's."""
     if x.shape == shape:
@@ -62,7 +62,7 @@ def repeated(x: np.ndarray | np.generic, shape: Shape) -> np.ndarray:
     return y
 
 
-@primitive(lambda g, y, x, shape: sum_to(g, x.shape))
+@primitive(lambda g, y, x, shape: sum_to(g, x.shape), views=True)
 def broadcast_to(x: Array, *, shape: Shape) -> Array:
     """x repeated along its axes of length 1, and along new ones in front, without a copy."""
     try:
@@ -79,7 +79,7 @@ def broadcast_to(x: Array, *, shape: Shape) -> Array:
 # ------------------------------------------------------------------------- the same values
 
 
-@primitive(lambda g, y, x, shape: g.reshape(x.shape))
+@primitive(lambda g, y, x, shape: g.reshape(x.shape), views=True)
 def reshape(x: Array, *, shape: int | Shape) -> Array:
     """The same values in C order in another shape; one side may be -1."""
     try:
@@ -88,7 +88,7 @@ def reshape(x: Array, *, shape: int | Shape) -> Array:
         raise ShapeError(f"reshape: {x.shape} ({x.size} values) does not fit {shape}") from None
 
 
-@primitive(lambda g, y, x, axes: transpose(g, axes and inverse_order(axes, g.ndim)))
+@primitive(lambda g, y, x, axes: transpose(g, axes and inverse_order(axes, g.ndim)), views=True)
 def transpose(x: Array, *, axes: tuple[int, ...] | None = None) -> Array:
     """Axes in the order given, reversed by default."""
     try:
@@ -143,7 +143,7 @@ def expand_dims(x: Array, axis: int | tuple[int, ...]) -> Array:
     return reshape(x, tuple(1 if i in axes else next(sides) for i in range(x.ndim + count)))
 
 
-@primitive(lambda g, y, x, axis: flip(g, axis))
+@primitive(lambda g, y, x, axis: flip(g, axis), views=True)
 def flip(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """Reversed along axis, or along all."""
     return np.flip(x, None if axis is None else axis_tuple(axis, x.ndim))
@@ -197,7 +197,7 @@ def tile(x: Array, reps: int | tuple[int, ...]) -> Array:
 # ---------------------------------------------------------------------- dtype and device
 
 
-@primitive(lambda g, y, x, dtype: astype(g, x.dtype))
+@primitive(lambda g, y, x, dtype: astype(g, x.dtype), views=True)
 def _astype(x, *, dtype):
     return x.astype(dtype)
 
@@ -213,7 +213,7 @@ def astype(x: Array, dtype) -> Array:
     return _astype(x, dtype=dtype)
 
 
-@primitive(lambda g, y, x, device, source: _to_device(g, device=source, source=device))
+@primitive(lambda g, y, x, device, source: _to_device(g, device=source, source=device), views=True)
 def _to_device(x, *, device, source):
     return backend.to_device(x, device)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.primitives import REGISTRY, raw
 from minigen.backend import device_of, to_device
-from minigen.primitives import REGISTRY, raw
 from minigen.testing.choices import Choices
 from minigen.testing.pullback import as_tuple
 
@@ -74,6 +74,18 @@ class Call:
     def __repr__(self) -> str:
         named = "".join(f", {key}={value!r}" for key, value in self._kwargs.items())
         return f"{self.name}(*{self._args!r}{named})"
+
+
+def cotangents(call: Call, rng: np.random.Generator) -> list[np.ndarray]:
+    """A random one for each output, read-only."""
+    outputs = [np.asarray(y) for y in call(*call.arrays)]
+    return [frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+
+
+def frozen(x):
+    x = np.asarray(x)
+    x.setflags(write=False)
+    return x
 
 
 def as_arrays(tree: Any) -> Any:

@@ -1,7 +1,8 @@
 """The table of cases: every public op, and the cores that have a fast path of their own."""
 
 from minigen import ops
-from minigen.primitives import REGISTRY, Fused
+from minigen.autodiff.fused import Fused
+from minigen.autodiff.primitives import REGISTRY
 from minigen.testing.case import Call, Case
 from minigen.testing.cases_attention import ATTENTION
 from minigen.testing.cases_conv import CONV

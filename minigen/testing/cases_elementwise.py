@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigen.primitives import REGISTRY
+from minigen.autodiff.primitives import REGISTRY
 from minigen.random import Generator
 from minigen.testing.case import Case, modulus, where_real
 from minigen.testing.choices import Choices, away

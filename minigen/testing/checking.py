@@ -7,8 +7,10 @@ import numpy as np
 
 from minigen.nn import Module
 from minigen.tensors import Tensor
+from minigen.testing.aliasing import find_misuse
+from minigen.testing.causes import ALIASED
 from minigen.testing.closeness import as_numpy
-from minigen.testing.diagnosis import find_fault
+from minigen.testing.diagnosis import Fault, find_fault
 from minigen.testing.functional import Functional
 from minigen.testing.pullback import GradcheckError, as_tuple, check_gradient, gradient_function
 
@@ -30,6 +32,8 @@ def gradcheck(
     against differences of the order before, with and without a graph of the gradient; a
     derivative that is missing counts as zero. With `explain` the ops of f are then checked one by
     one, and the error names the first that is wrong, its argument, the line and the likely cause.
+    An op that writes into an array that it was given, or into one that it returned, is a fault
+    even where the gradient is right. With order=1 rules may be written in NumPy.
     """
     given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     arrays = [as_numpy(x) for x in given]
@@ -54,17 +58,22 @@ def gradcheck(
 
 
 def _check(f, inputs, names, order, explain, limit, seed):
+    if misuse := find_misuse(f, inputs, np.random.default_rng(seed)):
+        found = misuse.op, misuse.argument, 1, ALIASED, misuse.detail, misuse.where
+        fault = Fault(*found)
+        raise GradcheckError(f"gradcheck: memory is in the wrong hands\n{fault}", fault)
     rng, function, xs = np.random.default_rng(seed), f, inputs
     for level in range(1, order + 1):
         try:
-            gs = check_gradient(function, xs, rng, level, limit, names)
+            gs = check_gradient(function, xs, rng, level, limit, names, traced=order > 1)
         except Exception as error:
             if isinstance(error, GradcheckError) and not explain:
                 raise
             function(*xs)  # what f itself raises is not for us to explain
             fault = None
             if explain:
-                fault = find_fault(f, inputs, level, np.random.default_rng(seed), limit)
+                rng_again = np.random.default_rng(seed)
+                fault = find_fault(f, inputs, level, rng_again, limit, traced=order > 1)
             raise GradcheckError(_message(error, level, fault, explain), fault) from None
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
         names = [*names, *(f"cotangent {i} of order {level}" for i in range(len(gs)))]

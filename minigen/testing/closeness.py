@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff import Traced
+from minigen.autodiff.graph import Traced
 from minigen.backend import to_numpy
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff import Node
+from minigen.autodiff.graph import Node
+from minigen.autodiff.trace import Observer, observed
 from minigen.tensors import Tensor
-from minigen.testing.causes import cause_of
+from minigen.testing.causes import ALIASED, cause_of
 from minigen.testing.pullback import (
     as_tuple,
     check_gradient,
     gradient_function,
     tracked,
 )
-from minigen.trace import Observer, observed
 
 ONE_OP = 1e-9  # how near differences come for one op: closer than through a whole run
 
@@ -38,6 +38,8 @@ class Fault:
 
     def __str__(self) -> str:
         order = "" if self.order == 1 else f" of order {self.order}"
+        if self.cause == ALIASED:
+            return f"op {self.op!r} {self.cause}: {self.detail}; called at {self.where}"
         return (
             f"the derivative{order} of op {self.op!r} for its argument {self.argument!r} is "
             f"wrong: {self.cause} ({self.detail}); called at {self.where}"
@@ -70,12 +72,18 @@ class _Recorder(Observer):
 
 
 def find_fault(
-    f: Callable, inputs: Sequence, order: int, rng: np.random.Generator, limit: float
+    f: Callable,
+    inputs: Sequence,
+    order: int,
+    rng: np.random.Generator,
+    limit: float,
+    traced: bool = True,
 ) -> Fault | None:
     """The first op of f(*inputs), in the order of the run, whose own derivative is wrong.
 
     The rules of a first-order backward pass are made of ops too, which may meet other shapes
     there: for order 2 those are looked at before the second derivatives of the ops of f are.
+    traced: whether gradients must be the same when their graph is recorded.
     """
     function, xs, of_f = f, list(inputs), []
     for _ in range(order):
@@ -86,7 +94,7 @@ def find_fault(
         gs = [rng.standard_normal(y.shape) for y in outputs]
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
     suspects = [(*call, 1) for call in calls] + [(*call, order) for call in of_f if order > 1]
-    return next(filter(None, (_examined(*one, rng, limit) for one in suspects)), None)
+    return next(filter(None, (_examined(*one, rng, limit, traced) for one in suspects)), None)
 
 
 def _calls(outputs):
@@ -102,12 +110,13 @@ def _calls(outputs):
     return [(node, i) for node in nodes for i, p in enumerate(node.parents) if p is not None]
 
 
-def _examined(node, i, order, rng, limit):
+def _examined(node, i, order, rng, limit, traced):
     """The fault of the rule for argument i of a call, if it has one."""
     call = Call(node)
     try:
         if order == 1:
-            check_gradient(call.of(i), [call.args[i]], rng, 1, min(limit, ONE_OP))
+            near = min(limit, ONE_OP)
+            check_gradient(call.of(i), [call.args[i]], rng, 1, near, traced=traced)
         else:
             f, xs = call.rule(i), [*call.floats(), *call.cotangents(rng)]
             for _ in range(order - 2):

@@ -13,11 +13,13 @@ from functools import cache
 import numpy as np
 
 from minigen import ops
-from minigen.primitives import REGISTRY, Fused, Op, Primitive, raw
+from minigen.autodiff.fused import Fused
+from minigen.autodiff.primitives import REGISTRY, Op, Primitive, raw
 from minigen.tensors import Tensor
 from minigen.testing import causes
 from minigen.testing.cases import DIFFERENTIABLE, draw_call
 from minigen.testing.choices import Choices
+from minigen.testing.faults_memory import MEMORY, SAVED
 from minigen.testing.faults_special import BACKWARDS, RULES, TIES
 
 DRAWS = range(20)  # of each op, to see which ops and arguments its calls reach
@@ -156,6 +158,23 @@ def _in_backward(i: int, change: Callable) -> Callable:
     return changed
 
 
+def _rule_in_backward(i: int, change: Callable) -> Callable:
+    """From the backward of a fused op to one in which the part for argument i is a changed rule."""
+
+    def changed(backward):
+        part = change(lambda *args, **static: backward(*args, **static)[i])
+
+        def wrong(g, residuals, wanted, *args, **static):
+            parts = list(backward(g, residuals, wanted, *args, **static))
+            if wanted[i] and parts[i] is not None:
+                parts[i] = part(g, residuals, wanted, *args, **static)
+            return tuple(parts)
+
+        return wrong
+
+    return changed
+
+
 def _in_definition(i: int) -> Callable:
     """From the definition of a fused op to one that detaches argument i."""
 
@@ -172,14 +191,20 @@ def _anywhere(op: Op, i: int) -> Iterator[tuple[str, str, str, Callable]]:
             if op.backward and kind != "detached at second order":
                 yield kind, cause, "backward", _in_backward(i, change)
         yield "detached at second order", causes.HIGHER, "definition", _in_definition(i)
+        for kind, change in MEMORY.items() if op.backward else ():
+            yield kind, causes.ALIASED, "backward", _rule_in_backward(i, change)
         return
     place = 0 if op.signature.variadic else i
+    if op.rules[place] is None:
+        return
     for kind, (change, cause) in AFTER.items():
         made = lambda rule, change=change: _after(change, rule)
         yield kind, cause, "rules", _in_rules(place, made)
     yield "a cotangent of ones", causes.VALUES, "rules", _in_rules(place, _with_ones)
-    needs = 1 if op.signature.variadic else op.needs[i]
-    if needs:
+    for kind, change in MEMORY.items():
+        if kind != SAVED or op.reads[place]:
+            yield kind, causes.ALIASED, "rules", _in_rules(place, change)
+    if op.reads[place]:
         yield "stale saved values", causes.VALUES, "rules", _in_rules(place, _with_stale_values)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from minigen import ops
+from minigen.autodiff.primitives import REGISTRY, raw
 from minigen.ops.reduce import spread
 from minigen.ops.shape import sum_to
-from minigen.primitives import REGISTRY, raw
 from minigen.testing import causes
 
 

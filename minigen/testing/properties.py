@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
+from minigen.autodiff.primitives import REGISTRY
 from minigen.errors import ShapeError
-from minigen.primitives import REGISTRY
 from minigen.tensors import Tensor
-from minigen.testing.case import Call
+from minigen.testing.case import Call, cotangents, frozen
 from minigen.testing.closeness import (
     FLOAT32,
     FLOAT64,
@@ -23,31 +23,15 @@ from minigen.testing.closeness import (
 )
 from minigen.testing.memory import in_layout
 from minigen.testing.numerical import complex_step_jvp, numerical_jvp
-from minigen.testing.pullback import as_tuple, check_gradient, gradient_function, vjp
+from minigen.testing.ownership import memory_is_left_alone
+from minigen.testing.pullback import as_tuple, check_gradient, gradient_function, gradients
 
 RICHARDSON = 1e-10  # as near as differences come
-
-
-def cotangents(call: Call, rng: np.random.Generator) -> list[np.ndarray]:
-    """A random one for each output, read-only."""
-    outputs = [np.asarray(y) for y in call(*call.arrays)]
-    return [_frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
-
-
-def gradients(f, inputs, gs, create_graph=False) -> list[np.ndarray]:
-    """The gradients as arrays."""
-    return [g.data for g in vjp(f, inputs, gs, create_graph)]
 
 
 def has_derivative(call: Call) -> bool:
     """Whether the outputs are finite, and so differences of them have a meaning."""
     return all(np.isfinite(y).all() for y in call.reference(*call.arrays))
-
-
-def _frozen(x):
-    x = np.asarray(x)
-    x.setflags(write=False)
-    return x
 
 
 # ------------------------------------------------------------------------------ values
@@ -101,7 +85,7 @@ def dot_products_agree(call: Call, rng: np.random.Generator) -> None:
     if not has_derivative(call):
         return
     gs, xs = cotangents(call, rng), call.arrays
-    us = [_frozen(rng.uniform(-1, 1, x.shape)) for x in xs]
+    us = [frozen(rng.uniform(-1, 1, x.shape)) for x in xs]
     pulled = gradient_function(call, len(xs))
     back = gradients(call, xs, gs)
     forth = gradients(pulled, [*xs, *gs], us)[len(xs) :]
@@ -113,49 +97,14 @@ def vjp_is_linear(call: Call, rng: np.random.Generator) -> None:
     """In the cotangent; zero gives exactly 0, and a power of two scales every bit."""
     one, two = cotangents(call, rng), cotangents(call, rng)
     g1, g2 = gradients(call, call.arrays, one), gradients(call, call.arrays, two)
-    mixed = [_frozen(0.75 * a - 1.5 * b) for a, b in zip(one, two)]
+    mixed = [frozen(0.75 * a - 1.5 * b) for a, b in zip(one, two)]
     for i, g in enumerate(gradients(call, call.arrays, mixed)):
         assert_close(g, 0.75 * g1[i] - 1.5 * g2[i], GRADIENT[FLOAT64], f"gradient {i} of a sum")
-    scaled = gradients(call, call.arrays, [_frozen(8 * g) for g in one])
-    nothing = gradients(call, call.arrays, [_frozen(0 * g) for g in one])
+    scaled = gradients(call, call.arrays, [frozen(8 * g) for g in one])
+    nothing = gradients(call, call.arrays, [frozen(0 * g) for g in one])
     for i, g in enumerate(g1):
         assert np.array_equal(scaled[i], 8 * g), f"gradient {i}: a cotangent times 8"
         assert np.array_equal(nothing[i], 0 * g), f"gradient {i}: a zero cotangent"
-
-
-def gradient_owns_its_memory(call: Call, rng: np.random.Generator) -> None:
-    """Of the shape, dtype and device of its input; writable; shared with nothing."""
-    gs = cotangents(call, rng)
-    for dtype in (np.float64, np.float32):
-        leaves = [Tensor(_frozen(x.astype(dtype))).requires_grad_() for x in call.arrays]
-        outputs = call(*leaves)
-        seeds = [_frozen(g.astype(y.dtype)) for g, y in zip(gs, outputs)]
-        pairs = [(y, g) for y, g in zip(outputs, seeds) if y.requires_grad]
-        for i, (y, g) in enumerate(pairs):
-            y.backward(g, retain_graph=i + 1 < len(pairs))
-        owned = []
-        for x in leaves:
-            if x.grad is None:
-                continue
-            g = x.grad.data
-            assert (g.shape, g.dtype) == (x.shape, x.dtype) and x.grad.device == x.device
-            assert type(g) is np.ndarray and g.flags.writeable
-            assert all(step or n == 1 for step, n in zip(g.strides, g.shape) if g.size)
-            shared = [*seeds, *(y.data for y in outputs), *(x.data for x in leaves), *owned]
-            assert not any(np.shares_memory(g, other) for other in shared)
-            owned.append(g)
-
-
-def inputs_are_not_written(call: Call, rng: np.random.Generator) -> None:
-    """Nor is a cotangent, by forward or by either backward pass."""
-    values = [np.array(x) for x in [*call.arrays, *cotangents(call, rng)]]
-    before = [x.tobytes() for x in values]
-    count = len(call.arrays)
-    call(*values[:count])
-    gradients(call, values[:count], values[count:])
-    us = [rng.standard_normal(x.shape) for x in call.arrays]
-    gradients(gradient_function(call, count), values, us)
-    assert before == [x.tobytes() for x in values]
 
 
 def layout_makes_no_difference(call: Call, rng: np.random.Generator, layouts: list[str]) -> None:
@@ -242,7 +191,7 @@ def saves_is_honest(call: Call, rng: np.random.Generator) -> None:
 def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype: type = np.int64) -> None:
     """Each argument in turn an integer: no gradient of it, and the others' as beside floats."""
     for i, x in enumerate(call.arrays):
-        whole = Tensor(_frozen(np.trunc(x).astype(dtype)))
+        whole = Tensor(frozen(np.trunc(x).astype(dtype)))
         floats = Tensor(whole.data.astype(np.float64))
         others = [other for j, other in enumerate(call.arrays) if j != i]
 
@@ -261,7 +210,7 @@ def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype: type 
                     assert error <= GRADIENT[FLOAT32], f"argument {i} as {dtype.__name__}: {error}"
             if not others or any(y.dtype != FLOAT64 for y in outputs):
                 continue
-            gs = [_frozen(rng.standard_normal(y.shape)) for y in outputs]
+            gs = [frozen(rng.standard_normal(y.shape)) for y in outputs]
             want = gradients(partial(mixed, value=floats), others, gs)
             found = gradients(mixed, others, gs)
         for g, w in zip(found, want):  # parts may have been in float32
@@ -280,11 +229,11 @@ def fused_equals_its_definition(call: Call, rng: np.random.Generator) -> None:
         return as_tuple(definition(*args, **kwargs))
 
     for dtype in (FLOAT64, FLOAT32):
-        xs = [_frozen(x.astype(dtype)) for x in call.arrays]
+        xs = [frozen(x.astype(dtype)) for x in call.arrays]
         outputs = [as_numpy(y) for y in call(*xs)]
         for y, want in zip(outputs, defined(*xs)):
             assert_close(y, want, 2 * FORWARD[dtype])
-        gs = [_frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+        gs = [frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
         want = gradients(defined, xs, gs)
         for create_graph in (False, True):
             for g, w in zip(gradients(call, xs, gs, create_graph), want):
@@ -296,3 +245,4 @@ def check_call(call: Call, rng: np.random.Generator) -> None:
     gradient_equals_numerical_derivative(call, rng)
     higher_orders_equal_numerical_derivative(call, rng)
     saves_is_honest(call, rng)
+    memory_is_left_alone(call, rng)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.graph import Leaf
 from minigen.gradients import grad
 from minigen.tensors import Tensor
 from minigen.testing.closeness import relative_error
@@ -35,6 +36,11 @@ def vjp(f: Callable, inputs: Sequence, cotangents: Sequence, create_graph: bool 
     return tuple(Tensor(np.zeros_like(x.data)) if g is None else g for x, g in zip(inputs, found))
 
 
+def gradients(f, inputs, gs, create_graph=False) -> list[np.ndarray]:
+    """The gradients as arrays."""
+    return [g.data for g in vjp(f, inputs, gs, create_graph)]
+
+
 def gradient_function(f: Callable, count: int) -> Callable:
     """The function (inputs..., cotangents...) -> gradients of f, a function of count inputs.
 
@@ -48,19 +54,22 @@ def gradient_function(f: Callable, count: int) -> Callable:
     return gradients
 
 
-def check_gradient(f, inputs, rng, order=1, limit=1e-8, names=None) -> list[np.ndarray]:
+def check_gradient(
+    f, inputs, rng, order=1, limit=1e-8, names=None, traced=True
+) -> list[np.ndarray]:
     """Check one order: f holds the derivatives of the order before. Returns the cotangents.
 
     The slope along a random direction in all inputs at once is compared first; if it is wrong,
-    along one input at a time, so that the error can say which.
+    along one input at a time, so that the error can say which. traced: gradients are taken again
+    with their graph recorded, and must be the same.
     """
     names = names or [f"argument {i}" for i in range(len(inputs))]
     outputs = [y.data for y in as_tuple(f(*inputs))]
     gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
     us = [rng.uniform(-1, 1, x.shape) for x in inputs]
     plain = [g.data for g in vjp(f, inputs, gs)]
-    traced = [g.data for g in vjp(f, inputs, gs, create_graph=True)]
-    for name, x, g, again in zip(names, inputs, plain, traced):
+    recorded = [g.data for g in vjp(f, inputs, gs, create_graph=True)] if traced else plain
+    for name, x, g, again in zip(names, inputs, plain, recorded):
         if g.shape != x.shape or g.dtype != x.dtype:
             raise GradcheckError(
                 f"gradcheck, order {order}: the gradient of {name} is {g.dtype} {g.shape}, "
@@ -112,7 +121,7 @@ def _worst(got, want):
 def tracked(x: Any) -> Tensor:
     """x, or its values, as a tensor that requires grad."""
     x = x if isinstance(x, Tensor) else Tensor(x)
-    return x if x.requires_grad else Tensor(x.data).requires_grad_()
+    return x if x.requires_grad else Tensor(x.data, Leaf())  # in the same memory and layout
 
 
 def as_tuple(result: Any) -> tuple:

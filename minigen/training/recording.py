@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.primitives import raw
 from minigen.backend import Array, capturing, cuda_is_available, cupy, is_cupy, pinned, to_device
 from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
-from minigen.primitives import raw
 from minigen.random import Generator
 from minigen.tensors import Tensor
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigen import checkpoint
+from minigen.autodiff.trace import detect_anomaly
 from minigen.backend import cuda_is_available, resolve_device
 from minigen.data import DataLoader
 from minigen.errors import CheckpointError
@@ -31,7 +32,6 @@ from minigen.nn import Module
 from minigen.optim import Optimizer
 from minigen.random import Generator
 from minigen.tensors import Tensor
-from minigen.trace import detect_anomaly
 from minigen.training.progress import Progress
 
 ANYWHERE = ("out", "resume", "max_seconds", "device")  # flags that training does not depend on

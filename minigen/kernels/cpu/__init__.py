@@ -1,6 +1,6 @@
 """The kernels for speed on a CPU, compiled by Numba; twins of those in `reference/`.
 
-They release the interpreter lock, and cut large work in pieces for the pool of `threads.py`.
+They release the interpreter lock, and cut large work in pieces for the pool of `parallel/`.
 `compiling` says how they are made, and `vector_math` what they compute with.
 """
 
@@ -35,7 +35,7 @@ from minigen.kernels.cpu.softmax import (
     softmax,
     softmax_vjp,
 )
-from minigen.kernels.cpu.updates import adam, sgd
+from minigen.kernels.cpu.updates import adam, adamw, rmsprop, sgd
 from minigen.kernels.cpu.windows import add_in_rows, max_places, take_in_rows
 
 keep_freed_memory()

@@ -8,12 +8,13 @@ import math
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import flat, over
 from minigen.kernels.cpu.tiles import U
 from minigen.kernels.reference import activations as reference
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 NANOSECONDS = 1.5  # an element, about
 SMALL = 2048  # elements: NumPy's tanh is done with fewer before a kernel has begun
@@ -180,8 +181,8 @@ def bce_total(x, t):
     width = x.shape[-1] if x.shape[-1] >= SHORT else x.size
     slopes, totals = np.empty(x.shape, x.dtype), np.empty(x.size // width)
     arrays = [flat(array).reshape(-1, width) for array in (x, t, slopes)]
-    cuts = threads.shares(totals.size, x.size * NANOSECONDS)
+    cuts = shares(totals.size, x.size * NANOSECONDS)
     losses = lambda: np.empty(width, x.dtype)  # of the row that is worked on
     pieces = [(*(array[s] for array in arrays), totals[s], losses()) for s in cuts]
-    threads.run(_bce_totals, pieces)
+    pool.run(_bce_totals, pieces)
     return x.dtype.type(totals.sum()), slopes

@@ -7,8 +7,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minigen.bell import HAS_SEMAPHORES, SEMAPHORE
 from minigen.kernels.cpu.tiles import address_of
+from minigen.parallel.bell import HAS_SEMAPHORES, SEMAPHORE
 
 
 @intrinsic

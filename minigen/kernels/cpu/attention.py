@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from minigen import threads
 from minigen.backend import broadcast_shapes
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
@@ -16,6 +15,8 @@ from minigen.kernels.cpu.packing import memory_at
 from minigen.kernels.cpu.softmax import largest
 from minigen.kernels.cpu.tiles import U, place_of
 from minigen.kernels.reference import attention as reference
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 # The loops take 32 numbers at a time, four vectors, and what is left over of a row one by one, or
 # nearly so: it pays to round up the part of a row that takes part.
@@ -142,9 +143,9 @@ def _run(kernel, arrays, masks, is_causal, scale, dropout_p, *totals):
     given = *given, real(scale), *totals
     most = max(queries, keys, width, values)
     work = batch * heads * queries * keys * (NANOSECONDS + 2 * (width + values) / FLOPS)
-    cuts = threads.shares(batch * heads, work)
+    cuts = shares(batch * heads, work)
     space = lambda: space_for(q.dtype, most, most)
-    threads.run(kernel, [((s.start, s.stop), *given, space()) for s in cuts])
+    pool.run(kernel, [((s.start, s.stop), *given, space()) for s in cuts])
 
 
 @inlined(fastmath=REASSOCIATE)

@@ -7,7 +7,6 @@ and Numba makes a float of an unsigned number and one with a sign.
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu.compiling import compiled, inlined
 from minigen.kernels.cpu.loops import flat
 from minigen.kernels.cpu.tiles import U
@@ -17,6 +16,8 @@ from minigen.kernels.reference.bits import (
     PHILOX_ROUNDS,
     PHILOX_WEYL,
 )
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 NANOSECONDS = 1.2  # a word, about
 BATCH = 1024  # words
@@ -100,11 +101,11 @@ def _filled(loop, out, each, seed, start, *constants):
     """out, written by a loop that takes `each` words of the stream for an item."""
     y, work = flat(out), out.size * each * NANOSECONDS
     stream = seed & LOW32, seed >> 32, start // 4
-    threads.run(
+    pool.run(
         loop,
         [
             (y[s], np.empty(SPACE, np.uint32), *stream, start % 4 + each * s.start, *constants)
-            for s in threads.shares(y.size, work)
+            for s in shares(y.size, work)
         ],
     )
     if not out.flags.c_contiguous:

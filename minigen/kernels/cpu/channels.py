@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.cpu.rows import OF_A_SUM, SMALL, moments_of, squares_of, total_of
 from minigen.kernels.reference import channels as reference
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 NANOSECONDS = 1.5  # for a value, about
 SHORT = 16  # values in a row: shorter ones are laid side by side, all of a channel
@@ -27,8 +28,8 @@ def sum_channels(x):
     if x.size < SMALL or s < SHORT or x.dtype.kind != "f":
         return reference.sum_channels(x)
     x, out = np.ascontiguousarray(x), np.empty(c, x.dtype)
-    cuts = threads.shares(c, OF_A_SUM * x.size)
-    threads.run(_sum_channels, [(x, cut.start, cut.stop, out) for cut in cuts])
+    cuts = shares(c, OF_A_SUM * x.size)
+    pool.run(_sum_channels, [(x, cut.start, cut.stop, out) for cut in cuts])
     return out
 
 
@@ -60,9 +61,9 @@ def batch_norm(x, weight, bias, eps):
         return _apart(y, x.shape), *moments
     x, weight, bias = (None if a is None else np.ascontiguousarray(a) for a in (x, weight, bias))
     results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(3))
-    cuts = threads.shares(c, NANOSECONDS * x.size)
+    cuts = shares(c, NANOSECONDS * x.size)
     pieces = [(x, weight, bias, eps, cut.start, cut.stop, *results) for cut in cuts]
-    threads.run(_batch_norm, pieces)
+    pool.run(_batch_norm, pieces)
     return results
 
 
@@ -93,9 +94,9 @@ def batch_norm_vjp(g, x, weight, mean, rstd):
         return _apart(gx, x.shape), *rest
     g, x, weight = (None if a is None else np.ascontiguousarray(a) for a in (g, x, weight))
     results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(2))
-    cuts = threads.shares(c, 2 * NANOSECONDS * x.size)
+    cuts = shares(c, 2 * NANOSECONDS * x.size)
     pieces = [(g, x, weight, mean, rstd, cut.start, cut.stop, *results) for cut in cuts]
-    threads.run(_batch_norm_vjp, pieces)
+    pool.run(_batch_norm_vjp, pieces)
     return results
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu import correlation, few, tiles
 from minigen.kernels.reference.windows import window_counts
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares, spans
 
 FLOPS = 60  # a nanosecond, about, on one core
 SHARE = 1 / 3  # of the work that would be worth a thread: a piece lays its own images
@@ -157,11 +158,11 @@ def _many(x, y, w, w_step, w_steps, level, axes, apart):
     b = correlation.lay_filters(w, taps, w_step, y.shape[2], phases, level.shape[1])
     work = 2 * y.size * len(steps) / len(phases) / FLOPS * SHARE
     high = max(phase.count for phase in axes[0])
-    pieces = [(s.start, s.stop, 0, high) for s in threads.shares(N, work)]
+    pieces = [(s.start, s.stop, 0, high) for s in shares(N, work)]
     if N < 4:  # too few for all threads
-        pieces = [(0, N, s.start, s.stop) for s in threads.shares(high, work)]
+        pieces = [(0, N, s.start, s.stop) for s in shares(high, work)]
     tables = phases, _whole_tiles(windows), steps
-    threads.run(correlation.correlate, [(x, b, level, piece, plan, *tables, y) for piece in pieces])
+    pool.run(correlation.correlate, [(x, b, level, piece, plan, *tables, y) for piece in pieces])
 
 
 def _few(x, y, w, w_step, w_steps, level, axes, apart):
@@ -174,7 +175,7 @@ def _few(x, y, w, w_step, w_steps, level, axes, apart):
         seen = few.bordered(x[s], plan)
         few.correlate_few(seen, w, taps, w_step, level, plan, phases, steps, y[s])
 
-    threads.run(correlate, [(s,) for s in threads.shares(N, work)])
+    pool.run(correlate, [(s,) for s in shares(N, work)])
 
 
 def convolve_weight(gy, x, size, stride, padding, dilation, groups):
@@ -189,17 +190,17 @@ def convolve_weight(gy, x, size, stride, padding, dilation, groups):
     steps, width = _whole_tiles(steps), _whole_vectors(F, x.dtype)
     x, gy = x.reshape(N, groups, C, *x.shape[2:]), gy.reshape(N, groups, F, -1)
     work = 2 * gy.size * C * K / FLOPS * SHARE
-    cuts = threads.spans(N, work)
+    cuts = spans(N, work)
     if len(cuts) * gw.size <= x.size + gy.size:
         parts = np.zeros((len(cuts), groups, len(steps), width), x.dtype)
         pieces = [((s.start, s.stop, 0, width), part) for s, part in zip(cuts, parts)]
     else:  # so many sums of their own would take much memory: pieces are panels of filters
         panel = tiles.WIDEST * tiles.VECTOR // x.itemsize
         parts = np.zeros((1, groups, len(steps), width), x.dtype)
-        cuts = threads.spans(-(-width // panel), work)
+        cuts = spans(-(-width // panel), work)
         pieces = [((0, N, s.start * panel, s.stop * panel), parts[0]) for s in cuts]
     pieces = [(x, gy, piece, plan, windows, steps, part) for piece, part in pieces]
-    threads.run(correlation.correlate_weight, pieces)
+    pool.run(correlation.correlate_weight, pieces)
     total = parts.sum(0) if len(parts) > 1 else parts[0]
     correlation.put_weight(total, gw.reshape(groups, F, C * K))
     return gw

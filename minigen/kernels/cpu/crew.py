@@ -19,12 +19,12 @@ from llvmlite import ir
 from numba import typeof, types
 from numba.extending import intrinsic
 
-from minigen import threads
-from minigen.bell import ASLEEP, CAN_SLEEP, RUNG, SEMAPHORE
 from minigen.kernels.cpu.atomics import add, give_way, load, sleep, swap
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.gemm import ALL, product, space_for
 from minigen.kernels.cpu.tiles import RUN, address_of
+from minigen.parallel import pool
+from minigen.parallel.bell import ASLEEP, CAN_SLEEP, RUNG, SEMAPHORE
 
 COLUMNS = 2048  # of a piece at most: so many fit the space that a thread has
 LENGTH = 256  # pieces that a line holds, each in the place of that so many before
@@ -214,7 +214,7 @@ class Crew:
             try:
                 for product in products:
                     self.now.put(product, arrays, self.space)
-                threads.rouse(helpers)
+                pool.rouse(helpers)
                 for function, *args in meanwhile:
                     function(*args)
             finally:
@@ -228,7 +228,7 @@ class Crew:
         with self.lead:
             helpers = self._summon(1 + len(product[-1]))
             self.later.put(product, arrays, self.space)
-            threads.rouse(helpers)
+            pool.rouse(helpers)
             self.later.settle(PUT_OFF, self.space)
         return True
 
@@ -243,9 +243,9 @@ class Crew:
 
     def _summon(self, pieces):
         """Have threads look for so many pieces, that will be put in; how many threads."""
-        helpers = min(threads.get_num_threads(), pieces) - 1 if self.helpers else 0
+        helpers = min(pool.get_num_threads(), pieces) - 1 if self.helpers else 0
         if helpers:  # also where all are there: the core that this thread runs on may be another
-            threads.wake(helpers, int(self.now.state[WATCHED]), self.serve)
+            pool.wake(helpers, int(self.now.state[WATCHED]), self.serve)
         return helpers
 
     def serve(self, bell: array, heard: int) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigen import threads
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 
 def flat(x: np.ndarray) -> np.ndarray:
@@ -18,11 +19,11 @@ def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constant
     nanoseconds: about so many an element of the first array takes.
     """
     work = arrays[0].size * nanoseconds
-    cuts = threads.shares(len(arrays[0]), work)
+    cuts = shares(len(arrays[0]), work)
     if len(cuts) == 1:
         loop(*arrays, *constants)
     else:
-        threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
+        pool.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
 
 
 def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *constants) -> None:
@@ -31,12 +32,12 @@ def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *
     Pieces are of one size, whatever the arrays': several small ones, or a part of a large one.
     """
     total = sum(len(row[0]) for row in rows)
-    pieces = threads.shares(total, total * nanoseconds)
+    pieces = shares(total, total * nanoseconds)
     if len(pieces) == 1:
         _each(loop, rows, constants)
     else:
         parts = _strung(rows, -(-total // len(pieces)))
-        threads.run(_each, [(loop, part, constants) for part in parts])
+        pool.run(_each, [(loop, part, constants) for part in parts])
 
 
 def _each(loop, rows, constants):

@@ -6,11 +6,11 @@ backward pass takes 0.35 to 0.6 of the time of `sequences.lstm_steps_vjp`.
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu import sequences, tiles
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
 from minigen.kernels.cpu.recurrent import cell, cell_vjp
 from minigen.kernels.cpu.states import Weights, multiply, places_of
+from minigen.parallel import pool
 
 
 @compiled
@@ -30,10 +30,10 @@ def lstm_steps(gates, w, h, c, tanh_c):
         return sequences.lstm_steps(gates, w, h, c, tanh_c)
     b, units = Weights(w).panels, np.arange(n)
     z, pieces = gates.reshape(*gates.shape[:2], 4, n), []
-    for s in sequences.shares(gates, w):
+    for s in sequences.shares_of_batch(gates, w):
         places = places_of(s.stop - s.start, n)
         pieces.append((s.start, s.stop, z, b, places, units, h, c, tanh_c))
-    threads.run(_steps, pieces)
+    pool.run(_steps, pieces)
     return h
 
 
@@ -63,10 +63,10 @@ def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
     z, of_z = (x.reshape(*x.shape[:2], 4, n) for x in (gates, gz))
     units = np.arange(4 * n)
     pieces = []
-    for s in sequences.shares(gates, weight_hh):
+    for s in sequences.shares_of_batch(gates, weight_hh):
         places = places_of(s.stop - s.start, 4 * n)
         pieces.append((s.start, s.stop, gh, gc, gy, z, b, places, units, c, tanh_c, of_z))
-    threads.run(_steps_vjp, pieces)
+    pool.run(_steps_vjp, pieces)
     return gz
 
 

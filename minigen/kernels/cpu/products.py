@@ -10,20 +10,21 @@ from functools import cache
 
 import numpy as np
 
-from minigen import threads
 from minigen.backend import FLOATS, broadcast_shapes
 from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
 from minigen.kernels.cpu.gemm import place, whole
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
 from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR
 from minigen.kernels.reference import products as reference
+from minigen.parallel import blas, deferred, pool
+from minigen.parallel.pieces import PIECE, shares
 
 FLOPS = 100  # a nanosecond, about: what one core reaches
 SMALL = 2**20  # flops; of fewer, NumPy makes a product before a kernel has begun
 LEAST = 24  # rows, columns, and terms of sums; with fewer, tiles are mostly empty
 PANEL = VECTOR  # columns of a panel of four vectors
 
-threads.hold_blas()  # this file is loaded at minigen's first product
+blas.hold_to_one_thread()  # this file is loaded at minigen's first product
 
 
 def matmul(a, b, out=None):
@@ -49,14 +50,14 @@ def _matmul(a, b, out):
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, k), n = a.shape[-2:], b.shape[-1]
     work = 2 * math.prod(batch) * m * k * n / FLOPS
-    if work < 2 * threads.PIECE:  # C order whatever that of the operands is, as below
+    if work < 2 * PIECE:  # C order whatever that of the operands is, as below
         return np.matmul(a, b, out=out, order="C")
     if out is None:
         out = np.empty((*batch, m, n), np.result_type(a, b))
     a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
     axis = batch.index(max(batch))
-    cuts = [(slice(None),) * axis + (s,) for s in threads.shares(batch[axis], work)]
-    threads.run(np.matmul, [(a[cut], b[cut], out[cut]) for cut in cuts])
+    cuts = [(slice(None),) * axis + (s,) for s in shares(batch[axis], work)]
+    pool.run(np.matmul, [(a[cut], b[cut], out[cut]) for cut in cuts])
     return out
 
 
@@ -89,12 +90,12 @@ def linear_vjp(g, x, weight, wanted, later):
 
 def _put_off(a, b, out):
     """Have out = a b made later; whether there is a thread for it."""
-    if threads.get_num_threads() == 1:
+    if pool.get_num_threads() == 1:
         return False
     crew, product = crew_for(a.dtype), (a, b, None, out)
     put_off = crew.put_off(_given(*product), product)
     if put_off:
-        threads.put_off(crew.finish)
+        deferred.defer(crew.finish)
     return put_off
 
 
@@ -129,7 +130,7 @@ def _product(a, b, level=None, out=None):
 def _given(a, b, level, out):
     """What makes out = level + a b, as `Crew.run` takes it."""
     level = 0 if level is None else place(level)[0]
-    pieces = _pieces(*a.shape, b.shape[1], threads.get_num_threads())
+    pieces = _pieces(*a.shape, b.shape[1], pool.get_num_threads())
     return place(a), place(b), place(out), level, pieces
 
 
@@ -155,5 +156,5 @@ def _pieces(m, k, n, count):
 
 def _cut(length, unit, work):
     """Spans of range(length), all but the last a number of whole units."""
-    cuts = threads.shares(-(-length // unit), work)
+    cuts = shares(-(-length // unit), work)
     return [(cut.start * unit, min(cut.stop * unit, length)) for cut in cuts]

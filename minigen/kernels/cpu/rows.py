@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import over
 from minigen.kernels.cpu.tiles import U
 from minigen.kernels.reference import rows as reference
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares, spans
 
 # Sums of float32 are in float32, for to double they would have to be converted, into half as many
 # lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
@@ -54,14 +55,14 @@ def sum_rows(x):
     if x.size < SMALL or x.dtype.kind != "f":
         return reference.sum_rows(x)
     out, pieces = pieces_of_sum(x)
-    threads.run(threads.call, pieces)
+    pool.run(pool.call, pieces)
     return out
 
 
 def pieces_of_sum(x):
     """An array for the sum of the rows of x, and the calls that write it."""
     x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
-    cuts = threads.shares(x.shape[1], OF_A_SUM * x.size, LEAST)
+    cuts = shares(x.shape[1], OF_A_SUM * x.size, LEAST)
     zeros = lambda cut, dtype: np.zeros(cut.stop - cut.start, dtype)
     return out, [
         (_sum_rows, x, cut.start, zeros(cut, np.float64), zeros(cut, x.dtype), out) for cut in cuts
@@ -166,13 +167,13 @@ def layer_norm_vjp(g, x, weight, mean, rstd):
     gx, weight, cuts = (
         np.empty_like(x),
         _contiguous(weight),
-        threads.spans(len(x), 2 * NANOSECONDS * x.size),
+        spans(len(x), 2 * NANOSECONDS * x.size),
     )
     gw, gb = np.zeros((2, len(cuts), x.shape[1]))  # the sums of each piece
     pieces = [
         (g[s], x[s], weight, mean[s], rstd[s], gx[s], gw[i], gb[i]) for i, s in enumerate(cuts)
     ]
-    threads.run(_layer_norm_vjp, pieces)
+    pool.run(_layer_norm_vjp, pieces)
     return gx, gw.sum(0).astype(x.dtype, copy=False), gb.sum(0).astype(x.dtype, copy=False)
 
 

@@ -4,27 +4,26 @@ Sequences do not know each other, so a thread takes its share of them through al
 waiting for the others at each.
 """
 
-from minigen import threads
 from minigen.kernels.cpu.products import FLOPS
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.cpu.states import Weights
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 LEAST = 32  # sequences of a piece
 NANOSECONDS = 2  # for the arithmetic of a gate, about
 
 
-def shares(gates, w):
+def shares_of_batch(gates, w):
     """Slices of the batch, for the pieces."""
     steps, batch, _ = gates.shape
-    return threads.shares(
-        batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST
-    )
+    return shares(batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST)
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
     w = Weights(w)
-    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares(gates, w.w)]
-    threads.run(_lstm_steps, pieces)
+    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares_of_batch(gates, w.w)]
+    pool.run(_lstm_steps, pieces)
     return h
 
 
@@ -38,9 +37,9 @@ def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
     w = Weights(weight_hh)
     pieces = [
         (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], w, gz[:, s])
-        for s in shares(gates, weight_hh)
+        for s in shares_of_batch(gates, weight_hh)
     ]
-    threads.run(_lstm_steps_vjp, pieces)
+    pool.run(_lstm_steps_vjp, pieces)
     return gz
 
 
@@ -55,8 +54,10 @@ def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, w, gz):
 
 def gru_steps(gates, w, bias_hh, h, hidden_n):
     w = Weights(w)
-    pieces = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares(gates, w.w)]
-    threads.run(_gru_steps, pieces)
+    pieces = [
+        (gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares_of_batch(gates, w.w)
+    ]
+    pool.run(_gru_steps, pieces)
     return h
 
 
@@ -73,9 +74,9 @@ def gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
     w = Weights(weight_hh)
     pieces = [
         (gh[s], _share(gy, s), gates[:, s], h[:, s], hidden_n[:, s], w, gx[:, s], ghidden[:, s])
-        for s in shares(gates, weight_hh)
+        for s in shares_of_batch(gates, weight_hh)
     ]
-    threads.run(_gru_steps_vjp, pieces)
+    pool.run(_gru_steps_vjp, pieces)
     return gx
 
 

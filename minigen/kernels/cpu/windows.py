@@ -4,16 +4,17 @@ import math
 
 import numpy as np
 
-from minigen import threads
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.tiles import U
+from minigen.parallel import pool
+from minigen.parallel.pieces import shares
 
 
 def _over_rows(loop, work, arrays, *constants):
     """loop(*arrays, *constants), of about so many nanoseconds, in pieces along their axis 0."""
     arrays = [np.ascontiguousarray(x) for x in arrays]
-    cuts = threads.shares(len(arrays[0]), work)
-    threads.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
+    cuts = shares(len(arrays[0]), work)
+    pool.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
 
 
 @compiled

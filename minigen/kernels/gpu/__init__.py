@@ -37,5 +37,5 @@ from minigen.kernels.gpu.softmax import (
     softmax,
     softmax_vjp,
 )
-from minigen.kernels.gpu.updates import adam, sgd
+from minigen.kernels.gpu.updates import adam, adamw, rmsprop, sgd
 from minigen.kernels.gpu.windows import max_places, spread_windows, sum_windows

@@ -1,9 +1,11 @@
-// Optimizer steps on many arrays in one launch. A table has a row for each: where p, m, v and g
-// lie, how long they are, and the first block that works on them; a block takes `share` elements.
+// Optimizer steps on many arrays in one launch. A table has a row for each parameter: pointers to
+// it, to its gradient and to the arrays of its state, null where there are none; how long they are;
+// and the first block that works on them. A block takes `share` elements.
 
 struct Row {
-  real *p, *m, *v;
+  real* p;
   const real* g;
+  real *first_state, *second_state;
   count length, first;
 };
 
@@ -28,37 +30,68 @@ __device__ __forceinline__ Part part_of_block(const count* table, count rows, co
   return {*row, start, min(start + share, row->length)};
 }
 
-// settings: lr, momentum, nesterov, decay
+// optim.SGD.formula. settings: lr, momentum, nesterov, weight_decay
 KERNEL sgd(const count* table, count rows, count share, const double* settings) {
   const Part part = part_of_block(table, rows, share);
-  const Row& a = part.row;
+  real *p = part.row.p, *v = part.row.first_state;
+  const real* g = part.row.g;
   const real lr = settings[0], momentum = settings[1], decay = settings[3];
   const bool nesterov = settings[2] != 0;
   for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
-    const real p = a.p[i];
-    real g = a.g[i];
-    if (decay != 0) g += decay * p;
+    const real p_i = p[i];
+    real step = g[i];
+    if (decay != 0) step += decay * p_i;
     if (momentum != 0) {
-      const real v = a.v[i] = momentum * a.v[i] + g;
-      g = nesterov ? g + momentum * v : v;
+      const real v_i = v[i] = momentum * v[i] + step;
+      step = nesterov ? step + momentum * v_i : v_i;
     }
-    a.p[i] = p - lr * g;
+    p[i] = p_i - lr * step;
   }
 }
 
-// settings: step_size, beta1, beta2, root, eps, shrink, decay
-KERNEL adam(const count* table, count rows, count share, const double* settings) {
+// optim.RMSprop.formula. settings: lr, alpha, eps, weight_decay, momentum
+KERNEL rmsprop(const count* table, count rows, count share, const double* settings) {
   const Part part = part_of_block(table, rows, share);
-  const Row& a = part.row;
-  const real step_size = settings[0], rest1 = 1 - settings[1], beta2 = settings[2];
-  const real rest2 = 1 - settings[2], over_root = 1 / (real)settings[3], eps = settings[4];
-  const real shrink = settings[5], decay = settings[6];
+  real *p = part.row.p, *s = part.row.first_state, *v = part.row.second_state;
+  const real* g = part.row.g;
+  const real lr = settings[0], alpha = settings[1], rest = 1 - settings[1], eps = settings[2];
+  const real decay = settings[3], momentum = settings[4];
   for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
-    const real p = a.p[i];
-    real g = a.g[i], m = a.m[i], v = a.v[i];
-    if (decay != 0) g += decay * p;
-    a.m[i] = m += rest1 * (g - m);
-    a.v[i] = v = beta2 * v + rest2 * g * g;
-    a.p[i] = shrink * p - step_size * m / (sqrt(v) * over_root + eps);
+    const real p_i = p[i];
+    real g_i = g[i];
+    if (decay != 0) g_i += decay * p_i;
+    const real s_i = s[i] = alpha * s[i] + rest * g_i * g_i;
+    real step = g_i / (sqrt(s_i) + eps);
+    if (momentum != 0) step = v[i] = momentum * v[i] + step;
+    p[i] = p_i - lr * step;
   }
+}
+
+// optim.Adam.formula, p scaled by `shrinkage` first. settings: lr, beta1, beta2, eps, weight_decay,
+// step. The corrections of bias are the same for all threads, and computed by each.
+__device__ __forceinline__ void adam_steps(
+    const Part& part, const double* settings, double shrinkage_, double decay_) {
+  real *p = part.row.p, *m = part.row.first_state, *v = part.row.second_state;
+  const real* g = part.row.g;
+  const double steps = settings[5];
+  const real step_size = settings[0] / (1 - pow(settings[1], steps));
+  const real over_root = 1 / sqrt(1 - pow(settings[2], steps));
+  const real rest1 = 1 - settings[1], beta2 = settings[2], rest2 = 1 - settings[2];
+  const real eps = settings[3], shrinkage = shrinkage_, decay = decay_;
+  for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
+    const real p_i = p[i];
+    real g_i = g[i], m_i = m[i], v_i = v[i];
+    if (decay != 0) g_i += decay * p_i;
+    m[i] = m_i += rest1 * (g_i - m_i);
+    v[i] = v_i = beta2 * v_i + rest2 * g_i * g_i;
+    p[i] = shrinkage * p_i - step_size * m_i / (sqrt(v_i) * over_root + eps);
+  }
+}
+
+KERNEL adam(const count* table, count rows, count share, const double* settings) {
+  adam_steps(part_of_block(table, rows, share), settings, 1, settings[4]);
+}
+
+KERNEL adamw(const count* table, count rows, count share, const double* settings) {
+  adam_steps(part_of_block(table, rows, share), settings, 1 - settings[0] * settings[4], 0);
 }

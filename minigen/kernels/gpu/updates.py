@@ -1,47 +1,52 @@
-"""Optimizer steps, written into the parameters: all arrays in one launch."""
+"""Optimizer steps, written into the parameters: all arrays in one launch.
+
+As in `cpu/updates.py`: rows and settings of an optimizer's formula in, rows not done out.
+"""
 
 import numpy as np
 
 from minigen.kernels.gpu.launching import C_TYPES, constant, dense, host_values, launch
-from minigen.kernels.reference import updates as reference
 
 SHARE = 4096  # elements of a block: enough to outweigh that it looks for its array
 
 
-def sgd(ps, vs, gs, settings):
-    rows = [(p, None, v, g) for p, v, g in zip(ps, vs or [None] * len(ps), gs, strict=True)]
-    for p, _, v, g in _launched("sgd", rows, settings):
-        reference.sgd([p], vs and [v], [g], settings)
-    return ps
+def sgd(rows, settings):
+    return _launched("sgd", rows, settings)
 
 
-def adam(ps, ms, vs, gs, settings):
-    rows = list(zip(ps, ms, vs, gs, strict=True))
-    for row in _launched("adam", rows, settings):
-        reference.adam(*([x] for x in row), settings)
-    return ps
+def rmsprop(rows, settings):
+    return _launched("rmsprop", rows, settings)
+
+
+def adam(rows, settings):
+    return _launched("adam", rows, settings)
+
+
+def adamw(rows, settings):
+    return _launched("adamw", rows, settings)
 
 
 def _launched(name, rows, settings):
-    """Launch the kernel on the rows of arrays that it can step; the others."""
-    rows = [(*written, dense(g)) for *written, g in rows]
-    dtype, fitting, others = rows[0][0].dtype, [], []
+    """Launch the kernel on the rows that it can step; the others."""
+    dtype, table, rest, blocks, kept = rows[0][0].dtype, [], [], 0, []
     for row in rows:
-        (fitting if _fits(row, dtype) else others).append(row)
-    table, blocks = [], 0
-    for row in fitting:
-        places = [0 if x is None else x.data.ptr for x in row]
-        table.append([*places, row[0].size, blocks])
-        blocks += -(-row[0].size // SHARE)
+        p, g, *state = row
+        arrays = [p, dense(g), *state, *[None] * (2 - len(state))]
+        if _fits(arrays, dtype):
+            pointers = [0 if x is None else x.data.ptr for x in arrays]
+            table.append([*pointers, p.size, blocks])
+            blocks += -(-p.size // SHARE)
+            kept.append(arrays)  # until the kernel is launched
+        else:
+            rest.append(row)
     if blocks:
         args = constant(np.array(table, np.int64)), len(table), SHARE, host_values(settings)
         launch("updates.cu", name, dtype, blocks, *args)
-    return others
+    return rest
 
 
-def _fits(row, dtype):
-    given = [x for x in row if x is not None]
-    shape = row[0].shape
+def _fits(arrays, dtype):
+    given, shape = [x for x in arrays if x is not None], arrays[0].shape
     return dtype in C_TYPES and all(
         x.dtype == dtype and x.shape == shape and x.flags.c_contiguous for x in given
     )

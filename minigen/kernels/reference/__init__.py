@@ -57,7 +57,6 @@ from minigen.kernels.reference.sequences import (
     lstm_steps,
     lstm_steps_vjp,
 )
-from minigen.kernels.reference.updates import adam, sgd
 from minigen.kernels.reference.windows import (
     add_in_rows,
     max_places,

@@ -21,7 +21,7 @@ def linear_vjp(g, x, weight, wanted, later):
     """Cotangents of x (N, D), weight (E, D) and bias (E,) for a cotangent g (N, E) of y.
 
     wanted: whether each is; None for one that is not. later: whether weight's may be made by the
-    end of a block `threads.putting_off`, which then must be there.
+    end of a block `deferred.deferring`, which then must be there.
     """
     of_x, of_weight, of_bias = wanted
     gx, gw = g.dot(weight) if of_x else None, g.T.dot(x) if of_weight else None

@@ -25,6 +25,10 @@ class Signature:
             parameters = [p.replace(kind=POSITIONAL) for p in parameters]
         self.public = signature.replace(parameters=list(parameters))
 
+    def argument(self, i: int) -> str:
+        """The name of array argument i."""
+        return f"xs[{i}]" if self.variadic else self.arrays[i]
+
     def bind(self, args: tuple, named: dict) -> tuple[Sequence, dict]:
         """The arrays, in order, and all static arguments of a call; TypeError as Python's."""
         if self.variadic:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff import Node, Traced, trace_observer
-from minigen.primitives import Op
+from minigen.autodiff.graph import Node, Traced, trace_observer
+from minigen.autodiff.primitives import Op
 
-PACKAGE = str(Path(__file__).parent) + os.sep
+PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 class Observer:
@@ -31,8 +31,8 @@ class Observer:
         """The forward to run for a call of op."""
         return op.forward
 
-    def pulled(self, node: Node, cotangents: list) -> None:
-        """Called in the walk back, with what a node gave its arguments."""
+    def pulled(self, node: Node, g: Any, cotangents: list) -> None:
+        """Called in the walk back, with the cotangent of a node and what it gave its arguments."""
 
     def site(self) -> str:
         """The line of the user's code that is running: "file.py:12"."""
@@ -79,7 +79,7 @@ class _NonFinite(Observer):
 
         return run
 
-    def pulled(self, node, cotangents):
+    def pulled(self, node, _, cotangents):
         for i, g in enumerate(cotangents):
             if g is not None:
                 place = f"the derivative of op {node.op.name!r} for argument {i}"

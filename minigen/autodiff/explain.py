@@ -14,13 +14,17 @@ from minigen.errors import DeviceError, DTypeError, ShapeError
 ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpose", "astype")
 
 
-def scalar_as_array(error: Exception, args: Sequence) -> list | None:
-    """args with the Python number that was taken for an array made one; None if there is none."""
-    culprit = getattr(error, "obj", None)
-    if not (isinstance(error, AttributeError) and type(culprit) in PYTHON_SCALARS):
+def with_number_as_array(error: Exception, args: Sequence) -> list | None:
+    """args with an array for the Python number that error says was taken for one; or None.
+
+    Most ops get arrays. So a number is made one where an op has failed on it, and not looked for
+    in each call.
+    """
+    number = error.obj if isinstance(error, AttributeError) else None
+    if type(number) not in PYTHON_SCALARS:
         return None
     for i, x in enumerate(args):
-        if x is culprit:
+        if x is number:
             return [*args[:i], as_array(x), *args[i + 1 :]]
     return None
 

@@ -1,0 +1,201 @@
+"""The graph: what a program leaves behind for gradients to flow back through.
+
+A `Traced` handle pairs an array with its vertex in the graph. A `Leaf` is a vertex that no op
+made: gradients arrive there. A `Node` is one call of an op: it knows the vertices of its
+arguments, its parents, and keeps the values that the derivative rules of the op will read. Edges
+point from results to arguments, the way that gradients flow.
+
+    x = mg.tensor([1.0, 2.0], requires_grad=True)       x.node is a Leaf
+    y = x * 2                                           y.node is a Node, its parents [x.node, None]
+
+This file knows neither arrays nor tensors nor any op. The walk back is the next one: `walk.py`.
+"""
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from minigen.errors import GradError
+
+trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # see trace.py
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+is_grad_enabled = _grad_enabled.get
+
+
+class Traced:
+    """A handle: an array, and its vertex in the graph (None for a constant)."""
+
+    __slots__ = ("data", "node")
+    __array_ufunc__ = None  # array + Traced asks Traced, not NumPy
+
+    def __init__(self, data: Any, node: "Vertex | None" = None):
+        self.data, self.node = data, node
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow through here."""
+        return self.node is not None and self.node.requires_grad
+
+
+class Leaf:
+    """A vertex that no op made: a parameter, an input, or (requires_grad False) a buffer.
+
+    Its array is the one kind that is written to: `version` counts the writes.
+    """
+
+    __slots__ = ("grad", "requires_grad", "version")
+    op, parents, depth = None, (), 0
+
+    def __init__(self, requires_grad: bool = True):
+        self.grad, self.requires_grad, self.version = None, requires_grad, 0
+
+
+class Alias:
+    """The vertex of a constant whose array is the memory of a leaf: it has the leaf's version."""
+
+    __slots__ = ("leaf",)
+    op, parents, depth, requires_grad = None, (), 0, False
+    version = property(lambda self: self.leaf.version)
+
+    def __init__(self, leaf: Leaf):
+        self.leaf = leaf
+
+
+class Node:
+    """One call of an op: the vertices of its arguments, and the values that its rules read.
+
+    It holds no handle, so a graph has no reference cycle and is freed with its last handle.
+    `args` has a `Spec` in the place of an argument that no rule reads; `y` is the result, or a
+    tuple of results, where a rule reads it. `site` is set by an observer alone.
+    """
+
+    __slots__ = (
+        *("args", "depth", "num_outputs", "op", "parents", "residuals", "site", "static"),
+        *("versions", "y"),
+    )
+    requires_grad, version = True, 0  # only arrays of leaves are written to
+
+    def __init__(self, op, parents, args, y, residuals, static, num_outputs):
+        self.op, self.parents, self.static = op, parents, static
+        self.args, self.y, self.residuals = args, y, residuals
+        self.num_outputs = num_outputs  # None for an op that returns one array, not a tuple
+        depth = 0
+        for parent in parents:
+            if parent is not None and parent.depth >= depth:
+                depth = parent.depth + 1
+        self.depth = depth  # greater than that of any parent
+        self.versions = _sum_of_versions(parents)
+
+    def check_usable(self) -> None:
+        """GradError if the saved values are gone, or no longer those of the call."""
+        if self.args is None:
+            raise GradError(
+                f"the graph was freed by an earlier backward pass (at op {self.op.name!r}); "
+                "pass retain_graph=True to that pass, or compute the output again"
+            )
+        if self.versions != _sum_of_versions(self.parents):
+            raise GradError(
+                f"a parameter or buffer used by op {self.op.name!r} has been changed since, by an "
+                "optimizer step, load_state_dict, .to, batch_norm or freezing: run backward "
+                "before, or compute the output again"
+            )
+
+    def pull(self, g, wanted, cls, create_graph):
+        """The cotangents of the arguments, given that of the result; None where not wanted."""
+        return self.op.pull(g, self, wanted, cls, create_graph)
+
+    def free(self) -> None:
+        """Drop the saved values."""
+        self.args = self.y = self.residuals = None
+
+    def saved_as_handles(self, cls: type[Traced]) -> tuple[list, Any]:
+        """(args, y), with handles on the graph for arrays: so rules make graphs themselves."""
+        pairs = zip(self.args, self.parents)
+        args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
+        if type(self.y) is tuple:
+            return args, tuple(cls(y, Output(self, i)) for i, y in enumerate(self.y))
+        return args, None if self.y is None else cls(self.y, self)
+
+
+class Output:
+    """The vertex of one result of an op with several; its one parent is the node of the call."""
+
+    __slots__ = ("depth", "index", "parents")
+    requires_grad, version = True, 0
+
+    def __init__(self, node: Node, index: int):
+        self.parents, self.index, self.depth = (node,), index, node.depth + 1
+
+    @property
+    def op(self):
+        return self.parents[0].op
+
+    def pull(self, g, wanted, cls, create_graph):
+        """For the node: g in the place of this result, and None elsewhere."""
+        places = range(self.parents[0].num_outputs)
+        return (Parts(g if i == self.index else None for i in places),)
+
+    def free(self) -> None:
+        """It keeps no value."""
+
+
+class Parts(tuple):
+    """The cotangent of a node with several outputs: one for each, None where none has flowed."""
+
+    def __add__(self, other):
+        pairs = zip(self, other)
+        return Parts(b if a is None else a if b is None else a + b for a, b in pairs)
+
+
+Vertex = Leaf | Alias | Node | Output
+
+
+def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
+    """The leaf in whose memory the array of a vertex may lie: its own, or one that it views."""
+    while type(vertex) in (Node, Output):
+        if not vertex.op.views:
+            return None
+        vertex = next(filter(None, vertex.parents), None)
+    return vertex.leaf if type(vertex) is Alias else vertex
+
+
+def _sum_of_versions(parents: Sequence[Vertex | None]) -> int:
+    """Versions only grow, so their sum tells whether one has changed."""
+    total = 0
+    for parent in parents:
+        if parent is not None:
+            total += parent.version
+    return total
+
+
+class Spec:
+    """Shape and dtype: all that a rule sees of an argument that was not saved."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, x):
+        self.shape, self.dtype = x.shape, x.dtype
+
+
+class grad_mode:
+    """Whether ops record a graph, for the length of a with block or of a decorated function."""
+
+    def __init__(self, enabled: bool):
+        self.enabled, self.tokens = enabled, []
+
+    def __enter__(self):
+        self.tokens.append(_grad_enabled.set(self.enabled))
+
+    def __exit__(self, *_):
+        _grad_enabled.reset(self.tokens.pop())
+
+    def __call__(self, function):
+        """A decorator: each call of function has a context of its own, on any thread."""
+
+        @wraps(function)
+        def in_mode(*args, **kwargs):
+            with grad_mode(self.enabled):
+                return function(*args, **kwargs)
+
+        return in_mode

@@ -1,0 +1,226 @@
+"""Declaring ops, and recording their calls as nodes of the graph.
+
+    @primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, saves=("b", "a"))
+    def multiply(a, b): ...
+
+The decorated function, forward, takes raw arrays and returns raw arrays. The op that results
+takes handles too (tensors, that is). Given one, it returns handles, and adds a node to the graph
+if a gradient may be asked for.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+
+from numpy import ndarray
+
+from minigen.autodiff import graph, mistakes
+from minigen.autodiff.explain import explained, with_number_as_array
+from minigen.autodiff.graph import Node, Output, Spec, Traced
+from minigen.autodiff.signatures import Signature
+from minigen.backend import NOT_ARRAYS, checked
+
+REGISTRY: dict[str, "Op"] = {}  # every op, filled while minigen is imported; _x is the core of x
+
+
+def primitive(
+    *rules: Callable | None,
+    saves: str | tuple[str, ...] = "",
+    prepare: Callable[[list], list] = checked,
+    domain: tuple[float, float] | None = None,
+    views: bool = False,
+    returns_new: bool = False,
+) -> Callable:
+    """Declare an op by its rules, one per array argument; it decorates the forward function.
+
+    Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i; None
+    in its place marks an array without derivative. With several outputs g and y are tuples. A
+    forward with *xs has one rule, which gets i after y.
+
+    saves: what the rules read, "y" or names of arguments ("xs"): a string for all, or one each.
+    prepare: maps the raw arguments before forward and rules see them; by default checks dtypes.
+    domain: the interval (low, high) that tests of an elementwise op draw from.
+    views: the result may be a view of an argument.
+    returns_new: every rule returns a new array, held by nobody, that the walk may write to.
+    """
+    return lambda forward: traced(
+        Primitive(forward, rules, saves, prepare, domain, views, returns_new)
+    )
+
+
+def composite(function: Callable) -> Callable:
+    """Register a function that is composed of ops, and has its derivatives from them."""
+    op = Op(function)
+
+    @wraps(function)
+    def call(*args, **named):
+        try:
+            return function(*args, **named)
+        except Exception as error:
+            if (again := with_number_as_array(error, args)) is not None:
+                return call(*again, **named)
+            raise explained(error, op.name, [*args, *named.values()]) from error.__cause__
+
+    op.function, call.op = call, op
+    return call
+
+
+class Op:
+    """What is known of an op. `function` is what users call; `domain` is where tests look."""
+
+    has_residuals = False  # whether forward returns (y, residuals), see `fused.py`
+    writes: tuple[str, ...] = ()  # arguments that forward writes to, see `fused.py`
+
+    def __init__(self, forward, prepare=checked, domain=None, views=False, returns_new=False):
+        self.forward, self.prepare, self.domain = forward, prepare, domain
+        self.views, self.returns_new = views, returns_new
+        self.signature, self.function = Signature(forward), forward
+        self.name = self.signature.name
+        REGISTRY[forward.__name__] = self
+
+    def pull(self, g, node, wanted, cls, create_graph):
+        """The cotangents of the arguments of a call, checked; None where they are not wanted."""
+        try:
+            parts = self.cotangents(g, node, wanted, cls, create_graph)
+        except Exception as error:
+            mistakes.explain_rule(error, self, g, node, wanted)
+            raise
+        for i, (x, part) in enumerate(zip(node.args, parts)):
+            if not wanted[i]:
+                parts[i] = None
+            elif part is not None:
+                if type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
+                    part = mistakes.checked_cotangent(self, i, part, x, g, create_graph)
+                parts[i] = cls(part) if create_graph and not isinstance(part, Traced) else part
+            elif self.rule(i, create_graph) is not None:
+                raise mistakes.no_cotangent(self, i)
+        if (observer := graph.trace_observer.get()) is not None:
+            observer.pulled(node, g, parts)
+        return parts
+
+    def __repr__(self) -> str:
+        return f"<op {self.signature}>"
+
+
+class Primitive(Op):
+    """An op with a derivative rule for each array argument."""
+
+    def __init__(self, forward, rules, saves, *settings):
+        super().__init__(forward, *settings)
+        self.rules, saves = rules, [saves] * len(rules) if isinstance(saves, str) else saves
+        mistakes.check_rules(self, rules, saves)
+        self.reads = [text.split() for text in saves]  # names of what each rule reads
+
+    def cotangents(self, g, node, wanted, cls, create_graph):
+        """What the rules return."""
+        args, y = node.saved_as_handles(cls) if create_graph else (node.args, node.y)
+        if self.signature.variadic:
+            (rule,) = self.rules
+            pairs = enumerate(wanted)
+            return [rule(g, y, i, *args, **node.static) if w else None for i, w in pairs]
+        pairs = zip(wanted, self.rules)
+        return [rule(g, y, *args, **node.static) if w and rule else None for w, rule in pairs]
+
+    def keeps(self, tracked: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
+        """Whether a call keeps y, and each argument, for the rules of the tracked arguments.
+
+        x * 2 with x tracked keeps the 2, which the rule for x reads, and not x.
+        """
+        if self.signature.variadic:
+            (read,) = self.reads
+            return "y" in read, ("xs" in read,) * len(tracked)
+        read = set().union(*(names for names, t in zip(self.reads, tracked) if t))
+        return "y" in read, tuple(name in read for name in self.signature.arrays)
+
+    def rule(self, i, create_graph):
+        """The function that gives the cotangent of argument i; None if there is none."""
+        return self.rules[0 if self.signature.variadic else i]
+
+    def values_for_rule(self, i, g, node, wanted):
+        """What the rule for argument i is called with, by name."""
+        first = {"g": g, "y": node.y, **({"i": i} if self.signature.variadic else {})}
+        return first | {self.signature.argument(k): x for k, x in enumerate(node.args)}
+
+
+def traced(op: Op) -> Callable:
+    """The function of an op, which traces its calls. Here, and nowhere else, the graph is built."""
+    forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
+    count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
+    kept = {}  # op.keeps(tracked), by tracked
+
+    @wraps(forward)
+    def function(*args, **static):
+        if static or len(args) != count:
+            args, static = op.signature.bind(args, static)
+        else:
+            static = static_defaults
+        cls, arrays, run = None, args, forward
+        for x in args:
+            if isinstance(x, Traced):
+                cls = type(x)
+                arrays, parents, tracked = _unwrapped(args)
+                if (observer := graph.trace_observer.get()) is not None:
+                    run = observer.watched(op)
+                break
+        try:
+            arrays = prepare(arrays)
+            y = run(*arrays, **static)
+        except Exception as error:
+            if (again := with_number_as_array(error, args)) is not None:
+                return function(*again, **static)
+            raise explained(error, op.name, arrays) from error.__cause__
+        y, residuals = mistakes.checked_pair(op, y) if has_residuals else (y, None)
+        if type(y) is not ndarray or not (views or _is_new(y, arrays)):
+            mistakes.check_outputs(op, y, arrays)
+        if cls is None:  # raw in, raw out
+            return y
+        if not (True in tracked and graph.is_grad_enabled()):
+            return _constants(y, cls, parents if views else ())
+
+        keeps_y, keeps_args = kept.get(tracked) or kept.setdefault(tracked, op.keeps(tracked))
+        pairs = zip(arrays, keeps_args)
+        saved = [x if keep or type(x) in NOT_ARRAYS else Spec(x) for x, keep in pairs]
+        num_outputs = len(y) if type(y) is tuple else None
+        node = Node(op, parents, saved, y if keeps_y else None, residuals, static, num_outputs)
+        if observer is not None:
+            node.site = observer.site()
+        if num_outputs is None:
+            return cls(y, node)
+        return tuple(cls(y[i], Output(node, i)) for i in range(num_outputs))
+
+    op.function, function.op, function.__signature__ = function, op, op.signature.public
+    return function
+
+
+def raw(x):
+    """The array of a handle; anything else as it is."""
+    return x.data if isinstance(x, Traced) else x
+
+
+def _is_new(y, arrays):
+    """Whether y is neither a view, perhaps of an argument, nor an argument itself."""
+    if y.base is not None:
+        return False
+    for x in arrays:  # noqa: SIM110 - all() takes three times as long, in each call of an op
+        if x is y:
+            return False
+    return True
+
+
+def _unwrapped(args):
+    """The raw arguments, their vertices, and which of these ask for a gradient."""
+    arrays, parents, tracked = [], [], []
+    for x in args:
+        vertex = None
+        if isinstance(x, Traced):
+            vertex, x = x.node, x.data
+        arrays.append(x)
+        parents.append(vertex)
+        tracked.append(vertex is not None and vertex.requires_grad)
+    return arrays, parents, tuple(tracked)
+
+
+def _constants(y, cls, parents):
+    """Results that no graph is recorded of; views of a leaf's memory remember that leaf."""
+    leaf = next(filter(None, map(graph.leaf_of_memory, parents)), None)
+    node = None if leaf is None else graph.Alias(leaf)
+    return tuple(cls(part, node) for part in y) if type(y) is tuple else cls(y, node)
