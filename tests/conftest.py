@@ -82,6 +82,13 @@ def registry():
     REGISTRY.update(before)
 
 
+@pytest.fixture(params=["fast", "plain"])
+def each_walk(request, monkeypatch):
+    """The test runs twice: on the walk that runs by default, and on the plain one."""
+    plain = request.param == "plain"
+    monkeypatch.setattr("minigen.autodiff.fast_walk._plain_is_asked_for", lambda: plain)
+
+
 @pytest.fixture(scope="module")
 def device(request):
     """What `device="cuda"` means for a module of tests: a GPU, or its stand-in."""

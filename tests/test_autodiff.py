@@ -11,6 +11,8 @@ import minigen as mg
 from minigen import nn
 from minigen.autodiff import graph
 
+pytestmark = pytest.mark.usefixtures("each_walk")
+
 
 @pytest.fixture
 def nodes_made(monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 import minigen as mg
 from minigen.errors import DTypeError, GradError, ShapeError
 
+pytestmark = pytest.mark.usefixtures("each_walk")
+
 
 def leaf(values=(1.0, 2.0, 3.0)):
     return mg.tensor(np.array(values), requires_grad=True)

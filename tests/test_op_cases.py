@@ -7,9 +7,13 @@ import minigen as mg
 from minigen import ops
 from minigen.autodiff.primitives import REGISTRY
 from minigen.autodiff.trace import Observer, observed
+from minigen.ops.elementwise import elementwise
 from minigen.testing import assert_close, gradcheck
+from minigen.testing.case import Call
 from minigen.testing.cases import CASES, DIFFERENTIABLE, draw_call, names_without_case
+from minigen.testing.cases_elementwise import cases_from_numpy
 from minigen.testing.choices import Choices
+from minigen.testing.properties import check_call
 
 SEEDS = range(40)
 
@@ -106,3 +110,14 @@ def test_astype_to_integers_has_no_gradient():
 def test_gradcheck_takes_a_call_of_any_op(name):
     call = draw_call(name, Choices(1))
     gradcheck(call, call.arrays)
+
+
+def test_an_elementwise_op_that_numpy_has_is_tested_without_a_case_of_its_own():
+    @elementwise(lambda g, y, x: g * (mg.exp(x) + mg.exp(-x)) / 2, saves="x", domain=(-3.0, 3.0))
+    def sinh(x):
+        return np.sinh(x)
+
+    (case,) = cases_from_numpy(["sinh", "gelu"]).values()
+    for seed in range(5):
+        call = Call("sinh", case, *case.arguments(Choices(seed)))
+        check_call(call, np.random.default_rng(seed))

@@ -5,6 +5,8 @@ import pytest
 
 import minigen as mg
 
+pytestmark = pytest.mark.usefixtures("each_walk")
+
 
 def leaf(*shape, seed=0, dtype=np.float64):
     return mg.tensor(mg.Generator(seed).normal(shape, dtype=dtype), requires_grad=True)

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from minigen.testing import graph_properties, programs
@@ -11,6 +12,8 @@ from minigen.testing.graph_draws import STEPS, draw_program
 from minigen.testing.graphs import Ref
 
 more = settings(max_examples=10 * settings().max_examples)
+
+pytestmark = pytest.mark.usefixtures("each_walk")
 
 
 @more

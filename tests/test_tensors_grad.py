@@ -11,6 +11,8 @@ import pytest
 import minigen as mg
 from minigen.errors import GradError
 
+pytestmark = pytest.mark.usefixtures("each_walk")
+
 
 def leaf(values=(1.0, 2.0, 3.0), dtype=np.float64):
     return mg.tensor(np.array(values, dtype), requires_grad=True)

@@ -79,6 +79,7 @@ class Optimizer:
         self.state: list[State] = [{} for _ in self.params]
         self.buckets: list[Bucket] = []  # of the parameters that have a gradient
         self.stepped: list[Array | None] | None = None  # their arrays, when buckets were filled
+        self.memory: dict[int, int] = {}  # how many of these lie in it, by id of its owner
 
     def check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting out of range."""
@@ -101,11 +102,16 @@ class Optimizer:
         """
         gradients = [p.grad for p in self.params] if gradients is None else list(gradients)
         self._fill_buckets(gradients)
+        arrays = [None if g is None else self._apart(g.data) for g in gradients]
         if (recording := capturing.get()) is not None:
             recording.trains(self)
         self.advance()
         for bucket in self.buckets:
-            self.update(bucket, [gradients[i].data for i in bucket.indices])
+            self.update(bucket, [arrays[i] for i in bucket.indices])
+
+    def _apart(self, g: Array) -> Array:
+        """g, or a copy where it lies in the memory of a parameter, which is about to change."""
+        return g.copy() if id(owner(g)) in self.memory else g
 
     def _fill_buckets(self, gradients: list[Tensor | None]) -> None:
         """Sort the parameters that have a gradient into buckets, the old ones where they fit."""
@@ -119,12 +125,12 @@ class Optimizer:
                 )
         if self.stepped is not None and all(map(is_, stepped, self.stepped)):
             return  # those of a bucket have gone on taking the same steps
-        self.stepped, found, sharing = stepped, {}, {}
+        self.stepped, self.memory, found = stepped, {}, {}
         for i, array in enumerate(stepped):
             if array is not None:
                 # What may share memory is stepped in turn: threads would lose each other's steps.
                 memory = id(owner(array))
-                sharing[memory] = turn = sharing.get(memory, 0) + 1
+                self.memory[memory] = turn = self.memory.get(memory, 0) + 1
                 of_array = array.dtype, device_of(array), turn
                 key = id(self.group_of_each[i]), self.state[i].get("step"), of_array
                 found.setdefault(key, []).append(i)

@@ -1,7 +1,7 @@
 """Cases of the elementwise ops: values come from the domain that each op declares."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ def _case(
     mirrored: bool = False,
     apart: bool = False,
     order: int = 2,
+    complex_step: bool = True,
 ) -> Case:
     """A case from the domain of the op; mirrored: of either sign; apart: no two arguments equal."""
     domain, count = REGISTRY[name].domain, len(REGISTRY[name].signature.arrays)
@@ -31,7 +32,17 @@ def _case(
         values = c.signed if mirrored else c.array
         return tuple(away(values(shape, *domain), *kinks(named)) for shape in shapes), named
 
-    return Case(reference, draw, order)
+    return Case(reference, draw, order, complex_step)
+
+
+def cases_from_numpy(names: Iterable[str]) -> dict[str, Case]:
+    """Cases of the elementwise ops among names whose reference is NumPy's function of that name."""
+    ufuncs = {name: getattr(np, name, None) for name in names if REGISTRY[name].domain}
+    return {
+        name: _case(name, function, complex_step=any("D->D" in kind for kind in function.types))
+        for name, function in ufuncs.items()
+        if isinstance(function, np.ufunc)
+    }
 
 
 def _on_grid(c, shape, offset):
@@ -147,10 +158,7 @@ ELEMENTWISE = {
     "sign": _case("sign", lambda x: where_real(x.real > 0, 1.0, -1.0), mirrored=True),
     "exp": _case("exp", np.exp, order=3),
     "expm1": _case("expm1", lambda x: np.exp(x) - 1),
-    "log": _case("log", np.log),
     "log1p": _case("log1p", lambda x: np.log(1 + x)),
-    "sin": _case("sin", np.sin),
-    "cos": _case("cos", np.cos),
     "tanh": _case("tanh", lambda x: 1 - 2 / (np.exp(2 * x) + 1), order=3),
     "erf": _case("erf", erf),
     "where": Case(where_real, _draw_where),
@@ -180,3 +188,4 @@ ELEMENTWISE = {
     ),
     "dropout": Case(dropout, _draw_dropout),
 }
+ELEMENTWISE |= cases_from_numpy([name for name in REGISTRY if name not in ELEMENTWISE])

@@ -1,0 +1,103 @@
+"""Every statement of minigen that writes into an array, and the reason why that is safe.
+
+Kernels are left out: what they may write to, `kernel_draws` says, and their tests hold them to it.
+"""
+
+import ast
+from pathlib import Path
+
+import minigen as mg
+
+PACKAGE = Path(mg.__file__).parent
+RETURNED = "an array that the function makes and returns"
+OWN = "an array that the function makes for itself"
+PARAMETER = "the two writers: a parameter, or the optimizer's own state"
+WRITES = {
+    "autodiff/fast_walk.py": {
+        "self.sums[vertex] += g": "a sum that the walk made: vertex is in `made`",
+        "self.sums[leaf] += g": "a sum that the walk made, or new as the op declares: in `new`",
+    },
+    "nn/module.py": {
+        "x.data[...] =": "parameters and buffers, which own their memory; versions count"
+    },
+    "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
+    "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
+    "ops/joining.py": {"y[_inside(pad_width, sides)] = x": RETURNED},
+    "ops/normalization.py": {
+        "running_mean += momentum *": "the two writers: running statistics; versions count",
+        "running_var += momentum *": "the two writers: running statistics; versions count",
+    },
+    "ops/recurrent.py": {
+        "state[0] = start": RETURNED,
+        "gz[t] = gh": OWN,
+        "h[t + 1] = activation": RETURNED,
+        "gh += gy[t]": "a copy of the cotangent, or a product made here",
+    },
+    "ops/shape.py": {"y.setflags(write=False)": RETURNED},
+    "optim/adam.py": dict.fromkeys(["m[...] =", "v[...] =", "p -= lr", "p -= decay"], PARAMETER),
+    "optim/optimizer.py": {"bucket.settings[:] =": "the optimizer's own"},
+    "optim/rmsprop.py": dict.fromkeys(["s[...] =", "v[...] =", "p -= lr"], PARAMETER),
+    "optim/sgd.py": dict.fromkeys(["v[...] =", "p -= lr"], PARAMETER),
+    "random.py": {"waiting[array_module(u).asarray(p == 0)] = np.inf": OWN},
+    "tensors.py": {"g.fill(1)": OWN},
+    "models/seq2seq.py": dict.fromkeys(
+        ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
+    ),
+}
+FOLDERS = ("autodiff", "nn", "ops", "optim", "models")
+
+
+def statements_that_may_write(path):
+    """The lines that assign to elements, add in place, or call what writes."""
+    text = path.read_text()
+    lines, found = text.splitlines(), set()
+    for node in ast.walk(ast.parse(text)):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        elements = [t for t in targets if isinstance(t, ast.Subscript)]
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        writes = called and (
+            node.func.attr in ("fill", "put", "at", "setflags", "copyto", "resize")
+            or any(k.arg == "out" and "np." in ast.unparse(node.func) for k in node.keywords)
+        )
+        if isinstance(node, ast.AugAssign) or elements or writes:
+            found.add(lines[node.lineno - 1].strip())
+    return found
+
+
+NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and texts
+    *("self.sums[leaf] = g", "sums[vertex] =", "found[vertex] =", "depths[vertex] =", "kept"),
+    *(
+        "order[",
+        "total += parent",
+        'stand_ins["y"]',
+        "what +=",
+        "REGISTRY[",
+        "parts[i] =",
+        "named[",
+    ),
+    *("row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"', "wrong +="),
+    *("given[name] =", ".version +=", "text +=", "shapes |=", "self.shapes[", "self.weights["),
+    *("self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]", "sides[letter]"),
+    *("count -= half", "self.state[i]", "start += len", "self._counter +="),
+    *(
+        "self.memory[",
+        "cache[:] =",
+        "layers +=",
+        "x, terms[i]",
+        "self.sums[leaf] = self.sums[leaf] + g",
+    ),
+}
+
+
+def test_every_statement_that_writes_into_an_array_is_listed_with_its_reason():
+    paths = [p for folder in FOLDERS for p in sorted((PACKAGE / folder).glob("*.py"))]
+    unknown, seen = [], set()
+    for path in [*paths, PACKAGE / "random.py", PACKAGE / "tensors.py"]:
+        name = path.relative_to(PACKAGE).as_posix()
+        for line in statements_that_may_write(path):
+            reasons = [text for text in WRITES.get(name, ()) if text in line]
+            seen.update((name, text) for text in reasons)
+            if not reasons and not any(text in line for text in NOT_ARRAYS):
+                unknown.append(f"{name}: {line}")
+    assert not unknown, "say in WRITES why these are safe"
+    assert seen == {(name, text) for name, texts in WRITES.items() for text in texts}
