@@ -14,7 +14,7 @@ OWN = "an array that the function makes for itself"
 PARAMETER = "the two writers: a parameter, or the optimizer's own state"
 WRITES = {
     "autodiff/fast_walk.py": {
-        "self.sums[vertex] += g": "a sum that the walk made: vertex is in `made`",
+        "self[vertex] += g": "a sum that the walk made: vertex is in `made`",
         "self.sums[leaf] += g": "a sum that the walk made, or new as the op declares: in `new`",
     },
     "nn/module.py": {
@@ -65,27 +65,13 @@ def statements_that_may_write(path):
 
 
 NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and texts
-    *("self.sums[leaf] = g", "sums[vertex] =", "found[vertex] =", "depths[vertex] =", "kept"),
-    *(
-        "order[",
-        "total += parent",
-        'stand_ins["y"]',
-        "what +=",
-        "REGISTRY[",
-        "parts[i] =",
-        "named[",
-    ),
-    *("row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"', "wrong +="),
-    *("given[name] =", ".version +=", "text +=", "shapes |=", "self.shapes[", "self.weights["),
-    *("self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]", "sides[letter]"),
-    *("count -= half", "self.state[i]", "start += len", "self._counter +="),
-    *(
-        "self.memory[",
-        "cache[:] =",
-        "layers +=",
-        "x, terms[i]",
-        "self.sums[leaf] = self.sums[leaf] + g",
-    ),
+    *("self.sums[leaf] = ", "sums[vertex] =", "self[vertex] = ", "found[vertex] =", "depths["),
+    *("order[", "kept[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "parts[i] ="),
+    *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
+    *("wrong +=", "given[name] =", "version", "text +=", "shapes |=", "self.shapes["),
+    *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
+    *("sides[letter]", "count -= half", "self.state[i]", "start += len", "self._counter +="),
+    *("self.memory[", "cache[:] =", "layers +=", "tracked +="),
 }
 
 

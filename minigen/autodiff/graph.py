@@ -11,7 +11,6 @@ point from results to arguments, the way that gradients flow.
 This file knows neither arrays nor tensors nor any op. The walk back is the next one: `walk.py`.
 """
 
-from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -80,12 +79,14 @@ class Node:
         self.op, self.parents, self.static = op, parents, static
         self.args, self.y, self.residuals = args, y, residuals
         self.num_outputs = num_outputs  # None for an op that returns one array, not a tuple
-        depth = 0
+        depth = versions = 0
         for parent in parents:
-            if parent is not None and parent.depth >= depth:
-                depth = parent.depth + 1
+            if parent is not None:
+                versions += parent.version
+                if parent.depth >= depth:
+                    depth = parent.depth + 1
         self.depth = depth  # greater than that of any parent
-        self.versions = _sum_of_versions(parents)
+        self.versions = versions  # their sum: versions only grow, so it tells if one has changed
 
     def check_usable(self) -> None:
         """GradError if the saved values are gone, or no longer those of the call."""
@@ -94,7 +95,11 @@ class Node:
                 f"the graph was freed by an earlier backward pass (at op {self.op.name!r}); "
                 "pass retain_graph=True to that pass, or compute the output again"
             )
-        if self.versions != _sum_of_versions(self.parents):
+        versions = 0
+        for parent in self.parents:
+            if parent is not None:
+                versions += parent.version
+        if versions != self.versions:
             raise GradError(
                 f"a parameter or buffer used by op {self.op.name!r} has been changed since, by an "
                 "optimizer step, load_state_dict, .to, batch_norm or freezing: run backward "
@@ -158,15 +163,6 @@ def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
             return None
         vertex = next(filter(None, vertex.parents), None)
     return vertex.leaf if type(vertex) is Alias else vertex
-
-
-def _sum_of_versions(parents: Sequence[Vertex | None]) -> int:
-    """Versions only grow, so their sum tells whether one has changed."""
-    total = 0
-    for parent in parents:
-        if parent is not None:
-            total += parent.version
-    return total
 
 
 class Spec:

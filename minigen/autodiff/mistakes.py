@@ -117,6 +117,13 @@ def same_memory(y: Any, x: Any) -> bool:
 
 def checked_cotangent(op: Any, i: int, part: Any, x: Any, g: Any, create_graph: bool) -> Any:
     """What the rule for argument i returned, in the dtype of the argument x; or an error."""
+    if part is None:
+        if op.rule(i, create_graph) is None:  # and so none was called
+            return None
+        raise TypeError(
+            f"{_rule(op, i)} returned None; return an array of zeros where the derivative is 0, or "
+            "declare None in place of the rule if there is no derivative"
+        )
     if isinstance(part, Spec):
         raise _not_saved(op, i, [op.signature.argument(i)])
     array = part.data if create_graph and isinstance(part, Traced) else part
@@ -139,14 +146,6 @@ def checked_cotangent(op: Any, i: int, part: Any, x: Any, g: Any, create_graph: 
             "the dtype of g, with Python numbers as constants, or end with .astype(g.dtype)"
         )
     return part.astype(x.dtype)  # arguments of two float dtypes: each gradient has its own's
-
-
-def no_cotangent(op: Any, i: int) -> TypeError:
-    """The error for a rule that returned None."""
-    return TypeError(
-        f"{_rule(op, i)} returned None; return an array of zeros where the derivative is 0, or "
-        "declare None in place of the rule if there is no derivative"
-    )
 
 
 def checked_parts(op: Any, parts: Any) -> list:

@@ -13,9 +13,18 @@ from functools import wraps
 
 from numpy import ndarray
 
-from minigen.autodiff import graph, mistakes
+from minigen.autodiff import mistakes
 from minigen.autodiff.explain import explained, with_number_as_array
-from minigen.autodiff.graph import Node, Output, Spec, Traced
+from minigen.autodiff.graph import (
+    Alias,
+    Node,
+    Output,
+    Spec,
+    Traced,
+    is_grad_enabled,
+    leaf_of_memory,
+    trace_observer,
+)
 from minigen.autodiff.signatures import Signature
 from minigen.backend import NOT_ARRAYS, checked
 
@@ -87,13 +96,11 @@ class Op:
         for i, (x, part) in enumerate(zip(node.args, parts)):
             if not wanted[i]:
                 parts[i] = None
-            elif part is not None:
-                if type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
-                    part = mistakes.checked_cotangent(self, i, part, x, g, create_graph)
-                parts[i] = cls(part) if create_graph and not isinstance(part, Traced) else part
-            elif self.rule(i, create_graph) is not None:
-                raise mistakes.no_cotangent(self, i)
-        if (observer := graph.trace_observer.get()) is not None:
+            elif type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
+                parts[i] = mistakes.checked_cotangent(self, i, part, x, g, create_graph)
+        if create_graph:
+            parts = [x if x is None or isinstance(x, Traced) else cls(x) for x in parts]
+        if (observer := trace_observer.get()) is not None:
             observer.pulled(node, g, parts)
         return parts
 
@@ -158,27 +165,33 @@ def traced(op: Op) -> Callable:
             if isinstance(x, Traced):
                 cls = type(x)
                 arrays, parents, tracked = _unwrapped(args)
-                if (observer := graph.trace_observer.get()) is not None:
+                if (observer := trace_observer.get()) is not None:
                     run = observer.watched(op)
                 break
         try:
             arrays = prepare(arrays)
-            y = run(*arrays, **static)
+            y = run(*arrays, **static) if static else run(*arrays)
         except Exception as error:
             if (again := with_number_as_array(error, args)) is not None:
                 return function(*again, **static)
             raise explained(error, op.name, arrays) from error.__cause__
-        y, residuals = mistakes.checked_pair(op, y) if has_residuals else (y, None)
-        if type(y) is not ndarray or not (views or _is_new(y, arrays)):
+        residuals = None
+        if has_residuals:
+            y, residuals = mistakes.checked_pair(op, y)
+        if type(y) is not ndarray or (not views and (y.base is not None or y is arrays[0])):
             mistakes.check_outputs(op, y, arrays)
         if cls is None:  # raw in, raw out
             return y
-        if not (True in tracked and graph.is_grad_enabled()):
+        if not (True in tracked and is_grad_enabled()):
             return _constants(y, cls, parents if views else ())
 
-        keeps_y, keeps_args = kept.get(tracked) or kept.setdefault(tracked, op.keeps(tracked))
-        pairs = zip(arrays, keeps_args)
-        saved = [x if keep or type(x) in NOT_ARRAYS else Spec(x) for x, keep in pairs]
+        try:
+            keeps_y, keeps_args = kept[tracked]
+        except KeyError:
+            keeps_y, keeps_args = kept[tracked] = op.keeps(tracked)
+        saved = []
+        for x, keep in zip(arrays, keeps_args):
+            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))
         num_outputs = len(y) if type(y) is tuple else None
         node = Node(op, parents, saved, y if keeps_y else None, residuals, static, num_outputs)
         if observer is not None:
@@ -196,31 +209,24 @@ def raw(x):
     return x.data if isinstance(x, Traced) else x
 
 
-def _is_new(y, arrays):
-    """Whether y is neither a view, perhaps of an argument, nor an argument itself."""
-    if y.base is not None:
-        return False
-    for x in arrays:  # noqa: SIM110 - all() takes three times as long, in each call of an op
-        if x is y:
-            return False
-    return True
-
-
 def _unwrapped(args):
     """The raw arguments, their vertices, and which of these ask for a gradient."""
-    arrays, parents, tracked = [], [], []
+    arrays, parents, tracked = [], [], ()
     for x in args:
-        vertex = None
         if isinstance(x, Traced):
-            vertex, x = x.node, x.data
-        arrays.append(x)
-        parents.append(vertex)
-        tracked.append(vertex is not None and vertex.requires_grad)
-    return arrays, parents, tuple(tracked)
+            vertex = x.node
+            arrays.append(x.data)
+            parents.append(vertex)
+            tracked += (vertex is not None and vertex.requires_grad,)
+        else:
+            arrays.append(x)
+            parents.append(None)
+            tracked += (False,)
+    return arrays, parents, tracked
 
 
 def _constants(y, cls, parents):
     """Results that no graph is recorded of; views of a leaf's memory remember that leaf."""
-    leaf = next(filter(None, map(graph.leaf_of_memory, parents)), None)
-    node = None if leaf is None else graph.Alias(leaf)
+    leaf = next(filter(None, map(leaf_of_memory, parents)), None)
+    node = None if leaf is None else Alias(leaf)
     return tuple(cls(part, node) for part in y) if type(y) is tuple else cls(y, node)

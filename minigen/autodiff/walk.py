@@ -51,13 +51,14 @@ def plan(roots, inputs, stop):
     depths, stack, order = {}, list(roots), {}
     while stack:
         vertex = stack.pop()
-        if vertex not in depths:
+        if vertex is not None and vertex.requires_grad and vertex not in depths:
             depths[vertex] = vertex.depth
             if vertex not in stop:
-                stack.extend(p for p in vertex.parents if p is not None and p.requires_grad)
-    inputs = {v for v in depths if type(v) is Leaf} if inputs is None else inputs
+                stack.extend(vertex.parents)
+    everything = inputs is None
+    inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
     for vertex in sorted(depths, key=depths.get):
-        if vertex in inputs or not order.keys().isdisjoint(vertex.parents):
+        if everything or vertex in inputs or not order.keys().isdisjoint(vertex.parents):
             order[vertex] = None
             if type(vertex) is Node and vertex not in stop:
                 vertex.check_usable()
