@@ -5,6 +5,7 @@ that a graph recorded before is not walked back any more.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import is_
@@ -79,7 +80,7 @@ class Optimizer:
         self.state: list[State] = [{} for _ in self.params]
         self.buckets: list[Bucket] = []  # of the parameters that have a gradient
         self.stepped: list[Array | None] | None = None  # their arrays, when buckets were filled
-        self.memory: dict[int, int] = {}  # how many of these lie in it, by id of its owner
+        self.memory: set[int] = set()  # where these lie, by id of the owner
 
     def check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting out of range."""
@@ -101,39 +102,45 @@ class Optimizer:
         gradients: one for each of self.params, as mg.grad gives them; by default their `.grad`.
         """
         gradients = [p.grad for p in self.params] if gradients is None else list(gradients)
-        self._fill_buckets(gradients)
-        arrays = [None if g is None else self._apart(g.data) for g in gradients]
+        ps, gs = self._arrays(gradients)
+        if self.stepped is None or not all(map(is_, ps, self.stepped)):
+            self._fill_buckets(ps)  # else those of a bucket have gone on taking the same steps
+        if not self.memory.isdisjoint([id(owner(g)) for g in gs if g is not None]):
+            gs = [g if g is None else g.copy() for g in gs]  # some lie where steps are written
         if (recording := capturing.get()) is not None:
             recording.trains(self)
         self.advance()
         for bucket in self.buckets:
-            self.update(bucket, [arrays[i] for i in bucket.indices])
+            self.update(bucket, [gs[i] for i in bucket.indices])
 
-    def _apart(self, g: Array) -> Array:
-        """g, or a copy where it lies in the memory of a parameter, which is about to change."""
-        return g.copy() if id(owner(g)) in self.memory else g
-
-    def _fill_buckets(self, gradients: list[Tensor | None]) -> None:
-        """Sort the parameters that have a gradient into buckets, the old ones where they fit."""
-        stepped = []
+    def _arrays(self, gradients: list[Tensor | None]) -> tuple[list, list]:
+        """The arrays of parameters and gradients; None for a parameter that is not stepped."""
+        ps, gs = [], []
         for i, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
-            stepped.append(p.data if g is not None and p.requires_grad else None)
-            if stepped[-1] is not None and g.data.shape != p.data.shape:
+            if g is None or p.node is None or not p.node.requires_grad:
+                ps.append(None)
+                gs.append(None)
+                continue
+            if g.data.shape != p.data.shape:
                 raise ShapeError(
                     f"{type(self).__name__}: the gradient of parameter {i} has shape {g.shape}, "
                     f"which does not broadcast to that of the parameter, {p.shape}"
                 )
-        if self.stepped is not None and all(map(is_, stepped, self.stepped)):
-            return  # those of a bucket have gone on taking the same steps
-        self.stepped, self.memory, found = stepped, {}, {}
-        for i, array in enumerate(stepped):
-            if array is not None:
+            ps.append(p.data)
+            gs.append(g.data)
+        return ps, gs
+
+    def _fill_buckets(self, ps: list[Array | None]) -> None:
+        """Sort the parameters that are stepped into buckets."""
+        self.stepped, turns, found = ps, Counter(), {}
+        for i, p in enumerate(ps):
+            if p is not None:
                 # What may share memory is stepped in turn: threads would lose each other's steps.
-                memory = id(owner(array))
-                self.memory[memory] = turn = self.memory.get(memory, 0) + 1
-                of_array = array.dtype, device_of(array), turn
-                key = id(self.group_of_each[i]), self.state[i].get("step"), of_array
+                turns[id(owner(p))] += 1
+                kind = p.dtype, device_of(p), turns[id(owner(p))]
+                key = id(self.group_of_each[i]), self.state[i].get("step"), kind
                 found.setdefault(key, []).append(i)
+        self.memory = set(turns)
         self.buckets = [Bucket(i, np.zeros(len(self.SETTINGS))) for i in found.values()]
 
     def advance(self) -> None:
@@ -142,12 +149,13 @@ class Optimizer:
         A recorded step, which repeats the work on arrays alone, needs just this before it.
         """
         for bucket in self.buckets:
-            group = self.group_of_each[bucket.indices[0]]
+            values = self.settings(self.group_of_each[bucket.indices[0]])
             for i in bucket.indices:
                 self.params[i].node.version += 1
-                if "step" in self.SETTINGS:
+            if "step" in self.SETTINGS:
+                for i in bucket.indices:
                     self.state[i]["step"] = self.state[i].get("step", 0) + 1
-            values = self.settings(group) | self.state[bucket.indices[0]]  # one step for all
+                values = values | {"step": self.state[i]["step"]}  # the same for all of a bucket
             bucket.settings[:] = [values[name] for name in self.SETTINGS]
 
     def settings(self, group: dict[str, Any]) -> dict[str, Any]:
@@ -156,23 +164,18 @@ class Optimizer:
 
     def update(self, bucket: Bucket, gs: list[Array]) -> None:
         """Write new values into the parameters of a bucket: by the kernel, or by the formula."""
-        names = self.state_arrays(self.group_of_each[bucket.indices[0]])
-        rows = [
-            (self.params[i].data, g, *(self._state_array(i, name) for name in names))
-            for i, g in zip(bucket.indices, gs)
-        ]
+        names, rows = self.state_arrays(self.group_of_each[bucket.indices[0]]), []
+        for i, g in zip(bucket.indices, gs):
+            p, state, row = self.params[i].data, self.state[i], []
+            for name in names:
+                if name is not None and name not in state:
+                    state[name] = np.zeros_like(p)
+                row.append(None if name is None else state[name])
+            rows.append((p, g, *row))
         if self.kernel is not None:
             rows = self.kernel(rows, bucket.settings)
-        if rows:
-            settings = bucket.settings.tolist()
-            for row in rows:
-                self.formula(*row, *settings)
-
-    def _state_array(self, i: int, name: str | None) -> Array | None:
-        """The array of that name in the state of parameter i; zeros at first."""
-        if name is not None and name not in self.state[i]:
-            self.state[i][name] = np.zeros_like(self.params[i].data)
-        return None if name is None else self.state[i][name]
+        for row in rows:
+            self.formula(*row, *bucket.settings.tolist())
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""

@@ -101,10 +101,12 @@ def _flattened(rows):
     """The rows as views of one axis, p in the place of None; and the rows that are not views."""
     flat, rest = [], []
     for row in rows:
-        p = row[0]
-        arrays = [p if x is None else x for x in row]
-        if all(x.flags.c_contiguous and x.dtype == p.dtype for x in arrays):
-            flat.append([x.ravel() for x in arrays])
+        p, views = row[0], []
+        for x in row:
+            if x is not None and (not x.flags.c_contiguous or x.dtype != p.dtype):
+                rest.append(row)
+                break
+            views.append((p if x is None else x).ravel())
         else:
-            rest.append(row)
+            flat.append(views)
     return flat, rest
