@@ -201,7 +201,7 @@ class Tensor(Traced):
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
         options = {"retain_graph": retain_graph, "create_graph": create_graph}
-        found = backprop(roots, None, Tensor, **options)
+        found = backprop(roots, None, Tensor, **options)  # autodiff/walk.py, or its fast twin
         for leaf, g in found.items():
             g = g if create_graph else Tensor(g)
             if leaf.grad is not None:

@@ -71,7 +71,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("wrong +=", "given[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
     *("sides[letter]", "count -= half", "self.state[i]", "start += len", "self._counter +="),
-    *("turns[", "cache[:] =", "layers +=", "tracked +="),
+    *("turns[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
 }
 
 

@@ -87,7 +87,10 @@ class Op:
         REGISTRY[forward.__name__] = self
 
     def pull(self, g, node, wanted, cls, create_graph):
-        """The cotangents of the arguments of a call, checked; None where they are not wanted."""
+        """The cotangents of the arguments of a call, given g; None where they are not wanted.
+
+        What subclasses return in `cotangents` is checked here: shape, dtype, and that it is there.
+        """
         try:
             parts = self.cotangents(g, node, wanted, cls, create_graph)
         except Exception as error:
@@ -109,7 +112,7 @@ class Op:
 
 
 class Primitive(Op):
-    """An op with a derivative rule for each array argument."""
+    """An op with a derivative rule for each array argument. (The other kind is in `fused.py`.)"""
 
     def __init__(self, forward, rules, saves, *settings):
         super().__init__(forward, *settings)
@@ -149,10 +152,10 @@ class Primitive(Op):
 
 
 def traced(op: Op) -> Callable:
-    """The function of an op, which traces its calls. Here, and nowhere else, the graph is built."""
+    """The function that users call. Here, and nowhere else, the graph is built."""
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
-    kept = {}  # op.keeps(tracked), by tracked
+    kept = {}  # what op.keeps has answered
 
     @wraps(forward)
     def function(*args, **static):
@@ -160,6 +163,8 @@ def traced(op: Op) -> Callable:
             args, static = op.signature.bind(args, static)
         else:
             static = static_defaults
+
+        # Handles are taken apart: forward works on raw arrays.
         cls, arrays, run = None, args, forward
         for x in args:
             if isinstance(x, Traced):
@@ -185,6 +190,7 @@ def traced(op: Op) -> Callable:
         if not (True in tracked and is_grad_enabled()):
             return _constants(y, cls, parents if views else ())
 
+        # The node keeps what the rules will read. Of other arguments they see a Spec.
         try:
             keeps_y, keeps_args = kept[tracked]
         except KeyError:
