@@ -6,6 +6,7 @@ a rule may return the shape of the broadcast result, and the family sums it to t
 
 import math
 from collections.abc import Callable
+from functools import wraps
 
 import numpy as np
 
@@ -24,14 +25,17 @@ def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], 
     which integers make a float32; "any" for those that integers have too; "asis" only checks it.
     """
 
-    def unbroadcast(i, rule):  # a rule may answer in the shape of y
+    def unbroadcast(i, rule):
+        """The rule for argument i, whose cotangent is summed over the axes that were broadcast."""
+
+        @wraps(rule)
         def summed(g, y, *args, **static):
             g = rule(g, y, *args, **static)
             return g if g.shape == args[i].shape else sum_to(g, args[i].shape)
 
-        return rule and summed
+        return summed
 
-    fitted = [unbroadcast(i, rule) for i, rule in enumerate(rules)]
+    fitted = [rule and unbroadcast(i, rule) for i, rule in enumerate(rules)]
     prepare = {"float": floating, "any": promoted, "asis": checked}[dtype]
     return primitive(*fitted, saves=saves, prepare=prepare, domain=domain)
 
