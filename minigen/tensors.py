@@ -52,6 +52,7 @@ class Tensor(Traced):
     __hash__ = object.__hash__
 
     def __init__(self, data: Array, node: Vertex | None = None):
+        # A NumPy scalar, as a reduction to () gives it, becomes an array; a wrong dtype is refused.
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
             data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
@@ -77,7 +78,9 @@ class Tensor(Traced):
             raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
         if type(self.node) is Leaf:
             if not wanted and self.node.requires_grad:
-                self.node.version += 1  # graphs that wait for this leaf's gradient must not lose it
+                # Graphs recorded before still lead here. By the new version they raise GradError,
+                # where they would silently pass over this leaf.
+                self.node.version += 1
                 self.node.grad = None
             self.node.requires_grad = wanted
         elif wanted:  # what an optimizer will write to must be memory that nobody else holds
@@ -201,7 +204,7 @@ class Tensor(Traced):
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
         options = {"retain_graph": retain_graph, "create_graph": create_graph}
-        found = backprop(roots, None, Tensor, **options)  # autodiff/walk.py, or its fast twin
+        found = backprop(roots, None, Tensor, **options)  # `walk` of autodiff/walk.py, or its twin
         for leaf, g in found.items():
             g = g if create_graph else Tensor(g)
             if leaf.grad is not None:
@@ -209,7 +212,8 @@ class Tensor(Traced):
                     g = leaf.grad + g
             leaf.grad = g
 
-    # ----------------------------------------------- operators and methods: the ops
+    # ------------------- operators and methods: the ops, of `ops/` (matmul in linalg.py,
+    # ------------------- sum and mean in reduce.py, reshape in shape.py, tanh in elementwise.py)
 
     __add__ = __radd__ = ops.add
     __sub__, __rsub__ = ops.subtract, _reflected(ops.subtract)

@@ -51,7 +51,7 @@ class Leaf:
 
 
 class Alias:
-    """The vertex of a constant whose array is the memory of a leaf: it has the leaf's version."""
+    """The vertex of a constant in the memory of a leaf, as of `w.detach()`: it has its version."""
 
     __slots__ = ("leaf",)
     op, parents, depth, requires_grad = None, (), 0, False
@@ -64,14 +64,15 @@ class Alias:
 class Node:
     """One call of an op: the vertices of its arguments, and the values that its rules read.
 
-    It holds no handle, so a graph has no reference cycle and is freed with its last handle.
+    It holds no handle, so a graph has no reference cycle and is freed with its last handle. (Of
+    `backward(create_graph=True)` a leaf's grad leads back to the leaf: set it to None.)
     `args` has a `Spec` in the place of an argument that no rule reads; `y` is the result, or a
     tuple of results, where a rule reads it. `site` is set by an observer alone.
     """
 
     __slots__ = (
         *("args", "depth", "num_outputs", "op", "parents", "residuals", "site", "static"),
-        *("versions", "y"),
+        *("version_sum", "y"),
     )
     requires_grad, version = True, 0  # only arrays of leaves are written to
 
@@ -79,14 +80,14 @@ class Node:
         self.op, self.parents, self.static = op, parents, static
         self.args, self.y, self.residuals = args, y, residuals
         self.num_outputs = num_outputs  # None for an op that returns one array, not a tuple
-        depth = versions = 0
+        depth = version_sum = 0
         for parent in parents:
             if parent is not None:
-                versions += parent.version
+                version_sum += parent.version
                 if parent.depth >= depth:
                     depth = parent.depth + 1
         self.depth = depth  # greater than that of any parent
-        self.versions = versions  # their sum: versions only grow, so it tells if one has changed
+        self.version_sum = version_sum  # versions only grow: another sum means that one changed
 
     def check_usable(self) -> None:
         """GradError if the saved values are gone, or no longer those of the call."""
@@ -95,11 +96,11 @@ class Node:
                 f"the graph was freed by an earlier backward pass (at op {self.op.name!r}); "
                 "pass retain_graph=True to that pass, or compute the output again"
             )
-        versions = 0
+        version_sum = 0
         for parent in self.parents:
             if parent is not None:
-                versions += parent.version
-        if versions != self.versions:
+                version_sum += parent.version
+        if version_sum != self.version_sum:
             raise GradError(
                 f"a parameter or buffer used by op {self.op.name!r} has been changed since, by an "
                 "optimizer step, load_state_dict, .to, batch_norm or freezing: run backward "
@@ -115,7 +116,12 @@ class Node:
         self.args = self.y = self.residuals = None
 
     def saved_as_handles(self, cls: type[Traced]) -> tuple[list, Any]:
-        """(args, y), with handles on the graph for arrays: so rules make graphs themselves."""
+        """(args, y), each array with its vertex again: what a rule computes of them is recorded.
+
+        y comes back as a handle on this very node. In the rule of tanh, g * (1 - y * y), y * y is
+        then a new node, whose two parents are this one: so the graph of the gradient joins the
+        graph that it is the gradient of. A constant (parent None) stays a raw array.
+        """
         pairs = zip(self.args, self.parents)
         args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
         if type(self.y) is tuple:
@@ -139,7 +145,8 @@ class Output:
     def pull(self, g, wanted, cls, create_graph):
         """For the node: g in the place of this result, and None elsewhere."""
         places = range(self.parents[0].num_outputs)
-        return (Parts(g if i == self.index else None for i in places),)
+        part = Parts(g if i == self.index else None for i in places)
+        return (part,)  # one parent, one part
 
     def free(self) -> None:
         """It keeps no value."""
@@ -161,7 +168,7 @@ def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
     while type(vertex) in (Node, Output):
         if not vertex.op.views:
             return None
-        vertex = next(filter(None, vertex.parents), None)
+        vertex = vertex.parents[0]  # an op that makes views has one argument
     return vertex.leaf if type(vertex) is Alias else vertex
 
 

@@ -115,7 +115,7 @@ def same_memory(y: Any, x: Any) -> bool:
 # ------------------------------------------------------------------------------------ rules
 
 
-def checked_cotangent(op: Any, i: int, part: Any, x: Any, g: Any, create_graph: bool) -> Any:
+def fitted_cotangent(op: Any, i: int, part: Any, x: Any, g: Any, create_graph: bool) -> Any:
     """What the rule for argument i returned, in the dtype of the argument x; or an error."""
     if part is None:
         if op.rule(i, create_graph) is None:  # and so none was called

@@ -28,7 +28,9 @@ from minigen.autodiff.graph import (
 from minigen.autodiff.signatures import Signature
 from minigen.backend import NOT_ARRAYS, checked
 
-REGISTRY: dict[str, "Op"] = {}  # every op, filled while minigen is imported; _x is the core of x
+# Every op, filled while minigen is imported. Where `where`, say, is a function that checks its
+# arguments, the op behind it is `_where`.
+REGISTRY: dict[str, "Op"] = {}
 
 
 def primitive(
@@ -41,6 +43,8 @@ def primitive(
 ) -> Callable:
     """Declare an op by its rules, one per array argument; it decorates the forward function.
 
+    Arguments of forward before a * are arrays. Those after it are static: settings without
+    derivative, which rules get by name (and callers may give by position: sum(x, axis)).
     Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i; None
     in its place marks an array without derivative. With several outputs g and y are tuples. A
     forward with *xs has one rule, which gets i after y.
@@ -49,7 +53,7 @@ def primitive(
     prepare: maps the raw arguments before forward and rules see them; by default checks dtypes.
     domain: the interval (low, high) that tests of an elementwise op draw from.
     views: the result may be a view of an argument.
-    returns_new: every rule returns a new array, held by nobody, that the walk may write to.
+    returns_new: every rule returns a new array, held by nobody, that `fast_walk` may write to.
     """
     return lambda forward: traced(
         Primitive(forward, rules, saves, prepare, domain, views, returns_new)
@@ -96,13 +100,15 @@ class Op:
         except Exception as error:
             mistakes.explain_rule(error, self, g, node, wanted)
             raise
+        # A raw array that fits is taken as it is. Handles, NumPy's scalars and mistakes are
+        # looked at: what comes back fits.
         for i, (x, part) in enumerate(zip(node.args, parts)):
             if not wanted[i]:
                 parts[i] = None
             elif type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
-                parts[i] = mistakes.checked_cotangent(self, i, part, x, g, create_graph)
+                parts[i] = mistakes.fitted_cotangent(self, i, part, x, g, create_graph)
         if create_graph:
-            parts = [x if x is None or isinstance(x, Traced) else cls(x) for x in parts]
+            parts = [p if p is None or isinstance(p, Traced) else cls(p) for p in parts]
         if (observer := trace_observer.get()) is not None:
             observer.pulled(node, g, parts)
         return parts
@@ -164,8 +170,8 @@ def traced(op: Op) -> Callable:
         else:
             static = static_defaults
 
-        # Handles are taken apart: forward works on raw arrays.
-        cls, arrays, run = None, args, forward
+        # Handles are taken apart, if there are any: forward works on raw arrays.
+        cls, arrays, run, observer = None, args, forward, None
         for x in args:
             if isinstance(x, Traced):
                 cls = type(x)
@@ -184,7 +190,7 @@ def traced(op: Op) -> Callable:
         if has_residuals:
             y, residuals = mistakes.checked_pair(op, y)
         if type(y) is not ndarray or (not views and (y.base is not None or y is arrays[0])):
-            mistakes.check_outputs(op, y, arrays)
+            mistakes.check_outputs(op, y, arrays)  # tuples and NumPy's scalars are fine
         if cls is None:  # raw in, raw out
             return y
         if not (True in tracked and is_grad_enabled()):

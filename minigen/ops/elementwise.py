@@ -21,8 +21,9 @@ REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
 def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], dtype="float"):
     """Declare a broadcasting op, with rules as for `primitive`.
 
-    domain: the interval that tests draw from. dtype: "float" for functions into the reals, of
-    which integers make a float32; "any" for those that integers have too; "asis" only checks it.
+    domain: the interval that tests draw from. dtype, what happens to the dtypes of the arguments
+    first: "float" makes integers float32 (exp, divide), "any" promotes to one dtype (add, abs),
+    "asis" only checks them (where).
     """
 
     def unbroadcast(i, rule):
@@ -30,8 +31,8 @@ def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], 
 
         @wraps(rule)
         def summed(g, y, *args, **static):
-            g = rule(g, y, *args, **static)
-            return g if g.shape == args[i].shape else sum_to(g, args[i].shape)
+            part = rule(g, y, *args, **static)
+            return part if part.shape == args[i].shape else sum_to(part, args[i].shape)
 
         return summed
 

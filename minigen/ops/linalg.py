@@ -136,10 +136,11 @@ def _einsum_rule(g, y, i, *xs, terms, out):
     return sum_to(broadcast_to(part, full), xs[i].shape)
 
 
-@primitive(_einsum_rule, saves="xs", prepare=promoted, views=True)
+@primitive(_einsum_rule, saves="xs", prepare=promoted)
 def _einsum(*xs, terms, out):
     spec = f"{','.join(terms)}->{out}"
-    return np.einsum(spec, *xs, optimize=len(xs) > 1)
+    y = np.einsum(spec, *xs, optimize=len(xs) > 1)
+    return y.copy() if len(xs) == 1 else y  # of one operand it may be a view
 
 
 @composite
