@@ -72,14 +72,14 @@ class Tensor(Traced):
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
-        if type(self.node) in (Node, Output):
+        if isinstance(self.node, Node | Output):
             raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")
         if wanted and self.dtype.kind != "f":
             raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
         if type(self.node) is Leaf:
             if not wanted and self.node.requires_grad:
-                # Graphs recorded before still lead here. By the new version they raise GradError,
-                # where they would silently pass over this leaf.
+                # A graph recorded before still leads here. With the new version it raises
+                # GradError; without, it would silently pass over this leaf.
                 self.node.version += 1
                 self.node.grad = None
             self.node.requires_grad = wanted
@@ -114,7 +114,7 @@ class Tensor(Traced):
 
     def _facts(self):
         made = ", requires_grad" if self.requires_grad else ""
-        made = f", op={self.node.op.name}" if type(self.node) in (Node, Output) else made
+        made = f", op={self.node.op.name}" if isinstance(self.node, Node | Output) else made
         return f"{self.shape}, {self.dtype}, {self.device}{made}"
 
     # ---------------------------------------------------------------- to other forms
@@ -158,7 +158,7 @@ class Tensor(Traced):
         return self.data.__dlpack_device__()
 
     def __deepcopy__(self, memo: dict) -> "Tensor":
-        if type(self.node) in (Node, Output):
+        if isinstance(self.node, Node | Output):
             raise GradError("only leaves can be copied deeply; use .detach() first")
         is_leaf = type(self.node) is Leaf
         twin = Tensor(self.data.copy(), Leaf(self.requires_grad) if is_leaf else None)
@@ -199,8 +199,8 @@ class Tensor(Traced):
     ) -> None:
         """Add the gradient of self, weighted by cotangent (1 for a scalar), to leaves' `.grad`.
 
-        The graph is freed unless retain_graph or create_graph, which makes the gradients part of
-        a graph themselves.
+        The graph is freed unless retain_graph or create_graph. With create_graph the gradients
+        have a graph themselves, and can be differentiated.
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
         options = {"retain_graph": retain_graph, "create_graph": create_graph}

@@ -49,6 +49,41 @@ def test_a_graph_that_reads_a_parameter_is_refused_after_a_step(name):
     assert x.grad is None
 
 
+VIEWED = {
+    "transposed": lambda v: v.T,
+    "a view of a view": lambda v: v[::-1].reshape(16).reshape(4, 4),
+    "one of several": lambda v: mg.concatenate(mg.split(v, 2)[:1] * 2),
+    "one of several, as it is": lambda v: mg.split(v, [4])[0],
+}
+
+
+@pytest.mark.parametrize("name", VIEWED)
+def test_a_view_of_a_parameter_that_no_gradient_is_asked_for_is_watched_too(name):
+    a, v = leaf(4, 4), leaf(4, 4)
+    y, right = a @ VIEWED[name](v), np.ones((4, 4)) @ VIEWED[name](v).data.T
+    stepped(v)
+    if name == "one of several":  # whose values were copied
+        assert np.allclose(mg.grad(y.sum(), a).data, right)
+    else:
+        with pytest.raises(GradError, match="changed since"):
+            mg.grad(y.sum(), a)
+
+
+def test_a_view_of_what_was_computed_from_a_parameter_stays_good_after_a_step():
+    a, v = leaf(4, 4), leaf(4, 4)
+    y, right = a @ (v * 2).T, 2 * np.ones((4, 4)) @ v.data
+    stepped(v)
+    assert np.allclose(mg.grad(y.sum(), a).data, right)
+
+
+def test_a_long_chain_of_views_needs_no_recursion():
+    v = y = leaf(6)
+    for i in range(20_000):
+        y = y.reshape((2, 3) if i % 2 else (3, 2))
+    (y * y).sum().backward()
+    assert np.allclose(v.grad.data, 2 * v.data)
+
+
 def test_a_constant_that_was_computed_from_a_parameter_stays_good_after_a_step():
     w, x = leaf(4), leaf(4)
     c = (w * 2).detach()

@@ -45,7 +45,7 @@ LAYERS = [
 INSIDE = {  # the files of a folder, in their order
     "parallel": ["bell", "pool", "pieces", "deferred", "blas"],
     "autodiff": [
-        *("graph", "walk", "fast_walk", "signatures", "explain", "mistakes", "primitives"),
+        *("graph", "walk", "fast_walk", "signatures", "explain", "checks", "primitives"),
         *("fused", "trace"),
     ],
     "optim": ["optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"],

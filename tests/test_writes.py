@@ -66,7 +66,7 @@ def statements_that_may_write(path):
 
 NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and texts
     *("self.sums[leaf] = ", "sums[vertex] =", "self[vertex] = ", "found[vertex] =", "depths["),
-    *("order[", "kept[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "parts[i] ="),
+    *("order[", "keeps[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "parts[i] ="),
     *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
     *("wrong +=", "given[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),

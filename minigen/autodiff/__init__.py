@@ -5,5 +5,6 @@
 3. `primitives`: how an op is declared by its derivative rules, and how a call becomes a node.
 
 The rest serves these: `fast_walk` is the same walk in less time, `signatures` takes arguments by
-position or keyword, `explain` and `mistakes` say what went wrong, `trace` watches a run.
+position or keyword, `checks` looks at what ops return, `explain` says what went wrong, `trace`
+watches a run.
 """

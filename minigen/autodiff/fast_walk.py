@@ -54,7 +54,7 @@ def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=()):
             ]
             if vertex in stop or not any(wanted):
                 continue
-            if type(vertex) is Node:  # as its method pull does, in one call less
+            if type(vertex) is Node:  # as its method pull does, with one call less
                 parts = vertex.op.pull(g, vertex, wanted, cls, False)
             else:
                 parts = vertex.pull(g, wanted, cls, False)

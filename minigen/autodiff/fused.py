@@ -9,10 +9,10 @@ of higher order; a test holds the fast ways to it.
 
 from collections.abc import Callable
 
-from minigen.autodiff import mistakes
+from minigen.autodiff import checks
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import Leaf, Node, Spec, Traced, grad_mode
-from minigen.autodiff.primitives import Op, Primitive, traced
+from minigen.autodiff.primitives import Op, Primitive, function_of
 from minigen.backend import checked
 
 
@@ -32,7 +32,7 @@ def fused(
     derivative by hand. prepare and returns_new: as for `primitive`. writes: arguments that forward
     writes to, as batch_norm does to its running statistics, and nothing else.
     """
-    return lambda forward: traced(
+    return lambda forward: function_of(
         Fused(forward, definition, backward, prepare, returns_new, writes)
     )
 
@@ -45,7 +45,7 @@ class Fused(Op):
     def __init__(self, forward, definition, backward, prepare, returns_new, writes):
         super().__init__(forward, prepare, returns_new=returns_new and backward is not None)
         self.definition, self.backward, self.writes = definition, backward, writes
-        mistakes.check_definition(self)
+        checks.check_definition(self)
 
     def rule(self, i, create_graph):
         """The function that gives the cotangent of argument i; None if there is none."""
@@ -64,7 +64,7 @@ class Fused(Op):
         """What backward returns; for higher orders, the gradients of the definition."""
         if self.backward and not create_graph:
             parts = self.backward(g, node.residuals, wanted, *node.args, **node.static)
-            return mistakes.checked_parts(self, parts)
+            return checks.checked_parts(self, parts)
         # Trace the definition on stand-ins and walk that small graph alone. A stand-in is an
         # identity node over its argument: so a tensor that is two arguments gets two cotangents,
         # and the walk does not run on into the graph that the arguments came from.

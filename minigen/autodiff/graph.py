@@ -40,7 +40,7 @@ class Traced:
 class Leaf:
     """A vertex that no op made: a parameter, an input, or (requires_grad False) a buffer.
 
-    Its array is the one kind that is written to: `version` counts the writes.
+    The array of its handle is the only kind that is written to: `version` counts the writes.
     """
 
     __slots__ = ("grad", "requires_grad", "version")
@@ -50,31 +50,22 @@ class Leaf:
         self.grad, self.requires_grad, self.version = None, requires_grad, 0
 
 
-class Alias:
-    """The vertex of a constant in the memory of a leaf, as of `w.detach()`: it has its version."""
-
-    __slots__ = ("leaf",)
-    op, parents, depth, requires_grad = None, (), 0, False
-    version = property(lambda self: self.leaf.version)
-
-    def __init__(self, leaf: Leaf):
-        self.leaf = leaf
-
-
 class Node:
     """One call of an op: the vertices of its arguments, and the values that its rules read.
 
-    It holds no handle, so a graph has no reference cycle and is freed with its last handle. (Of
-    `backward(create_graph=True)` a leaf's grad leads back to the leaf: set it to None.)
-    `args` has a `Spec` in the place of an argument that no rule reads; `y` is the result, or a
-    tuple of results, where a rule reads it. `site` is set by an observer alone.
+    It holds no handle, so a graph has no reference cycle and is freed with its last handle. One
+    exception: after `backward(create_graph=True)` the grad of a leaf is a handle whose graph ends
+    at that leaf; `zero_grad()` cuts this cycle.
+    `args` has a `Spec` (below: shape and dtype) in the place of an argument that no rule reads;
+    `y` is the result, or a tuple of results, where a rule reads it. `residuals` is what else the
+    forward of a fused op hands to its backward. `site` is set by an observer.
     """
 
     __slots__ = (
         *("args", "depth", "num_outputs", "op", "parents", "residuals", "site", "static"),
         *("version_sum", "y"),
     )
-    requires_grad, version = True, 0  # only arrays of leaves are written to
+    requires_grad, version = True, 0  # its result is never written to
 
     def __init__(self, op, parents, args, y, residuals, static, num_outputs):
         self.op, self.parents, self.static = op, parents, static
@@ -87,7 +78,7 @@ class Node:
                 if parent.depth >= depth:
                     depth = parent.depth + 1
         self.depth = depth  # greater than that of any parent
-        self.version_sum = version_sum  # versions only grow: another sum means that one changed
+        self.version_sum = version_sum  # versions only grow: if one has changed, so has the sum
 
     def check_usable(self) -> None:
         """GradError if the saved values are gone, or no longer those of the call."""
@@ -108,7 +99,10 @@ class Node:
             )
 
     def pull(self, g, wanted, cls, create_graph):
-        """The cotangents of the arguments, given that of the result; None where not wanted."""
+        """The cotangents of the arguments, given that of the result; None where not wanted.
+
+        The op has its rules called: `Op.pull` in primitives.py.
+        """
         return self.op.pull(g, self, wanted, cls, create_graph)
 
     def free(self) -> None:
@@ -133,7 +127,8 @@ class Output:
     """The vertex of one result of an op with several; its one parent is the node of the call."""
 
     __slots__ = ("depth", "index", "parents")
-    requires_grad, version = True, 0
+    requires_grad = True
+    version = property(lambda self: self.parents[0].version)
 
     def __init__(self, node: Node, index: int):
         self.parents, self.index, self.depth = (node,), index, node.depth + 1
@@ -145,31 +140,55 @@ class Output:
     def pull(self, g, wanted, cls, create_graph):
         """For the node: g in the place of this result, and None elsewhere."""
         places = range(self.parents[0].num_outputs)
-        part = Parts(g if i == self.index else None for i in places)
+        part = OutputCotangents(g if i == self.index else None for i in places)
         return (part,)  # one parent, one part
 
     def free(self) -> None:
         """It keeps no value."""
 
 
-class Parts(tuple):
+class OutputCotangents(tuple):
     """The cotangent of a node with several outputs: one for each, None where none has flowed."""
 
     def __add__(self, other):
         pairs = zip(self, other)
-        return Parts(b if a is None else a if b is None else a + b for a, b in pairs)
+        return OutputCotangents(b if a is None else a if b is None else a + b for a, b in pairs)
 
 
-Vertex = Leaf | Alias | Node | Output
+class View(Node):
+    """A call whose result lies in the memory of its one argument, as that of reshape."""
+
+    __slots__ = ("leaf",)
+    version = property(lambda self: self.leaf.version if self.leaf else 0)
+
+    def __init__(self, *fields):
+        super().__init__(*fields)
+        self.leaf = leaf_of_memory(self.parents[0])
+
+
+class Alias:
+    """The vertex of a constant in the memory of a leaf, as of `w.detach()`.
+
+    No gradient flows through it. Its version is the leaf's: so `check_usable` of a node that saved
+    the constant notices when the leaf is written to. The same holds for a `View`.
+    """
+
+    __slots__ = ("leaf",)
+    op, parents, depth, requires_grad = None, (), 0, False
+    version = property(lambda self: self.leaf.version)
+
+    def __init__(self, leaf: Leaf):
+        self.leaf = leaf
+
+
+Vertex = Leaf | Node | Output | Alias
 
 
 def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
-    """The leaf in whose memory the array of a vertex may lie: its own, or one that it views."""
-    while type(vertex) in (Node, Output):
-        if not vertex.op.views:
-            return None
-        vertex = vertex.parents[0]  # an op that makes views has one argument
-    return vertex.leaf if type(vertex) is Alias else vertex
+    """The leaf in whose memory the array of a vertex lies, if it lies in that of one."""
+    if isinstance(vertex, Output):
+        vertex = vertex.parents[0]
+    return vertex if isinstance(vertex, Leaf) else getattr(vertex, "leaf", None)
 
 
 class Spec:

@@ -13,7 +13,7 @@ from functools import wraps
 
 from numpy import ndarray
 
-from minigen.autodiff import mistakes
+from minigen.autodiff import checks
 from minigen.autodiff.explain import explained, with_number_as_array
 from minigen.autodiff.graph import (
     Alias,
@@ -21,6 +21,7 @@ from minigen.autodiff.graph import (
     Output,
     Spec,
     Traced,
+    View,
     is_grad_enabled,
     leaf_of_memory,
     trace_observer,
@@ -45,17 +46,18 @@ def primitive(
 
     Arguments of forward before a * are arrays. Those after it are static: settings without
     derivative, which rules get by name (and callers may give by position: sum(x, axis)).
-    Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i; None
-    in its place marks an array without derivative. With several outputs g and y are tuples. A
+    Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i. For an
+    array without derivative give None, not a rule. With several outputs g and y are tuples. A
     forward with *xs has one rule, which gets i after y.
 
-    saves: what the rules read, "y" or names of arguments ("xs"): a string for all, or one each.
+    saves: what the rules read, "y" or names of arguments ("xs"): a string of names for all, or one
+    for each rule. Above, the rule for a reads b, and that for b reads a.
     prepare: maps the raw arguments before forward and rules see them; by default checks dtypes.
     domain: the interval (low, high) that tests of an elementwise op draw from.
     views: the result may be a view of an argument.
     returns_new: every rule returns a new array, held by nobody, that `fast_walk` may write to.
     """
-    return lambda forward: traced(
+    return lambda forward: function_of(
         Primitive(forward, rules, saves, prepare, domain, views, returns_new)
     )
 
@@ -98,16 +100,16 @@ class Op:
         try:
             parts = self.cotangents(g, node, wanted, cls, create_graph)
         except Exception as error:
-            mistakes.explain_rule(error, self, g, node, wanted)
+            checks.explain_rule(error, self, g, node, wanted)
             raise
-        # A raw array that fits is taken as it is. Handles, NumPy's scalars and mistakes are
-        # looked at: what comes back fits.
+        # A raw array that fits is taken as it is. All else is looked at, and comes back fitting:
+        # handles, of which those that fit are returned unchanged, NumPy's scalars, and checks.
         for i, (x, part) in enumerate(zip(node.args, parts)):
             if not wanted[i]:
                 parts[i] = None
             elif type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
-                parts[i] = mistakes.fitted_cotangent(self, i, part, x, g, create_graph)
-        if create_graph:
+                parts[i] = checks.fitted_cotangent(self, i, part, x, g, create_graph)
+        if create_graph:  # a rule may return a raw array, as that of sign does: a constant
             parts = [p if p is None or isinstance(p, Traced) else cls(p) for p in parts]
         if (observer := trace_observer.get()) is not None:
             observer.pulled(node, g, parts)
@@ -123,7 +125,7 @@ class Primitive(Op):
     def __init__(self, forward, rules, saves, *settings):
         super().__init__(forward, *settings)
         self.rules, saves = rules, [saves] * len(rules) if isinstance(saves, str) else saves
-        mistakes.check_rules(self, rules, saves)
+        checks.check_rules(self, rules, saves)
         self.reads = [text.split() for text in saves]  # names of what each rule reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
@@ -157,11 +159,12 @@ class Primitive(Op):
         return first | {self.signature.argument(k): x for k, x in enumerate(node.args)}
 
 
-def traced(op: Op) -> Callable:
+def function_of(op: Op) -> Callable:
     """The function that users call. Here, and nowhere else, the graph is built."""
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
-    kept = {}  # what op.keeps has answered
+    make_node = View if views else Node
+    keeps = {}  # what op.keeps has answered, by which arguments are tracked
 
     @wraps(forward)
     def function(*args, **static):
@@ -188,9 +191,10 @@ def traced(op: Op) -> Callable:
             raise explained(error, op.name, arrays) from error.__cause__
         residuals = None
         if has_residuals:
-            y, residuals = mistakes.checked_pair(op, y)
+            y, residuals = checks.checked_pair(op, y)
+        # No plain array, or perhaps a view that is not declared: worth a closer look.
         if type(y) is not ndarray or (not views and (y.base is not None or y is arrays[0])):
-            mistakes.check_outputs(op, y, arrays)  # tuples and NumPy's scalars are fine
+            checks.check_outputs(op, y, arrays)
         if cls is None:  # raw in, raw out
             return y
         if not (True in tracked and is_grad_enabled()):
@@ -198,14 +202,14 @@ def traced(op: Op) -> Callable:
 
         # The node keeps what the rules will read. Of other arguments they see a Spec.
         try:
-            keeps_y, keeps_args = kept[tracked]
+            keeps_y, keeps_args = keeps[tracked]
         except KeyError:
-            keeps_y, keeps_args = kept[tracked] = op.keeps(tracked)
+            keeps_y, keeps_args = keeps[tracked] = op.keeps(tracked)
         saved = []
         for x, keep in zip(arrays, keeps_args):
-            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))
+            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))  # or a number, or None
         num_outputs = len(y) if type(y) is tuple else None
-        node = Node(op, parents, saved, y if keeps_y else None, residuals, static, num_outputs)
+        node = make_node(op, parents, saved, y if keeps_y else None, residuals, static, num_outputs)
         if observer is not None:
             node.site = observer.site()
         if num_outputs is None:

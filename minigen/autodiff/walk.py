@@ -1,22 +1,25 @@
 """The walk back from outputs to leaves: the chain rule, vertex by vertex.
 
-The cotangent of a vertex, g, is the gradient of the final output by its value. A vertex that is
-used several times gets the sum of what flows back from its uses. So a vertex may be visited only
-after all that was computed from it: that is why the walk needs an order, and depth gives one.
+The cotangent of a vertex, g, is the gradient of the final output with respect to the value of that
+vertex. A vertex that is used several times gets the sum of what flows back from its uses. So it
+may be visited only after all that was computed from it. That is why the walk needs an order, and
+depth gives one: a node is deeper than its parents.
 
-For mean(tanh(x @ w)) the vertices have the depths 3, 2, 1, and the leaf w has 0. The walk calls
+For mean(tanh(x @ w)) the depths are 3, 2, 1, and 0 for the leaf w. The walk calls, in this order,
 
-    mean     g / N, repeated          (the rule is in ops/reduce.py)
-    tanh     g * (1 - y * y)          (ops/elementwise.py)
-    matmul   x.T @ g                  (ops/linalg.py)
+    mean     g / N, repeated                  the rule is in ops/reduce.py
+    tanh     g * (1 - y * y)                  ops/elementwise.py
+    matmul   sum_to(x.T @ g, w.shape)         ops/linalg.py
 
 The rules are written with operators and ops, which take raw arrays as well as handles. So one
 text serves twice. On raw arrays that of tanh is three calls of NumPy, and no graph. On handles
-(create_graph) it is three new nodes. Both parents of y * y are the node of tanh: so a second
-walk, from the gradient, goes back through y * y, tanh and matmul to w.
+(create_graph) it makes nodes: y * y, whose parents are both the node of tanh, then 1 - that, then
+g * that, and the matmul of these. A second walk, from the gradient, goes back through them to
+tanh, where the two halves of y * y add up, and on to w. (`mg.grad` in gradients.py returns such a
+gradient; `backward` adds it to `.grad`.)
 
-This walk is the definition. `backprop` of `fast_walk.py` is what `Tensor.backward` and `mg.grad`
-call. It takes this walk for handles, and a faster one, equal bit for bit, for raw arrays.
+Both call `backprop` of `fast_walk.py`. With create_graph it runs this walk, which is the
+definition. Without, where cotangents are raw arrays, it runs a faster one, equal bit for bit.
 """
 
 from minigen.autodiff.graph import Leaf, Node, Traced, grad_mode
@@ -25,8 +28,8 @@ from minigen.autodiff.graph import Leaf, Node, Traced, grad_mode
 def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=()):
     """A dict of the cotangents of inputs (None: of every leaf), each in memory of its own.
 
-    roots pairs the vertices to start from with their cotangents: raw arrays, or with create_graph
-    handles of class cls. Nothing beyond the vertices in stop is looked at.
+    roots: (vertex, cotangent) pairs to start from, the cotangents raw arrays, or with create_graph
+    handles of class cls. stop: vertices beyond which the walk does not look (`fused.py` has some).
     """
     order, inputs = plan([vertex for vertex, _ in roots], inputs, stop)
     sums, found = {}, {}
@@ -52,7 +55,7 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
 
 
 def plan(starts, inputs, stop):
-    """The vertices that lead from inputs to starts, parents first, as a dict; and the inputs.
+    """The vertices that lead from inputs to starts, parents first (the keys of a dict); and inputs.
 
     Raises GradError, before anything is computed, if one of them cannot be passed any more.
     """
@@ -65,10 +68,10 @@ def plan(starts, inputs, stop):
                 stack.extend(vertex.parents)
     everything = inputs is None
     inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
-    for vertex in sorted(depths, key=depths.get):
+    for vertex in sorted(depths, key=depths.get):  # so it is known whether parents are in order
         if everything or vertex in inputs or any(p in order for p in vertex.parents):
             order[vertex] = None
-            if type(vertex) is Node and vertex not in stop:
+            if isinstance(vertex, Node) and vertex not in stop:
                 vertex.check_usable()
     return order, inputs
 

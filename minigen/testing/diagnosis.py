@@ -105,7 +105,7 @@ def _calls(outputs):
         if vertex is not None and vertex not in reached:
             reached.add(vertex)
             stack.extend(vertex.parents)
-    nodes = [v for v in reached if type(v) is Node and hasattr(v, "site")]  # no stand-ins
+    nodes = [v for v in reached if isinstance(v, Node) and hasattr(v, "site")]  # no stand-ins
     nodes.sort(key=lambda node: node.depth)
     return [(node, i) for node in nodes for i, p in enumerate(node.parents) if p is not None]
 

@@ -1,8 +1,9 @@
-"""What can be wrong with an op that a reader declares: one sentence with op, rule, line, remedy.
+"""Checks of ops that readers declare: of the declaration, of what forward and rules return.
 
-`primitives.py` asks here where something is not as usual. A wrong declaration, or a forward or
-rule that returns no array, raises TypeError; a cotangent of a wrong shape or dtype ShapeError or
-DTypeError. What it costs to find that an op writes to what it was given, `gradcheck` pays.
+`primitives.py` asks here where something is not a plain new array of the right shape and dtype.
+What is wrong gets one sentence with op, rule, line and remedy: TypeError for a declaration, or
+for what is no array, ShapeError or DTypeError for a cotangent that does not fit. Whether an op
+writes to what it was given takes longer to find out: `gradcheck` does.
 """
 
 import inspect
