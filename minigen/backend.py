@@ -20,14 +20,15 @@ from minigen.errors import BackendUnavailable, DTypeError
 Array = Any  # a NumPy or CuPy array; in the signature of an op also a Tensor or a Python scalar
 Shape = tuple[int, ...]
 
-FLOATS = frozenset(map(np.dtype, ("float32", "float64")))
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+FLOATS = frozenset((FLOAT32, FLOAT64))
 INTEGERS = frozenset(map(np.dtype, ("int8", "int16", "int32", "int64")))
 UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
 DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
 PYTHON_SCALARS = frozenset((bool, int, float))
 NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
 NUMPY_FLOATS = frozenset({np.float32, np.float64})  # scalars: what NumPy makes of arrays of ()
-ARRAYS = NUMPY_FLOATS | {ndarray}
+NUMBERS, ARRAYS = NOT_ARRAYS | NUMPY_FLOATS, NUMPY_FLOATS | {ndarray}
 
 
 def array_module(x: Array) -> ModuleType:
@@ -279,7 +280,10 @@ def promoted(args: Sequence, real: bool = False) -> Sequence:
     With real, or beside a Python float, arrays of integers alone become float32.
     """
     for x in args:
-        if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in FLOATS):
+        if type(x) is ndarray:
+            if x.dtype is not FLOAT32 and x.dtype is not FLOAT64:  # by identity: no hash is taken
+                break
+        elif type(x) not in NUMBERS:
             break
     else:
         return args

@@ -174,7 +174,8 @@ def function_of(op: Op) -> Callable:
             static = static_defaults
 
         # Handles are taken apart, if there are any: forward works on raw arrays.
-        cls, arrays, run, observer = None, args, forward, None
+        cls = observer = residuals = None
+        arrays, run = args, forward
         for x in args:
             if isinstance(x, Traced):
                 cls = type(x)
@@ -189,7 +190,6 @@ def function_of(op: Op) -> Callable:
             if (again := with_number_as_array(error, args)) is not None:
                 return function(*again, **static)
             raise explained(error, op.name, arrays) from error.__cause__
-        residuals = None
         if has_residuals:
             y, residuals = checks.checked_pair(op, y)
         # No plain array, or perhaps a view that is not declared: worth a closer look.
