@@ -125,12 +125,10 @@ def device_memory(device: str = "cuda") -> dict[str, int]:
 
 def made_on(device: str | None, make: Callable[[ModuleType], Array]) -> Array:
     """What make makes of the module of arrays, numpy or cupy: it is born on the device."""
-    name = resolve_device(device)
-    if name == "cpu":
+    if (name := resolve_device(device)) == "cpu":
         return make(np)
-    module = cupy()
-    with module.cuda.Device(device_number(name)):
-        return make(module)
+    with cupy().cuda.Device(device_number(name)):
+        return make(cupy())
 
 
 def device_number(name: str) -> int:
@@ -271,6 +269,8 @@ def checked(args: Sequence) -> Sequence:
         if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in DTYPES):
             check_dtype(x.dtype)
             _refuse_masked(x)
+            if isinstance(x, ndarray):  # np.matrix, say, whose operators are other ones
+                return [x.view(ndarray) if isinstance(x, ndarray) else x for x in args]
     return args
 
 
@@ -287,7 +287,7 @@ def promoted(args: Sequence, real: bool = False) -> Sequence:
             break
     else:
         return args
-    checked(args)
+    args = checked(args)
     floats = [x.dtype for x in args if type(x) not in NOT_ARRAYS and x.dtype in FLOATS]
     if not (floats or real or any(type(x) is float for x in args)):
         return args

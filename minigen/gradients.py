@@ -5,6 +5,7 @@ from typing import Any
 
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.walk import own
 from minigen.errors import GradError
 from minigen.tensors import Tensor, start_cotangent
 
@@ -48,7 +49,11 @@ def grad(
             raise GradError(
                 f"grad: the outputs do not depend on input {i}; or pass allow_unused=True"
             )
-    gradients = [found.get(x.node) for x in wanted]
+    gradients, seen = [found.get(x.node) for x in wanted], set()
+    for i, x in enumerate(wanted):  # an input that is given twice gets two arrays
+        if x.node in seen and gradients[i] is not None:
+            gradients[i] = own(gradients[i])
+        seen.add(x.node)
     gradients = tuple(g if g is None or create_graph else Tensor(g) for g in gradients)
     return gradients[0] if isinstance(inputs, Tensor) else gradients
 

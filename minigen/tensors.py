@@ -280,6 +280,7 @@ def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
         return Tensor(g) if create_graph else g
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
     _check_cotangent("cotangent", g, y)
+    g = np.asarray(g) if isinstance(g, ndarray) else g  # no np.matrix, whose operators are others
     if create_graph:
         return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
     return g

@@ -186,3 +186,99 @@ def test_gradients_of_weights_that_are_put_off_are_not_read_before_they_are_made
         return mg.grad(y.sum(), linear.weight).data
 
     assert np.array_equal(gradient(), gradient())
+
+
+LAYERS = {
+    "GroupNorm": (lambda: nn.GroupNorm(1, 4, dtype=np.float64), (2, 4, 3)),
+    "LayerNorm": (lambda: nn.LayerNorm((2, 3), dtype=np.float64), (4, 2, 3)),
+    "Conv1d": (
+        lambda: nn.Conv1d(4, 2, 2, bias=False, rng=mg.Generator(0), dtype=np.float64),
+        (2, 4, 5),
+    ),
+    "Linear": (lambda: nn.Linear(3, 2, bias=False, rng=mg.Generator(0), dtype=np.float64), (4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_gradient_by_the_input_of_a_layer_is_refused_after_a_step_of_its_weight(name):
+    make, shape = LAYERS[name]
+    layer, x = make(), leaf(*shape)
+    loss = (layer(x) ** 3).sum()
+    stepped(layer.weight)
+    with pytest.raises(GradError, match="changed since"):
+        mg.grad(loss, x)
+
+
+READS = {
+    "where": lambda m, x: mg.where(m.mask, x, 0.0),
+    "getitem": lambda m, x: x[m.index],
+    "take_along_axis": lambda m, x: mg.take_along_axis(x, m.index, 0),
+    "embedding": lambda m, x: mg.embedding(m.index, x.reshape(3, 1))[:, 0],
+    "scatter_add": lambda m, x: mg.scatter_add(mg.zeros(3, np.float64), m.index, x),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_masks_and_indices_that_are_buffers_may_be_loaded_anew_before_the_walk_back(name):
+    module, x, c = nn.Module(), leaf(3), np.array([1.0, 2.0, 4.0])
+    module.register_buffer("mask", np.array([True, False, True]))
+    module.register_buffer("index", np.array([2, 0, 0]))
+    want = mg.grad((READS[name](module, x) * c).sum(), x).data
+    y = (READS[name](module, x) * c).sum()
+    module.load_state_dict({"mask": ~module.mask.data, "index": np.array([1, 1, 1])})
+    assert np.array_equal(mg.grad(y, x).data, want)
+
+
+def test_a_leaf_that_was_frozen_when_it_was_used_gets_no_gradient_when_it_is_thawed():
+    w, x = leaf(3), leaf(3)
+    w.requires_grad = False
+    y = (x * w + w * w).sum()
+    w.requires_grad = True
+    y.backward()
+    assert w.grad is None and np.array_equal(x.grad, w.data)
+
+
+def test_what_a_module_hands_out_of_its_memory_is_watched():
+    def after(make, change):
+        module, x = nn.BatchNorm1d(2, dtype=np.float64), leaf(2)
+        module.weight = nn.Parameter(np.ones(2))
+        loss = (x * make(module)).sum()
+        change(module)
+        mg.grad(loss, x)
+
+    step = lambda m: stepped(m.weight)
+    train = lambda m: m.train()(leaf(3, 2))
+    load = lambda m: m.load_state_dict({k: v.data + 1 for k, v in m.state_dict().items()})
+
+    def renewed(module):
+        module.running_mean = module.running_mean * 0.5 + 1
+        return module.running_mean
+
+    for make, change in [
+        (lambda m: m.state_dict()["weight"], step),
+        (lambda m: m.state_dict()["running_var"], train),
+        (lambda m: m.running_mean[:], train),
+        (renewed, load),
+        (renewed, train),
+    ]:
+        with pytest.raises(GradError, match="changed since"):
+            after(make, change)
+
+
+def test_running_statistics_that_are_no_buffers_may_change_after_an_evaluation():
+    r, v, x = mg.Tensor(np.ones(2)), np.ones(2), leaf(4, 2)
+    loss = (mg.batch_norm(x, r, v) ** 2).sum()
+    want = mg.grad((mg.batch_norm(x, r, v) ** 2).sum(), x).data
+    mg.batch_norm(mg.Tensor(9 * RNG.standard_normal((5, 2))), r, v, training=True)
+    assert not np.array_equal(r, [1, 1]) and np.array_equal(mg.grad(loss, x).data, want)
+
+
+def test_a_buffer_that_is_assigned_has_memory_of_its_own():
+    given, module = np.zeros(2), nn.Module()
+    module.w = nn.Parameter(np.ones(2))
+    module.register_buffer("c", given)
+    for value in (mg.Tensor(given), module.w.detach()):
+        module.c = value
+        module.load_state_dict({"w": np.full(2, 5.0), "c": np.full(2, 9.0)})
+        assert not given.any() and np.array_equal(module.w.data, [5, 5])
+        assert np.array_equal(module.c, [9, 9])

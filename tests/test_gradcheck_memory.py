@@ -51,3 +51,39 @@ def test_gradcheck_accepts_a_kept_array_and_rules_in_numpy_at_order_1():
     gradcheck(lambda x: mg.exp(sine(x)), X, order=1)
     with pytest.raises(GradcheckError, match="order 1"):
         gradcheck(sine, X)
+
+
+def test_gradcheck_sees_buffers_that_are_used_in_turn_or_by_forward():
+    buffer, ring, turn, last = np.empty(3), np.zeros((2, 3)), [0], []
+
+    def cosine(x):
+        np.cos(x, out=buffer)
+        return np.sin(x), buffer
+
+    def turns(g, y, x):
+        turn[0] += 1
+        return np.multiply(g, 2, out=ring[turn[0] % 2])
+
+    def changes_the_last(x):
+        for other in last:
+            other += 1
+        last[:] = [x]
+        return x * 2
+
+    twice = (lambda a, b: 2 * (a + b), lambda g, r, wanted, a, b: (2 * g,) * 2)
+    sum_of_two = mg.fused(twice[0], twice[1], returns_new=True)(lambda a, b: (2 * (a + b), None))
+    ops = [
+        (mg.fused(lambda x: mg.sin(x), lambda g, r, wanted, x: (g * r,))(cosine), [X]),
+        (mg.primitive(turns)(lambda x: 2 * x), [X]),
+        (mg.primitive(lambda g, y, x: 2 * g)(changes_the_last), [X]),
+        (sum_of_two, [X, X]),
+    ]
+    for op, inputs in ops:
+        with pytest.raises(GradcheckError, match="writes into or keeps an array"):
+            gradcheck(op, inputs, order=1)
+
+
+def test_a_wrong_rule_in_numpy_is_diagnosed_at_order_1():
+    sine = mg.primitive(lambda g, y, x: 2 * g * np.cos(x), saves="x")(lambda x: np.sin(x))
+    with pytest.raises(GradcheckError, match=r"a constant factor \(2\)"):
+        gradcheck(sine, X, order=1)

@@ -103,6 +103,14 @@ def test_clip_grad_norm_returns_the_norm_before_and_scales_all():
     assert np.allclose(a.grad.data, [0.6, 0])
 
 
+def test_clip_grad_norm_takes_one_tensor_and_generators():
+    a = mg.tensor([0.0, 0.0], requires_grad=True)
+    for params in (lambda: a, lambda: (p for p in [a])):
+        a.grad = mg.tensor([120.0, 160.0])
+        assert mg.optim.clip_grad_norm(params(), 1.0) == pytest.approx(200)
+        assert np.allclose(a.grad.data, [0.6, 0.8])
+
+
 def test_schedules_have_the_shape_they_promise():
     cosine = schedule.cosine(100, warmup=10, floor=0.1)
     assert [cosine(0), cosine(10), cosine(100), cosine(1000)] == pytest.approx(

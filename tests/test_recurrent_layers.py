@@ -154,3 +154,13 @@ def test_the_classifier_overfits_one_batch():
         optimizer.step()
     assert loss.item() < 0.02
     assert (model(x).data.argmax(1) == label).all()
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_float32_layer_on_float64_inputs_gives_each_its_own_dtype(layer):
+    net, x = layer(3, 4, rng=mg.Generator(0)), mg.tensor(np.ones((5, 2, 3)), requires_grad=True)
+    for create_graph in (False, True):
+        y = net(x)[0]
+        assert y.dtype == np.float64
+        found = mg.grad(y.sum(), [x, *net.parameters()], create_graph=create_graph)
+        assert [g.dtype for g in found] == [np.float64] + [np.float32] * 4

@@ -60,6 +60,7 @@ def test_one_input_given_twice_gets_its_gradient_twice():
     x = leaf()
     first, second = mg.grad((x * x).sum(), [x, x])
     assert np.array_equal(first, second)
+    assert not np.shares_memory(first.data, second.data)
 
 
 def test_several_outputs_add_up_with_their_cotangents():

@@ -28,6 +28,7 @@ def both(outputs, inputs, cotangents):
     for vertex, g in plain.items():
         other = fast[vertex]
         assert (g.dtype, g.shape, g.tobytes()) == (other.dtype, other.shape, other.tobytes())
+        assert g.strides == other.strides
     return plain
 
 
@@ -89,3 +90,24 @@ print(b"".join(p.numpy().tobytes() for p in model.parameters()).hex())
         assert done.returncode == 0, done.stderr
         found.append(done.stdout)
     assert found[0] == found[1] and len(found[0]) > 1000
+
+
+def test_gradients_have_the_same_layout_too():
+    rng = np.random.default_rng(0)
+    w = mg.tensor(rng.standard_normal((30, 40)), requires_grad=True)
+    b, c = rng.standard_normal((2, 40, 30))
+    y = w + 1.0
+    loss = (y.T * b).sum() + (y.T * c).sum() + (w.T * b).sum() + (w.T * c).sum() + (y * b.T).sum()
+    (found,) = both([loss], [w], [np.ones(())]).values()
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.usefixtures("each_walk")
+def test_a_rule_may_take_a_gradient_itself():
+    def rule(g, y, x):
+        inner = mg.tensor(x, requires_grad=True)
+        return g * mg.grad(mg.exp(inner).sum(), inner).data
+
+    exp = mg.primitive(rule, saves="x")(lambda x: np.exp(x))
+    x = mg.tensor([0.5, 1.0], requires_grad=True)
+    assert np.allclose(mg.grad(exp(x).sum(), x).data, np.exp(x.data))

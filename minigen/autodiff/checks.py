@@ -13,11 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff.graph import Spec, Traced
+from minigen.autodiff.graph import NOT_SAVED, Spec, Traced
 from minigen.backend import ARRAYS, is_cupy
 from minigen.errors import DTypeError, ShapeError
 
 # ---------------------------------------------------------------------------- declarations
+
+
+def check_forward(forward: Any) -> None:
+    """TypeError unless forward is a function with a name."""
+    if not (callable(forward) and hasattr(forward, "__name__")):
+        raise TypeError(
+            f"an op is declared from a function, not from {_kind(forward)}: primitive and fused "
+            "are called with rules or a definition, and what they return decorates a function"
+        )
 
 
 def check_rules(op: Any, rules: Sequence, saves: Sequence[str]) -> None:
@@ -36,6 +45,10 @@ def check_rules(op: Any, rules: Sequence, saves: Sequence[str]) -> None:
                 f"op {op.name!r}{place}: the rule for argument {name!r} is {_kind(rule)}; "
                 "give a function, or None for an argument without derivative"
             )
+    if op.views and len(names) > 1:
+        raise TypeError(
+            f"op {op.name!r}{place}: views=True is for ops of one array argument; return a copy"
+        )
     for read in " ".join(saves).split():
         if read not in ("y", *names):
             raise TypeError(
@@ -51,6 +64,8 @@ def check_definition(op: Any) -> None:
         ("definition", op.definition, []),
         ("backward", op.backward, ["g", "residuals", "wanted"]),
     ):
+        if not (callable(function) or (function is None and first)):
+            raise TypeError(f"op {op.name!r}: its {what} is {_kind(function)}; give a function")
         if function is not None and not _takes(function, [*first, *arrays], static):
             expected = ", ".join([*first, *op.signature.arrays, *op.signature.statics])
             raise TypeError(
@@ -91,6 +106,28 @@ def check_outputs(op: Any, y: Any, arrays: Sequence) -> None:
                 )
 
 
+def checked_results(op: Any, results: Any, num_outputs: int | None, g: Any) -> tuple:
+    """What the definition of a fused op returned, as a tuple: handles of the forward's shapes."""
+    found = results if type(results) is tuple else (results,)
+    gs = g if isinstance(g, tuple) else (g,)
+    several = type(results) is tuple
+    count = len(found) if several else None
+    if count != num_outputs or not all(isinstance(y, Traced) for y in found):
+        due = "one tensor" if num_outputs is None else f"a tuple of {num_outputs} tensors"
+        got = f"a tuple of {len(found)}" if several else _kind(results)
+        raise TypeError(
+            f"op {op.name!r}: its definition{_at(op.definition)} returned {got}; return {due}, "
+            "computed with ops from the arguments, as forward returns arrays"
+        )
+    for y, part in zip(found, gs):
+        if part is not None and y.data.shape != part.shape:
+            raise ShapeError(
+                f"op {op.name!r}: its definition{_at(op.definition)} returned shape {y.data.shape}"
+                f" where forward returned {part.shape}"
+            )
+    return found
+
+
 def _as_output(part):
     """What to return instead of part."""
     if isinstance(part, Traced):
@@ -102,15 +139,18 @@ def _as_output(part):
 
 def is_array(x: Any) -> bool:
     """Whether x is a NumPy or CuPy array, or a NumPy scalar, which NumPy makes of arrays of ()."""
-    return type(x) in ARRAYS or isinstance(x, np.generic | np.ndarray) or is_cupy(x)
+    return type(x) in ARRAYS or isinstance(x, np.generic) or is_cupy(x)
 
 
 def same_memory(y: Any, x: Any) -> bool:
-    """Whether an array is x, or both are views of one array."""
+    """Whether an array is x, or lies in its memory."""
     if y is x:
         return True
-    owner = getattr(y, "base", None)
-    return owner is not None and (owner is x or owner is getattr(x, "base", None))
+    if getattr(y, "base", None) is None:
+        return False
+    if isinstance(y, np.ndarray) and isinstance(x, np.ndarray):
+        return np.may_share_memory(y, x)
+    return y.base is x or y.base is getattr(x, "base", x)
 
 
 # ------------------------------------------------------------------------------------ rules
@@ -140,7 +180,7 @@ def fitted_cotangent(op: Any, i: int, part: Any, x: Any, g: Any, create_graph: b
         )
     if array.dtype == x.dtype:
         return part
-    dtype_of_g = next(p.dtype for p in (g if type(g) is tuple else (g,)) if p is not None)
+    dtype_of_g = next(p.dtype for p in (g if isinstance(g, tuple) else (g,)) if p is not None)
     if array.dtype.kind != "f" or dtype_of_g == x.dtype:
         raise DTypeError(
             f"{_rule(op, i)} returned dtype {array.dtype} for an argument of {x.dtype}; compute in "
@@ -164,7 +204,7 @@ def checked_parts(op: Any, parts: Any) -> list:
 def explain_rule(error: Exception, op: Any, g: Any, node: Any, wanted: Sequence) -> None:
     """Raise a better error than that of a rule, or add a note that says which rule it was."""
     raw = lambda x: x.data if isinstance(x, Traced) else x
-    g = tuple(map(raw, g)) if type(g) is tuple else raw(g)
+    g = tuple(map(raw, g)) if isinstance(g, tuple) else raw(g)
     for i in range(len(wanted)):
         rule = op.rule(i, False) if wanted[i] else None
         if rule is None:
@@ -190,9 +230,9 @@ def explain_rule(error: Exception, op: Any, g: Any, node: Any, wanted: Sequence)
 def _missing(rule, values, g, static):
     """The names of what the rule reads and did not save: given some values, it does not fail."""
     stand_ins = {name: np.ones(x.shape, x.dtype) for name, x in values.items() if type(x) is Spec}
-    if "y" in values and values["y"] is None:
+    if values.get("y") is NOT_SAVED:
         ones = lambda part: np.ones(part.shape, part.dtype)
-        stand_ins["y"] = tuple(map(ones, filter(is_array, g))) if type(g) is tuple else ones(g)
+        stand_ins["y"] = tuple(map(ones, filter(is_array, g))) if isinstance(g, tuple) else ones(g)
     for name, value in stand_ins.items():
         if _failure(rule, {**values, name: value}, static) is None:
             return [name]

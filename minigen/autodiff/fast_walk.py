@@ -75,7 +75,7 @@ class Sums(dict):
     """What has flowed into each vertex so far.
 
     The first cotangent is kept as it came, the second makes a new array, and to that the others
-    are added in place.
+    are added in place: if they have its layout, for a sum of two has that of both.
     """
 
     def __init__(self):
@@ -84,11 +84,15 @@ class Sums(dict):
     def add(self, vertex, g):
         if vertex not in self:
             self[vertex] = g
-        elif vertex in self.made:
+        elif vertex in self.made and _alike(self[vertex], g):
             self[vertex] += g
         else:
             self[vertex] = self[vertex] + g
             self.made.add(vertex)
+
+
+def _alike(a, b):
+    return type(a) is type(b) and getattr(a, "strides", None) == getattr(b, "strides", None)
 
 
 class Leaves:
@@ -123,5 +127,6 @@ class Leaves:
         self.waiting.clear()
 
     def owned(self):
-        """(leaf, gradient), each an array of its own."""
-        return ((leaf, g if leaf in self.new else own(g)) for leaf, g in self.sums.items())
+        """(leaf, gradient), each an array of its own, in C order as a copy is."""
+        for leaf, g in self.sums.items():
+            yield leaf, g if leaf in self.new and g.flags.c_contiguous else own(g)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from minigen.autodiff import checks
 from minigen.autodiff.fast_walk import backprop
-from minigen.autodiff.graph import Leaf, Node, Spec, Traced, grad_mode
+from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Spec, Traced, grad_mode
 from minigen.autodiff.primitives import Op, Primitive, function_of
 from minigen.backend import checked
 
@@ -72,7 +72,8 @@ class Fused(Op):
         with grad_mode(True):
             inner = [_stand_in(x, w, cls) for x, w in zip(args, wanted)]
             result = self.definition(*inner, **node.static)
-        pairs = zip(result, g) if type(result) is tuple else [(result, g)]
+        results = checks.checked_results(self, result, node.num_outputs, g)
+        pairs = zip(results, g if isinstance(g, tuple) else (g,))
         roots = [(r.node, part) for r, part in pairs if part is not None and r.requires_grad]
         inputs = [x.node if w else None for x, w in zip(inner, wanted)]
         stop = {x.node for x in inner if isinstance(x, Traced)}
@@ -91,5 +92,5 @@ _STAND_IN = Primitive(_identity, (lambda g, y, x: g,), "")
 def _stand_in(x, wanted, cls):
     """Another handle for an argument: on the graph if it is, on a leaf of its own if raw."""
     if isinstance(x, Traced) and x.node.requires_grad:
-        return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), None, None, {}, None))
+        return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), NOT_SAVED, None, {}, None))
     return cls(x, Leaf()) if wanted else x

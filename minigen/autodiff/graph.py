@@ -120,7 +120,7 @@ class Node:
         args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
         if type(self.y) is tuple:
             return args, tuple(cls(y, Output(self, i)) for i, y in enumerate(self.y))
-        return args, None if self.y is None else cls(self.y, self)
+        return args, self.y if self.y is NOT_SAVED else cls(self.y, self)
 
 
 class Output:
@@ -191,13 +191,34 @@ def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
     return vertex if isinstance(vertex, Leaf) else getattr(vertex, "leaf", None)
 
 
-class Spec:
+def count_write(vertex: Vertex | None) -> None:
+    """Tell graphs that read the memory of a vertex that it has been written to."""
+    if (leaf := leaf_of_memory(vertex)) is not None:
+        leaf.version += 1
+
+
+class NotSaved:
+    """In the place of a value that no rule declared to read: whoever reads it gets a TypeError."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def _refuse(self, *_, **__):
+        raise TypeError("this value was not saved for the derivative rule")
+
+    __array__ = __bool__ = __eq__ = __ne__ = __iter__ = __len__ = __getitem__ = _refuse
+
+
+class Spec(NotSaved):
     """Shape and dtype: all that a rule sees of an argument that was not saved."""
 
     __slots__ = ("dtype", "shape")
 
     def __init__(self, x):
         self.shape, self.dtype = x.shape, x.dtype
+
+
+NOT_SAVED = NotSaved()  # in the place of a result
 
 
 class grad_mode:

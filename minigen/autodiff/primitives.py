@@ -16,6 +16,7 @@ from numpy import ndarray
 from minigen.autodiff import checks
 from minigen.autodiff.explain import explained, with_number_as_array
 from minigen.autodiff.graph import (
+    NOT_SAVED,
     Alias,
     Node,
     Output,
@@ -86,6 +87,7 @@ class Op:
     writes: tuple[str, ...] = ()  # arguments that forward writes to, see `fused.py`
 
     def __init__(self, forward, prepare=checked, domain=None, views=False, returns_new=False):
+        checks.check_forward(forward)
         self.forward, self.prepare, self.domain = forward, prepare, domain
         self.views, self.returns_new = views, returns_new
         self.signature, self.function = Signature(forward), forward
@@ -193,7 +195,9 @@ def function_of(op: Op) -> Callable:
         if has_residuals:
             y, residuals = checks.checked_pair(op, y)
         # No plain array, or perhaps a view that is not declared: worth a closer look.
-        if type(y) is not ndarray or (not views and (y.base is not None or y is arrays[0])):
+        if type(y) is not ndarray or (
+            not views and (y.base is not None or y is arrays[0] or y is arrays[-1])
+        ):
             checks.check_outputs(op, y, arrays)
         if cls is None:  # raw in, raw out
             return y
@@ -209,7 +213,8 @@ def function_of(op: Op) -> Callable:
         for x, keep in zip(arrays, keeps_args):
             saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))  # or a number, or None
         num_outputs = len(y) if type(y) is tuple else None
-        node = make_node(op, parents, saved, y if keeps_y else None, residuals, static, num_outputs)
+        kept_y = y if keeps_y else NOT_SAVED
+        node = make_node(op, parents, saved, kept_y, residuals, static, num_outputs)
         if observer is not None:
             node.site = observer.site()
         if num_outputs is None:
@@ -225,12 +230,19 @@ def raw(x):
     return x.data if isinstance(x, Traced) else x
 
 
+def fixed(x):
+    """As raw, for an index or a mask that a node will keep: a copy, if a module may write to it."""
+    return x.data.copy() if isinstance(x, Traced) and x.node is not None else raw(x)
+
+
 def _unwrapped(args):
     """The raw arguments, their vertices, and which of these ask for a gradient."""
     arrays, parents, tracked = [], [], ()
     for x in args:
         if isinstance(x, Traced):
             vertex = x.node
+            if vertex is not None and not vertex.requires_grad:
+                vertex = Alias(leaf_of_memory(vertex))  # for good, though it may be thawed later
             arrays.append(x.data)
             parents.append(vertex)
             tracked += (vertex is not None and vertex.requires_grad,)

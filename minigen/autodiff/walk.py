@@ -22,6 +22,8 @@ Both call `backprop` of `fast_walk.py`. With create_graph it runs this walk, whi
 definition. Without, where cotangents are raw arrays, it runs a faster one, equal bit for bit.
 """
 
+from contextlib import nullcontext
+
 from minigen.autodiff.graph import Leaf, Node, Traced, grad_mode
 
 
@@ -35,7 +37,8 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
     sums, found = {}, {}
     for vertex, g in roots:
         add(sums, vertex, g)
-    with grad_mode(create_graph):  # record rules on handles, also where the user is in no_grad
+    # Rules on handles are recorded, also where the user is in no_grad.
+    with grad_mode(True) if create_graph else nullcontext():
         for vertex in reversed(order):
             g = sums.pop(vertex, None)
             if g is None:  # nothing has flowed here

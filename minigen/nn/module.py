@@ -5,7 +5,7 @@ from typing import Any
 
 from minigen import backend
 from minigen.autodiff.explain import name_module
-from minigen.autodiff.graph import Leaf, trace_observer
+from minigen.autodiff.graph import Leaf, count_write, trace_observer
 from minigen.backend import Array, as_array
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
 from minigen.tensors import Tensor
@@ -41,7 +41,10 @@ class Module:
             raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if _is_parameter(value):
+        if name in vars(self).get("_buffers", ()) and isinstance(value, Tensor):
+            if not value.requires_grad and type(value.node) is not Leaf:
+                value = Tensor(value.data.copy(), Leaf(requires_grad=False))  # as register_buffer
+        elif _is_parameter(value):
             self.__dict__.setdefault("_parameters", {})[name] = None
         elif isinstance(value, list | tuple | dict) and _holds_parameter(value):
             raise TypeError(
@@ -112,7 +115,7 @@ class Module:
         They change as the module does: copy.deepcopy keeps them.
         """
         tensors = [*self._named_tensors("_parameters"), *self.named_buffers()]
-        return {name: Tensor(x.data) for name, x in tensors}
+        return {name: x.detach() for name, x in tensors}
 
     def load_state_dict(self, state: dict[str, Tensor | Array], strict: bool = True) -> None:
         """Copy values in by path. All or nothing: CheckpointError lists every difference.
@@ -140,8 +143,7 @@ class Module:
         for name, x in mine.items():
             if name in given:
                 x.data[...] = backend.to_device(given[name], x.device)
-                if x.node is not None:
-                    x.node.version += 1
+                count_write(x.node)
 
     def train(self, mode: bool = True) -> "Module":
         """Set training mode here and below; dropout and batch norm read it."""
@@ -159,8 +161,7 @@ class Module:
             if backend.names_dtype(device_or_dtype) and x.dtype.kind != "f":
                 continue
             x.data = Tensor(x.data).to(device_or_dtype).data
-            if x.node is not None:
-                x.node.version += 1
+            count_write(x.node)
             if x.grad is not None:
                 x.grad = x.grad.detach().to(device_or_dtype)
         return self

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.fused import fused
-from minigen.autodiff.primitives import composite, raw
+from minigen.autodiff.primitives import composite, fixed, raw
 from minigen.backend import FLOATS, Array, array_module, broadcast_shapes, device_of, floating
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
@@ -73,7 +73,7 @@ def scaled_dot_product_attention(
     q, k, v = _in_one_dtype(q, k, v)
     shape = _scores_shape(q, k, v)
     if mask is not None:
-        mask = raw(mask)
+        mask = fixed(mask)
         check_mask(NAME, "mask", mask, shape)
     kept = None
     if dropout_p:

@@ -11,7 +11,7 @@ from functools import wraps
 import numpy as np
 
 from minigen import kernels
-from minigen.autodiff.primitives import composite, primitive, raw
+from minigen.autodiff.primitives import composite, fixed, primitive
 from minigen.backend import PYTHON_SCALARS, Array, checked, floating, promoted
 from minigen.ops.shape import astype, sum_to, zeros_like
 
@@ -199,7 +199,7 @@ def _where(condition, a, b):
 @composite
 def where(condition: Array, a: Array, b: Array) -> Array:
     """a where condition is true, else b. The branch not taken gets gradient 0."""
-    return _where(raw(condition), a, b)
+    return _where(fixed(condition), a, b)
 
 
 def _winner(g, a, b):

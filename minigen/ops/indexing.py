@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigen import kernels
-from minigen.autodiff.primitives import composite, primitive, raw
+from minigen.autodiff.primitives import composite, fixed, primitive, raw
 from minigen.backend import Array, Shape, array_module, capturing, is_cupy, to_numpy
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
@@ -48,7 +48,7 @@ def _raw_part(part):
     if isinstance(part, list | tuple | range):
         part = np.asarray([raw(i) for i in part])
         return part.astype(np.int64) if part.size == 0 else part
-    return raw(part)
+    return fixed(part)
 
 
 @composite
@@ -110,7 +110,7 @@ def take_along_axis(x: Array, index: Array, axis: int) -> Array:
 
     index has as many dims as x, and no side longer than x's but along axis.
     """
-    index = raw(index)
+    index = fixed(index)
     axis = axis_index(axis, x.ndim)
     sides = enumerate(zip(index.shape, x.shape))
     if index.ndim != x.ndim or any(i > n for d, (i, n) in sides if d != axis):
@@ -140,7 +140,7 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
 @composite
 def embedding(index: Array, weight: Array) -> Array:
     """Rows of weight (N, D) by integer index of any shape S: shape S + (D,)."""
-    index = raw(index)
+    index = fixed(index)
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be (N, D), got shape {weight.shape}")
     check_range("embedding", index, 0, weight.shape[0])

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.fused import fused
-from minigen.autodiff.primitives import composite, raw
+from minigen.autodiff.primitives import composite, fixed
 from minigen.backend import Array
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import (
@@ -157,7 +157,7 @@ def cross_entropy(
     label_smoothing = float(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
-    target, logits = raw(target) if _is_classes(target) else target, _floating(logits)
+    target, logits = fixed(target) if _is_classes(target) else target, _floating(logits)
     if not _is_classes(target):
         return _against_probabilities(logits, target, reduction, label_smoothing)
     rows, target = _rows("cross_entropy", logits, target, ignore_index)
@@ -171,7 +171,7 @@ def nll_loss(
     input: Array, target: Array, reduction: str = "mean", ignore_index: int = -100
 ) -> Array:
     """-input at the target class, for log-probabilities; axes and targets as cross_entropy's."""
-    rows, target = _rows("nll_loss", input, raw(target), ignore_index)
+    rows, target = _rows("nll_loss", input, fixed(target), ignore_index)
     flat = target.reshape(-1)
     picked = take_along_axis(rows, np.maximum(flat, 0)[:, None], 1)
     loss = where(flat < 0, 0.0, negative(reshape(picked, flat.shape)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.fused import fused
-from minigen.autodiff.graph import Traced
+from minigen.autodiff.graph import Traced, count_write
 from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend import FLOATS, Array, checked, floating
 from minigen.errors import DTypeError, GradError, ShapeError
@@ -195,10 +195,9 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: needs running_mean and running_var unless training=True")
-        m, v, w, b = (
-            None if p is None else _by_channel(p, x)
-            for p in (running_mean, running_var, weight, bias)
-        )
+        # Statistics that are no buffer have no version, and a later batch may write into them.
+        kept = [r if isinstance(r, Traced) and r.node else raw(r).copy() for r in running.values()]
+        m, v, w, b = (None if p is None else _by_channel(p, x) for p in (*kept, weight, bias))
         scale = reciprocal(sqrt(add(v, eps)))
         y = multiply(subtract(x, m), scale if w is None else multiply(scale, w))
         return y if b is None else add(y, b)
@@ -215,6 +214,6 @@ def batch_norm(
     x3, weight, bias = _of_one_dtype(reshape(x, (N, C, S)), weight, bias)
     y = _batch_norm(x3, weight, bias, *map(raw, running.values()), momentum=momentum, eps=eps)
     for r in running.values():
-        if isinstance(r, Traced) and r.node is not None:
-            r.node.version += 1  # of what an evaluating graph may have read
+        if isinstance(r, Traced):
+            count_write(r.node)  # an evaluating graph may have read it
     return reshape(y, x.shape)

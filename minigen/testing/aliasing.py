@@ -17,6 +17,8 @@ from minigen.gradients import grad
 from minigen.tensors import Tensor
 from minigen.testing.pullback import as_tuple, tracked
 
+AGAIN = 3  # calls of each rule
+
 
 @dataclass(frozen=True)
 class Misuse:
@@ -39,6 +41,7 @@ def find_misuse(f: Callable, inputs: Sequence, rng: np.random.Generator) -> Misu
         if outputs:
             gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
             grad(outputs, leaves, gs, allow_unused=True)
+        watch.check_calls()
     return watch.found
 
 
@@ -56,6 +59,7 @@ class _Watch(Observer):
     def __init__(self, rng):
         super().__init__()
         self.rng, self.found, self.args = rng, None, []
+        self.calls = []  # (op, its arrays, what they were, its line)
 
     def watched(self, op):
         def run(*args, **static):
@@ -68,9 +72,31 @@ class _Watch(Observer):
                         op, name, f"forward writes into its argument {name!r}", self.line()
                     )
                     self.args[i] = _copied(x)
+            self._watch_results(op, args, static, result)
             return result
 
         return run
+
+    def _watch_results(self, op, args, static, result):
+        """Call forward once more, with other values: what it keeps shows now."""
+        arrays = _arrays(result)
+        before = [x.copy() for x in arrays]
+        if not op.writes:
+            op.forward(*(_moved(x, self.rng) for x in args), **static)
+        for x, was in zip(arrays, before):
+            if not _same(x, was):
+                name = op.signature.argument(0)
+                detail = "forward writes into an array that it has returned before"
+                self._report(op, name, detail, self.line())
+        now = [*_arrays(self.args), *before]
+        self.calls.append((op, [*_arrays(args), *arrays], now, self.line()))
+
+    def check_calls(self):
+        """What calls of forward were given and returned must be as it was, after all of them."""
+        for op, arrays, before, where in self.calls:
+            if not op.writes and not all(map(_same, arrays, before)):
+                name = op.signature.argument(0)
+                self._report(op, name, "an op writes into the arrays of an earlier call", where)
 
     def site(self):
         return _Call(self.args, self.line())
@@ -85,7 +111,8 @@ class _Watch(Observer):
             return
         for i, part in enumerate(cotangents):
             if isinstance(part, np.ndarray):
-                self._call_again(node, g, cotangents, i)
+                for _ in range(AGAIN):  # a rule may use some buffers in turn
+                    self._call_again(node, g, cotangents, i)
         for i, (x, before) in enumerate(zip(node.args, node.site.args)):
             name = node.op.signature.argument(i)
             if isinstance(x, np.ndarray) and name not in node.op.writes and not _same(x, before):
@@ -112,7 +139,10 @@ class _Watch(Observer):
         for x in returned:
             if not _same(x, before.pop(0)):
                 report("its rule writes into an array that it has returned before")
-        if op.returns_new and _shared(again, [*given, *saved, *_arrays(cotangents)]):
+        others = [part for k, part in enumerate(cotangents) if k != i]
+        twice = _shared(cotangents[i], _arrays(others)) or not cotangents[i].flags.writeable
+        kept = again is not None and _shared(again, [*given, *saved, *_arrays(cotangents)])
+        if op.returns_new and (twice or kept):
             report(
                 "its rule returns an array that it keeps, or was given, but declares returns_new"
             )
@@ -129,6 +159,13 @@ def _same(x, before):
     return not isinstance(x, np.ndarray) or np.array_equal(x, before, equal_nan=x.dtype.kind == "f")
 
 
+def _moved(x, rng):
+    """A float array with other values near by; anything else as it is."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return x * rng.uniform(0.9, 1.1, x.shape).astype(x.dtype)
+    return _copied(x)
+
+
 def _shared(x, others):
     return any(np.may_share_memory(x, other) for other in others)
 
@@ -141,7 +178,9 @@ def _map(function, x):
 
 
 def _arrays(x: Any) -> list[np.ndarray]:
-    """The arrays in a nest of tuples and lists."""
+    """The arrays in a nest of tuples, lists and dicts."""
+    if isinstance(x, dict):
+        x = list(x.values())
     if isinstance(x, tuple | list):
         return [array for part in x for array in _arrays(part)]
     return [x] if isinstance(x, np.ndarray) else []
