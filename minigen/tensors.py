@@ -200,12 +200,13 @@ class Tensor(Traced):
         """Add the gradient of self, weighted by cotangent (1 for a scalar), to leaves' `.grad`.
 
         The graph is freed unless retain_graph or create_graph. With create_graph the gradients
-        have a graph themselves, and can be differentiated.
+        have a graph themselves, and can be differentiated. A further pass adds to the same
+        `.grad`: to have a second derivative alone, use `mg.grad`.
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
         options = {"retain_graph": retain_graph, "create_graph": create_graph}
-        found = backprop(roots, None, Tensor, **options)  # `walk` of autodiff/walk.py, or its twin
-        for leaf, g in found.items():
+        found = backprop(roots, None, Tensor, **options)  # see autodiff/walk.py
+        for leaf, g in found.items():  # a `Leaf` each, and its slot `grad`
             g = g if create_graph else Tensor(g)
             if leaf.grad is not None:
                 with grad_mode(create_graph):

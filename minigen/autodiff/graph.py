@@ -54,9 +54,10 @@ class Node:
     """One call of an op: the vertices of its arguments, and the values that its rules read.
 
     It holds no handle, so a graph has no reference cycle and is freed with its last handle. One
-    exception: after `backward(create_graph=True)` the grad of a leaf is a handle whose graph ends
-    at that leaf; `zero_grad()` cuts this cycle.
-    `args` has a `Spec` (below: shape and dtype) in the place of an argument that no rule reads;
+    exception: after `backward(create_graph=True)` there is a cycle from a leaf to its grad, a
+    handle, and through the graph of that back to the leaf; `zero_grad()` cuts it.
+    `args` has a `Spec` (below: shape and dtype) in the place of an argument that is not read by the
+    rules of the arguments that ask for gradients;
     `y` is the result, or a tuple of results, where a rule reads it. `residuals` is what else the
     forward of a fused op hands to its backward. `site` is set by an observer.
     """
@@ -101,7 +102,8 @@ class Node:
     def pull(self, g, wanted, cls, create_graph):
         """The cotangents of the arguments, given that of the result; None where not wanted.
 
-        The op has its rules called: `Op.pull` in primitives.py.
+        The op has its rules called: `Op.pull` in primitives.py. cls: the class of handles, `Tensor`,
+        which this file does not know.
         """
         return self.op.pull(g, self, wanted, cls, create_graph)
 
@@ -119,8 +121,9 @@ class Node:
         pairs = zip(self.args, self.parents)
         args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
         if type(self.y) is tuple:
+            # Outputs of their own, but of this node: cotangents of both meet here.
             return args, tuple(cls(y, Output(self, i)) for i, y in enumerate(self.y))
-        return args, self.y if self.y is NOT_SAVED else cls(self.y, self)
+        return args, (self.y if self.y is NOT_SAVED else cls(self.y, self))
 
 
 class Output:
@@ -169,8 +172,9 @@ class View(Node):
 class Alias:
     """The vertex of a constant in the memory of a leaf, as of `w.detach()`.
 
-    No gradient flows through it. Its version is the leaf's: so `check_usable` of a node that saved
-    the constant notices when the leaf is written to. The same holds for a `View`.
+    No gradient flows through it. Its version is that of the leaf: so `check_usable` of a node that
+    saved the constant notices when the leaf is written to. (A `View` has the version of its leaf,
+    too, but gradients do flow through it.)
     """
 
     __slots__ = ("leaf",)
@@ -185,14 +189,14 @@ Vertex = Leaf | Node | Output | Alias
 
 
 def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
-    """The leaf in whose memory the array of a vertex lies, if it lies in that of one."""
+    """The leaf that owns the memory of a vertex's array; None if no leaf does."""
     if isinstance(vertex, Output):
         vertex = vertex.parents[0]
     return vertex if isinstance(vertex, Leaf) else getattr(vertex, "leaf", None)
 
 
 def count_write(vertex: Vertex | None) -> None:
-    """Tell graphs that read the memory of a vertex that it has been written to."""
+    """Count a write into a vertex's memory, so that `check_usable` of older graphs notices."""
     if (leaf := leaf_of_memory(vertex)) is not None:
         leaf.version += 1
 

@@ -30,8 +30,8 @@ from minigen.autodiff.graph import (
 from minigen.autodiff.signatures import Signature
 from minigen.backend import NOT_ARRAYS, checked
 
-# Every op, filled while minigen is imported. Where `where`, say, is a function that checks its
-# arguments, the op behind it is `_where`.
+# Every op, filled while minigen is imported. Some public functions prepare their arguments and
+# call an op that has their name with an underscore: `where` calls `_where`.
 REGISTRY: dict[str, "Op"] = {}
 
 
@@ -51,8 +51,8 @@ def primitive(
     array without derivative give None, not a rule. With several outputs g and y are tuples. A
     forward with *xs has one rule, which gets i after y.
 
-    saves: what the rules read, "y" or names of arguments ("xs"): a string of names for all, or one
-    for each rule. Above, the rule for a reads b, and that for b reads a.
+    saves: what the rules read, "y" or names of arguments ("xs" of *xs): a string of names for all
+    rules, or one for each. At the top of this file the rule for a reads b, and that for b reads a.
     prepare: maps the raw arguments before forward and rules see them; by default checks dtypes.
     domain: the interval (low, high) that tests of an elementwise op draw from.
     views: the result may be a view of an argument.
@@ -104,8 +104,9 @@ class Op:
         except Exception as error:
             checks.explain_rule(error, self, g, node, wanted)
             raise
-        # A raw array that fits is taken as it is. All else is looked at, and comes back fitting:
-        # handles, of which those that fit are returned unchanged, NumPy's scalars, and checks.
+        # A raw array of the right shape and dtype is taken as it is. All else goes to
+        # fitted_cotangent. A handle or NumPy scalar that fits comes back as it is; what does not
+        # fit raises.
         for i, (x, part) in enumerate(zip(node.args, parts)):
             if not wanted[i]:
                 parts[i] = None
@@ -126,13 +127,18 @@ class Primitive(Op):
 
     def __init__(self, forward, rules, saves, *settings):
         super().__init__(forward, *settings)
-        self.rules, saves = rules, [saves] * len(rules) if isinstance(saves, str) else saves
+        if isinstance(saves, str):
+            saves = [saves] * len(rules)
+        self.rules = rules
         checks.check_rules(self, rules, saves)
         self.reads = [text.split() for text in saves]  # names of what each rule reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
-        """What the rules return."""
-        args, y = node.saved_as_handles(cls) if create_graph else (node.args, node.y)
+        """What the rules return: of raw saved values raw arrays, of handles handles with a graph."""
+        if create_graph:
+            args, y = node.saved_as_handles(cls)
+        else:
+            args, y = node.args, node.y
         if self.signature.variadic:
             (rule,) = self.rules
             pairs = enumerate(wanted)
@@ -179,7 +185,7 @@ def function_of(op: Op) -> Callable:
         cls = observer = residuals = None
         arrays, run = args, forward
         for x in args:
-            if isinstance(x, Traced):
+            if isinstance(x, Traced):  # the first of them: all arguments are taken apart
                 cls = type(x)
                 arrays, parents, tracked = _unwrapped(args)
                 if (observer := trace_observer.get()) is not None:
@@ -210,8 +216,8 @@ def function_of(op: Op) -> Callable:
         except KeyError:
             keeps_y, keeps_args = keeps[tracked] = op.keeps(tracked)
         saved = []
-        for x, keep in zip(arrays, keeps_args):
-            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))  # or a number, or None
+        for x, keep in zip(arrays, keeps_args):  # NOT_ARRAYS: Python's numbers and None
+            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))
         num_outputs = len(y) if type(y) is tuple else None
         kept_y = y if keeps_y else NOT_SAVED
         node = make_node(op, parents, saved, kept_y, residuals, static, num_outputs)
@@ -242,7 +248,8 @@ def _unwrapped(args):
         if isinstance(x, Traced):
             vertex = x.node
             if vertex is not None and not vertex.requires_grad:
-                vertex = Alias(leaf_of_memory(vertex))  # for good, though it may be thawed later
+                # A frozen leaf or a buffer: for this call a constant, whatever is set on it later.
+                vertex = Alias(leaf_of_memory(vertex))
             arrays.append(x.data)
             parents.append(vertex)
             tracked += (vertex is not None and vertex.requires_grad,)

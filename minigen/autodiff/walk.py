@@ -11,15 +11,22 @@ For mean(tanh(x @ w)) the depths are 3, 2, 1, and 0 for the leaf w. The walk cal
     tanh     g * (1 - y * y)                  ops/elementwise.py
     matmul   sum_to(x.T @ g, w.shape)         ops/linalg.py
 
-The rules are written with operators and ops, which take raw arrays as well as handles. So one
-text serves twice. On raw arrays that of tanh is three calls of NumPy, and no graph. On handles
-(create_graph) it makes nodes: y * y, whose parents are both the node of tanh, then 1 - that, then
-g * that, and the matmul of these. A second walk, from the gradient, goes back through them to
-tanh, where the two halves of y * y add up, and on to w. (`mg.grad` in gradients.py returns such a
-gradient; `backward` adds it to `.grad`.)
+The rules are written with operators and ops, which take raw arrays or handles. So the same rules
+serve every order. `Primitive.cotangents` calls them with the raw saved values, and no graph is
+made. With create_graph it calls them with the same values as handles, and the ops in them record
+nodes (depths in brackets) as all ops do:
 
-Both call `backprop` of `fast_walk.py`. With create_graph it runs this walk, which is the
-definition. Without, where cotangents are raw arrays, it runs a faster one, equal bit for bit.
+    mean     g is a constant, 1, and so is g / N: no node; call it c
+    tanh     y * y (3; both parents are the node of tanh), 1 - that (4), c * that (5)
+    matmul   x.T @ that (6), sum_to (7): the gradient of w
+
+A second walk, from that gradient, goes through 7, 6, 5, 4 and 3. The two rules of y * y give a
+cotangent each, both for tanh, where they are added. Then it goes through tanh and matmul to w.
+
+`Tensor.backward`, which adds to `.grad`, and `mg.grad(output, inputs)` of gradients.py both call
+`backprop` of fast_walk.py. With create_graph it runs `walk`, the definition, below. Without, where
+cotangents are raw arrays, it runs `fast_walk`: the same steps, faster, with the same bits. For
+each vertex they call `Node.pull`, `Op.pull`, which checks, and `cotangents`, which calls the rules.
 """
 
 from contextlib import nullcontext
@@ -45,7 +52,7 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
                 continue
             if vertex in inputs:
                 found[vertex] = own(g)
-            wanted = [parent in order for parent in vertex.parents]
+            wanted = [parent in order for parent in vertex.parents]  # none, for a leaf
             if vertex in stop or not any(wanted):
                 continue
             parts = vertex.pull(g, wanted, cls, create_graph)
@@ -58,9 +65,10 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
 
 
 def plan(starts, inputs, stop):
-    """The vertices that lead from inputs to starts, parents first (the keys of a dict); and inputs.
+    """(order, inputs). order: the vertices on a path from inputs to starts, parents first, as the
+    keys of a dict. inputs: as given, or for None every leaf that was found.
 
-    Raises GradError, before anything is computed, if one of them cannot be passed any more.
+    Raises GradError, before anything is computed, if saved values were freed or written to.
     """
     depths, stack, order = {}, list(starts), {}
     while stack:
@@ -71,7 +79,7 @@ def plan(starts, inputs, stop):
                 stack.extend(vertex.parents)
     everything = inputs is None
     inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
-    for vertex in sorted(depths, key=depths.get):  # so it is known whether parents are in order
+    for vertex in sorted(depths, key=depths.get):  # whether parents are in it is decided by now
         if everything or vertex in inputs or any(p in order for p in vertex.parents):
             order[vertex] = None
             if isinstance(vertex, Node) and vertex not in stop:
