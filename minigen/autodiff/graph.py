@@ -102,8 +102,8 @@ class Node:
     def pull(self, g, wanted, cls, create_graph):
         """The cotangents of the arguments, given that of the result; None where not wanted.
 
-        The op has its rules called: `Op.pull` in primitives.py. cls: the class of handles, `Tensor`,
-        which this file does not know.
+        The op has its rules called: `Op.pull` in primitives.py. cls: the class of handles, which
+        is `Tensor`, but this file does not know it.
         """
         return self.op.pull(g, self, wanted, cls, create_graph)
 

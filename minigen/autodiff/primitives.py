@@ -134,7 +134,7 @@ class Primitive(Op):
         self.reads = [text.split() for text in saves]  # names of what each rule reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
-        """What the rules return: of raw saved values raw arrays, of handles handles with a graph."""
+        """What the rules return: raw arrays of raw saved values; of handles, handles on a graph."""
         if create_graph:
             args, y = node.saved_as_handles(cls)
         else:
