@@ -245,18 +245,19 @@ def _unwrapped(args):
     """The raw arguments, their vertices, and which of these ask for a gradient."""
     arrays, parents, tracked = [], [], ()
     for x in args:
+        vertex = None
         if isinstance(x, Traced):
-            vertex = x.node
-            if vertex is not None and not vertex.requires_grad:
-                # A frozen leaf or a buffer: for this call a constant, whatever is set on it later.
-                vertex = Alias(leaf_of_memory(vertex))
-            arrays.append(x.data)
-            parents.append(vertex)
-            tracked += (vertex is not None and vertex.requires_grad,)
-        else:
-            arrays.append(x)
-            parents.append(None)
+            vertex, x = x.node, x.data
+        arrays.append(x)
+        if vertex is None:
             tracked += (False,)
+        elif vertex.requires_grad:
+            tracked += (True,)
+        else:
+            # A frozen leaf or a buffer: for this call a constant, whatever is set on it later.
+            vertex = Alias(leaf_of_memory(vertex))
+            tracked += (False,)
+        parents.append(vertex)
     return arrays, parents, tracked
 
 
