@@ -12,7 +12,13 @@ from minigen.testing.causes import ALIASED
 from minigen.testing.closeness import as_numpy
 from minigen.testing.diagnosis import Fault, find_fault
 from minigen.testing.functional import Functional
-from minigen.testing.pullback import GradcheckError, as_tuple, check_gradient, gradient_function
+from minigen.testing.pullback import (
+    GradcheckError,
+    as_tuple,
+    check_gradient,
+    gradient_function,
+    vjp,
+)
 
 
 def gradcheck(
@@ -62,6 +68,7 @@ def _check(f, inputs, names, order, explain, limit, seed):
         found = misuse.op, misuse.argument, 1, ALIASED, misuse.detail, misuse.where
         fault = Fault(*found)
         raise GradcheckError(f"gradcheck: memory is in the wrong hands\n{fault}", fault)
+    _check_repetition(f, inputs, np.random.default_rng(seed))
     rng, function, xs = np.random.default_rng(seed), f, inputs
     for level in range(1, order + 1):
         try:
@@ -77,6 +84,27 @@ def _check(f, inputs, names, order, explain, limit, seed):
             raise GradcheckError(_message(error, level, fault, explain), fault) from None
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
         names = [*names, *(f"cotangent {i} of order {level}" for i in range(len(gs)))]
+
+
+def _check_repetition(f, inputs, rng):
+    """The same values must have the same gradient each time, or an array is kept and changed."""
+    try:
+        outputs = as_tuple(f(*inputs))
+        gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
+        first, second, third = (
+            [g.data.copy() for g in vjp(f, inputs, gs)]
+            + [y.data.copy() for y in as_tuple(f(*inputs))]
+            for _ in range(3)
+        )
+    except Exception:  # a rule may fail in any way: what it raises is for the checks behind this
+        return
+    count = len(inputs)
+    alike = lambda a, b: all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b))
+    if alike(first[count:], third[count:]) and not (alike(first, second) and alike(first, third)):
+        raise GradcheckError(
+            "gradcheck: the gradient is another when it is taken again: an op, a rule or the "
+            "function writes into an array, or keeps one that is written to"
+        )
 
 
 def _message(error: Any, level: int, fault: Any, explain: bool) -> str:
