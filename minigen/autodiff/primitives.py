@@ -99,6 +99,8 @@ class Op:
 
         What subclasses return in `cotangents` is checked here: shape, dtype, and that it is there.
         """
+        if node.num_outputs is not None:
+            g = tuple(g)  # rules get a plain one
         try:
             parts = self.cotangents(g, node, wanted, cls, create_graph)
         except Exception as error:

@@ -9,7 +9,7 @@ import numpy as np
 from minigen.autodiff.graph import Output
 from minigen.tensors import Tensor
 from minigen.testing.numerical import numerical_jvp
-from minigen.testing.pullback import GradcheckError, check_gradient, tracked
+from minigen.testing.pullback import check_gradient, tracked
 
 FACTOR = "a constant factor"
 SIGN = "a sign"
@@ -93,7 +93,7 @@ def _right_nearby(call, i, rng):
         try:
             check_gradient(moved.of(i), [moved.args[i]], rng, limit=NEAR, traced=False)
             right += 1
-        except GradcheckError:
+        except Exception:  # a rule may fail in any way
             pass
     return right >= 3
 

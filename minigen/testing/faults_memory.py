@@ -23,9 +23,9 @@ def _writes_to_arguments(rule):
     def wrong(*args, **static):
         part = rule(*args, **static)
         for x in args[1:]:
-            if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.flags.writeable:
+            if isinstance(x, np.ndarray) and x.dtype.kind in "fb" and x.flags.writeable:
                 part = None if part is None else part.copy()
-                x += 0.25
+                x[...] = x + 0.25 if x.dtype.kind == "f" else ~x
         return part
 
     return wrong
