@@ -56,10 +56,11 @@ class Node:
     It holds no handle, so a graph has no reference cycle and is freed with its last handle. One
     exception: after `backward(create_graph=True)` there is a cycle from a leaf to its grad, a
     handle, and through the graph of that back to the leaf; `zero_grad()` cuts it.
-    `args` has a `Spec` (below: shape and dtype) in the place of an argument that is not read by the
-    rules of the arguments that ask for gradients;
-    `y` is the result, or a tuple of results, where a rule reads it. `residuals` is what else the
-    forward of a fused op hands to its backward. `site` is set by an observer.
+    `args` keeps an argument if a rule that may be called reads it, else a `Spec`, its shape and
+    dtype. Of x @ w with w alone asking for a gradient it keeps x, which the rule for w reads, and a
+    Spec of w. `y`, the result or a tuple of results, is kept likewise, else `NOT_SAVED`.
+    `residuals` is what else the forward of a fused op hands to its backward. `site` is set by an
+    observer.
     """
 
     __slots__ = (

@@ -107,8 +107,8 @@ class Op:
             checks.explain_rule(error, self, g, node, wanted)
             raise
         # A raw array of the right shape and dtype is taken as it is. All else goes to
-        # fitted_cotangent. A handle or NumPy scalar that fits comes back as it is; what does not
-        # fit raises.
+        # fitted_cotangent: with create_graph every part, for those are handles. What fits comes
+        # back as it is; what does not raises.
         for i, (x, part) in enumerate(zip(node.args, parts)):
             if not wanted[i]:
                 parts[i] = None
@@ -136,7 +136,7 @@ class Primitive(Op):
         self.reads = [text.split() for text in saves]  # names of what each rule reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
-        """What the rules return: raw arrays of raw saved values; of handles, handles on a graph."""
+        """What the rules return: raw arrays, or with create_graph handles, whose graph tells how."""
         if create_graph:
             args, y = node.saved_as_handles(cls)
         else:

@@ -9,24 +9,26 @@ For mean(tanh(x @ w)) the depths are 3, 2, 1, and 0 for the leaf w. The walk cal
 
     mean     g / N, repeated                  the rule is in ops/reduce.py
     tanh     g * (1 - y * y)                  ops/elementwise.py
-    matmul   sum_to(x.T @ g, w.shape)         ops/linalg.py
+    matmul   x.T @ g                          ops/linalg.py
 
 The rules are written with operators and ops, which take raw arrays or handles. So the same rules
 serve every order. `Primitive.cotangents` calls them with the raw saved values, and no graph is
 made. With create_graph it calls them with the same values as handles, and the ops in them record
 nodes (depths in brackets) as all ops do:
 
-    mean     g is a constant, 1, and so is g / N: no node; call it c
+    mean     g / N is made from a constant, the 1 that the walk starts with: no node; call it c
     tanh     y * y (3; both parents are the node of tanh), 1 - that (4), c * that (5)
-    matmul   x.T @ that (6), sum_to (7): the gradient of w
+    matmul   x.T @ that (6): the gradient of w
 
-A second walk, from that gradient, goes through 7, 6, 5, 4 and 3. The two rules of y * y give a
-cotangent each, both for tanh, where they are added. Then it goes through tanh and matmul to w.
+A second walk starts from that gradient, with a cotangent of its shape or from a sum of it. It goes
+through 6, 5, 4 and 3. The two rules of y * y give a cotangent each, both for tanh, where they are
+added. Then it goes through tanh and matmul to w. (mean is not on the way: c is a constant.)
 
-`Tensor.backward`, which adds to `.grad`, and `mg.grad(output, inputs)` of gradients.py both call
-`backprop` of fast_walk.py. With create_graph it runs `walk`, the definition, below. Without, where
-cotangents are raw arrays, it runs `fast_walk`: the same steps, faster, with the same bits. For
-each vertex they call `Node.pull`, `Op.pull`, which checks, and `cotangents`, which calls the rules.
+    Tensor.backward, which adds to `.grad`, and mg.grad, of gradients.py, call
+    backprop, of fast_walk.py, which calls
+        walk, below, on handles, with create_graph; else
+        fast_walk, on raw arrays: the same steps in less time, with the same bits. They call
+    Node.pull, Op.pull, which checks the parts, Primitive.cotangents, and that the rules.
 """
 
 from contextlib import nullcontext
@@ -52,7 +54,7 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
                 continue
             if vertex in inputs:
                 found[vertex] = own(g)
-            wanted = [parent in order for parent in vertex.parents]  # none, for a leaf
+            wanted = [parent in order for parent in vertex.parents]  # [] for a leaf
             if vertex in stop or not any(wanted):
                 continue
             parts = vertex.pull(g, wanted, cls, create_graph)
@@ -79,7 +81,7 @@ def plan(starts, inputs, stop):
                 stack.extend(vertex.parents)
     everything = inputs is None
     inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
-    for vertex in sorted(depths, key=depths.get):  # whether parents are in it is decided by now
+    for vertex in sorted(depths, key=depths.get):  # parents are less deep, and come before
         if everything or vertex in inputs or any(p in order for p in vertex.parents):
             order[vertex] = None
             if isinstance(vertex, Node) and vertex not in stop:

@@ -13,7 +13,7 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive
 from minigen.backend import PYTHON_SCALARS, Array, checked, floating, promoted
-from minigen.ops.shape import astype, sum_to, zeros_like
+from minigen.ops.shape import astype, unbroadcast, zeros_like
 
 REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
 
@@ -26,17 +26,16 @@ def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], 
     "asis" only checks them (where).
     """
 
-    def unbroadcast(i, rule):
-        """The rule for argument i, whose cotangent is summed over the axes that were broadcast."""
+    def fitting(i, rule):
+        """The rule for argument i, an array or its Spec, in the shape of that argument."""
 
         @wraps(rule)
         def summed(g, y, *args, **static):
-            part = rule(g, y, *args, **static)
-            return part if part.shape == args[i].shape else sum_to(part, args[i].shape)
+            return unbroadcast(rule(g, y, *args, **static), args[i].shape)
 
         return summed
 
-    fitted = [rule and unbroadcast(i, rule) for i, rule in enumerate(rules)]
+    fitted = [rule and fitting(i, rule) for i, rule in enumerate(rules)]
     prepare = {"float": floating, "any": promoted, "asis": checked}[dtype]
     return primitive(*fitted, saves=saves, prepare=prepare, domain=domain)
 

@@ -13,13 +13,21 @@ from minigen.backend import Array, broadcast_shapes, floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem
-from minigen.ops.shape import axis_tuple, broadcast_to, reshape, sum_to, swapaxes, transpose
+from minigen.ops.shape import (
+    axis_tuple,
+    broadcast_to,
+    reshape,
+    sum_to,
+    swapaxes,
+    transpose,
+    unbroadcast,
+)
 from minigen.parallel.deferred import DEFERRABLE
 
 
 @primitive(
-    lambda g, y, a, b: sum_to(_matmul(g, swapaxes(b, -1, -2)), a.shape),
-    lambda g, y, a, b: sum_to(_matmul(swapaxes(a, -1, -2), g), b.shape),
+    lambda g, y, a, b: unbroadcast(_matmul(g, swapaxes(b, -1, -2)), a.shape),
+    lambda g, y, a, b: unbroadcast(_matmul(swapaxes(a, -1, -2), g), b.shape),
     saves=("b", "a"),
     prepare=promoted,
 )
@@ -133,7 +141,7 @@ def _einsum_rule(g, y, i, *xs, terms, out):
     place = iter(part.shape)
     part = reshape(part, tuple(next(place) if here else 1 for here in present))
     full = tuple(sides.get(letter, 1) for letter in terms[i])
-    return sum_to(broadcast_to(part, full), xs[i].shape)
+    return unbroadcast(broadcast_to(part, full), xs[i].shape)
 
 
 @primitive(_einsum_rule, saves="xs", prepare=promoted)

@@ -54,6 +54,11 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     return x.sum(added + stretched, keepdims=True).reshape(shape)
 
 
+def unbroadcast(g, shape):
+    """g, summed over the axes along which an argument of that shape was broadcast, if any."""
+    return g if g.shape == shape else sum_to(g, shape)
+
+
 def repeated(x: np.ndarray | np.generic, shape: Shape) -> np.ndarray:
     """One value as an array of that shape, read-only: without NumPy's search for axes."""
     x = np.asarray(x)
