@@ -136,7 +136,7 @@ class Primitive(Op):
         self.reads = [text.split() for text in saves]  # names of what each rule reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
-        """What the rules return: raw arrays, or with create_graph handles, whose graph tells how."""
+        """What the rules return: raw arrays, or with create_graph handles on a graph."""
         if create_graph:
             args, y = node.saved_as_handles(cls)
         else:
