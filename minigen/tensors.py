@@ -65,12 +65,7 @@ class Tensor(Traced):
     dtype = property(operator.attrgetter("data.dtype"))
     device = property(lambda self: backend.device_of(self.data))
 
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients flow through here. Can be set on leaves and constants."""
-        return self.node is not None and self.node.requires_grad
-
-    @requires_grad.setter
+    @Traced.requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         if isinstance(self.node, Node | Output):
             raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")

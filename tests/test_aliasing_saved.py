@@ -2,23 +2,13 @@
 
 import numpy as np
 import pytest
+from aliasing_draws import RNG, leaf, same_draws, untouched  # noqa: F401 - a fixture
 
 import minigen as mg
 from minigen import nn
 from minigen.errors import GradError
 
-RNG = np.random.default_rng(0)
 pytestmark = pytest.mark.usefixtures("each_walk")
-
-
-def leaf(*shape):
-    return mg.tensor(RNG.standard_normal(shape), requires_grad=True)
-
-
-def untouched(*arrays):
-    """A function that tells whether these arrays are as they are now."""
-    before = [x.copy() for x in arrays]
-    return lambda: all(np.array_equal(x, b) for x, b in zip(arrays, before))
 
 
 def stepped(w):

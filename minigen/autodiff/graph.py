@@ -33,7 +33,7 @@ class Traced:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow through here."""
+        """Whether gradients flow through here. A leaf or constant `Tensor` lets it be set."""
         return self.node is not None and self.node.requires_grad
 
 

@@ -138,7 +138,8 @@ class Module:
             )
         memory = {id(backend.owner(x.data)) for x in mine.values()}
         for name, array in given.items():  # of this module perhaps, under another name
-            if id(backend.owner(array)) in memory:
+            own = name in mine and array is mine[name].data
+            if not own and id(backend.owner(array)) in memory:
                 given[name] = array.copy()
         for name, x in mine.items():
             if name in given:
