@@ -15,7 +15,7 @@ import torch
 import minigen as mg
 from minigen import schedule
 from minigen.models import CharLSTM
-from minigen.texts import TEXT_DATA, text_data, text_loss, windows
+from minigen.training.texts import TEXT_DATA, text_data, text_loss, windows
 
 EMBED, HIDDEN, CONTEXT, BATCH, RATE, CLIP = 64, 256, 64, 32, 2e-3, 1.0
 

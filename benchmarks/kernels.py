@@ -17,10 +17,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from measuring import count, known_names, new_file, seconds
+from measuring import known_names, new_file, seconds
 
 from minigen import kernels, optim
 from minigen.kernels import reference
+from minigen.training import positive_int
 
 COPIED = 2**24  # values of the large copy, 64 MB
 CHANGED = {  # arguments that are read and written; other arguments are one of the two
@@ -71,7 +72,7 @@ def elementwise() -> dict[str, list]:
         "bce_with_logits_vjp": [of_hidden, logits, pixels],
         "bce_total": [logits, pixels],
         "philox": [np.empty(2**20, np.uint32), 0, 0],
-        "unit": [np.empty(2**20, np.float32), 0, 0],
+        "uniform": [np.empty(2**20, np.float32), 0, 0],
         "bernoulli": [np.empty(2**20, np.bool_), 0.5, 0, 0],
         "erf": [normal(768, 512)],
         "relu": [images],
@@ -143,16 +144,16 @@ def windows() -> dict[str, list]:
     x, y, w, bias = normal(64, 32, 14, 14), normal(64, 64, 14, 14), normal(64, 32, 3, 3), normal(64)
     how = (1, 1), (1, 1), (1, 1), 1
     images, pooled = normal(64, 32, 28, 28), normal(64, 32, 14, 14)
-    places = reference.max_places(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
+    places = reference.max_indices(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
     return {
         "convolve": [x, w, bias, *how],
         "convolve_transpose": [y, w, None, (14, 14), *how],
         "convolve_weight": [y, x, (3, 3), *how],
         "sum_windows": [images, (2, 2), (2, 2)],
-        "spread_windows": [pooled, (2, 2), (2, 2), (28, 28)],
-        "max_places": [images, (2, 2), (2, 2), (0, 0)],
-        "take_in_rows": [images.reshape(-1, 784), places],
-        "add_in_rows": [pooled.reshape(-1, 196), places, 784],
+        "sum_windows_vjp": [pooled, (2, 2), (2, 2), (28, 28)],
+        "max_indices": [images, (2, 2), (2, 2), (0, 0)],
+        "take_along_rows": [images.reshape(-1, 784), places],
+        "scatter_along_rows": [pooled.reshape(-1, 196), places, 784],
     }
 
 
@@ -240,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
     only = {"type": known_names(arguments), "default": [*arguments], "metavar": "NAME,NAME"}
     parser.add_argument("--only", **only, help=", ".join(arguments))
-    parser.add_argument("--rounds", type=count, default=31, help="calls of each; default 31")
+    parser.add_argument("--rounds", type=positive_int, default=31, help="calls of each; default 31")
     parser.add_argument("--json", type=new_file, help="write the rows to this file too")
     args = parser.parse_args()
     source, found = normal(COPIED), []

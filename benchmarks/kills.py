@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from damages import idx_bytes
 
-from minigen.checkpoint import load_state
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
 from minigen.errors import CheckpointError
+from minigen.training.checkpoint import load_state
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SETTINGS = {  # about a second of training each; DIGITS and TEXT stand for files made here

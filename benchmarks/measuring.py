@@ -46,13 +46,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def count(text: str) -> int:
-    """The type of a flag that is a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
-    return int(text)
-
-
 def new_file(text: str) -> IO[str]:
     """The type of a flag that is a file to write, which is opened before anything is measured."""
     try:

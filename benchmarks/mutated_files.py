@@ -28,9 +28,10 @@ from damages import bombs, damaged, idx_bytes
 from safetensors.numpy import save as encode
 
 import minigen as mg
-from minigen import checkpoint, data
+from minigen import data
 from minigen.data.mnist_files import NAMES
 from minigen.errors import CheckpointError, DatasetError
+from minigen.training import checkpoint
 
 ROOM = 64 * 2**20  # bytes of memory that reading may take
 # --------------------------------------------- what the bytes say, to an independent reader

@@ -19,8 +19,10 @@ import statistics
 import time
 from contextlib import ExitStack
 
-from measuring import Child, compile_kernels, cores, count, known_names, line, new_file, scaled
+from measuring import Child, compile_kernels, cores, known_names, line, new_file, scaled
 from workloads import HUGE, LARGE, SCALING, SMALL
+
+from minigen.training import positive_int
 
 WORKLOADS = {**SMALL, **LARGE, **HUGE}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -122,10 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
     only = {"type": known_names(WORKLOADS), "metavar": "NAME,NAME"}
     parser.add_argument("--only", **only, help=", ".join(WORKLOADS))
-    parser.add_argument("--pairs", type=count, default=31, help="turns of each side; default 31")
-    parser.add_argument("--warm-up", type=count, default=5, help="steps before; default 5")
+    parser.add_argument(
+        "--pairs", type=positive_int, default=31, help="turns of each side; default 31"
+    )
+    parser.add_argument("--warm-up", type=positive_int, default=5, help="steps before; default 5")
     threads = f"of every side on the CPU; default {cores()}, all cores"
-    parser.add_argument("--threads", type=count, default=cores(), help=threads)
+    parser.add_argument("--threads", type=positive_int, default=cores(), help=threads)
     parser.add_argument("--json", type=new_file, help="write the rows to this file too")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
     precision = "of products on a GPU, high for TF32; default highest"

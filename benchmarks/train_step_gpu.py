@@ -23,7 +23,7 @@ from statistics import median
 from measuring import Child, ChildFailed, line, on_gpu, scaled
 from workloads import CROSSOVER, HUGE, LARGE, SMALL
 
-from minigen.backend import cupy
+from minigen.backend.arrays import cupy
 from minigen.errors import BackendUnavailable
 
 WORKLOADS = {**SMALL, **LARGE, **HUGE}

@@ -7,23 +7,70 @@ half as wide) from the same weights, by the same Adam for the same --steps: "wit
 
 Expect that they do not help. With 100 and 500 labels they change, over five seeds with 95 %
 intervals, 79.6 and 90.1 % on MNIST by -0.12 ± 0.51 and -0.60 ± 0.60 points, and 47.4 and 80.0 %
-on glyphs by -0.90 ± 1.29 and -2.13 ± 1.30; six minutes of CPU time each. (In a first try codes
-from the prior lost 4 to 6.) Under --out it leaves accuracy.png, generated-N.png for each budget N
-(a row is a class), metrics.jsonl (a trial is an epoch), and a checkpoint.
+on glyphs by -0.90 ± 1.29 and -2.13 ± 1.30; six minutes of CPU time each. Under --out it leaves
+accuracy.png, generated-N.png for each budget N (a row is a class), metrics.jsonl and a checkpoint.
 """
 
 import numpy as np
 
 import minigen as mg
-from minigen import models, nn, plots
-from minigen.classification import predict, score
-from minigen.data import DataLoader
-from minigen.metrics import mean_interval
-from minigen.training import Run, argument_parser, count, image_data, run_example
+from minigen import figures, models, nn
+from minigen.errors import DatasetError
+from minigen.training import Run, argument_parser, image_data, positive_int, run_example
+from minigen.training.classification import predict, score
+from minigen.training.metrics import mean_interval
 
 BATCH, RATE, FLAT = 64, 1e-3, (784,)
 BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not drawn from the prior
 ARMS = ("without", "with")  # the two classifiers: without and with generated images
+
+
+def main():
+    args = flags()
+    train_x, train_y, test_x, test_y = image_data(args.data)
+    classes = int(train_y.max()) + 1
+    args.budgets = sorted(set(args.budgets))
+    trials = [(n, args.seed + i) for i in range(args.seeds) for n in args.budgets]
+    args.epochs = min(args.epochs or len(trials), len(trials))
+    most = len(train_y)
+    if wrong := [n for n in args.budgets if not classes <= n <= most]:
+        raise DatasetError(f"argument --budgets: expected {classes} to {most}, got {wrong[0]}")
+
+    rng, device = mg.Generator(), mg.resolve_device(args.device)
+    nets, adams = networks(classes, rng, device)
+    vae = nets["generator"]
+    state = {"model": nets, "optimizer": adams, "rng": rng}
+    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
+        for trial in run.epochs():
+            budget, seed = trials[trial - 1]
+            own = mg.Generator(2**32 * seed + budget)
+            rows = choose(train_y, budget, own)
+            x, y = train_x[rows], train_y[rows]
+            for step in run.steps(args.generator_steps + args.steps):
+                if step == 0:  # everything anew, whatever trial came before
+                    rng.state = own.state
+                    new_nets, new_adams = networks(classes, rng, device)
+                    nets.load_state_dict(new_nets.state_dict())
+                    for name, adam in adams.items():
+                        adam.load_state_dict(new_adams[name].state_dict())
+                i = rng.integers(0, budget, BATCH)
+                if step < args.generator_steps:
+                    loss = vae.loss(pixels(x[i], device, FLAT), y[i])[0]
+                    run.record(generator_loss=learn(adams["generator"], loss))
+                    continue
+                images, y_i = pixels(x[i], device), mg.tensor(y[i], device=device)
+                run.record(without_loss=learn(adams["without"], nets["without"].loss(images, y_i)))
+                generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
+                loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y_i)
+                run.record(with_loss=learn(adams["with"], loss))
+            found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
+            run.end_epoch(budget=budget, seed=seed, **found)
+            like = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
+            sheet = generate(vae, x, y, like, mg.Generator(1), device).numpy()[:, 0]
+            figures.image_sheet(run.out / f"generated-{budget}.png", sheet, 10)
+        if run.epoch == len(trials):
+            report(run, args.budgets)
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def pixels(images, device, shape=(1, 28, 28)):
@@ -86,63 +133,17 @@ def report(run, budgets):
         print(f"{budget:>6}  " + "  ".join(cells))
         panels[f"{budget} labelled images: {cells[-1].strip()}"] = dict(zip(ARMS, arms))
     print(f"± is the 95 % confidence interval of the mean over {len(rows)} seeds (Student's t)")
-    plots.paired_points(run.out / "accuracy.png", panels, "test accuracy, %")
+    figures.paired_points(run.out / "accuracy.png", panels, "test accuracy, %", mean_interval)
 
 
-def main():
-    parser = argument_parser(__doc__, out="runs/augment", epochs=10)
-    parser.add_argument("--budgets", type=count, nargs="+", default=[100, 500], metavar="LABELS")
-    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 11), metavar="2..10")
-    parser.add_argument("--steps", type=count, default=250, help="of a classifier; default 250")
-    parser.add_argument("--generator-steps", type=count, default=800, help="default 800")
-    parser.set_defaults(epochs=None)
-    args = parser.parse_args()
-
-    train_x, train_y, test_x, test_y = image_data(args.data)
-    classes = int(train_y.max()) + 1
-    args.budgets = sorted(set(args.budgets))
-    trials = [(n, args.seed + i) for i in range(args.seeds) for n in args.budgets]
-    args.epochs = min(args.epochs or len(trials), len(trials))
-    if wrong := [n for n in args.budgets if not classes <= n <= len(train_y)]:
-        parser.error(f"argument --budgets: expected {classes} to {len(train_y)}, got {wrong[0]}")
-
-    rng, device = mg.Generator(), mg.resolve_device(args.device)
-    nets, adams = networks(classes, rng, device)
-    vae = nets["generator"]
-    loader = DataLoader(np.arange(args.generator_steps + args.steps), batch_size=1)  # counts
-
-    state = {"model": nets, "optimizer": adams, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
-        for trial in run.epochs():
-            budget, seed = trials[trial - 1]
-            own = mg.Generator(2**32 * seed + budget)
-            rows = choose(train_y, budget, own)
-            x, y = train_x[rows], train_y[rows]
-            for (step,) in run.batches():
-                if step == 0:  # everything anew, whatever trial came before
-                    rng.state = own.state
-                    new_nets, new_adams = networks(classes, rng, device)
-                    nets.load_state_dict(new_nets.state_dict())
-                    for name, adam in adams.items():
-                        adam.load_state_dict(new_adams[name].state_dict())
-                i = rng.integers(0, budget, BATCH)
-                if step < args.generator_steps:
-                    loss = vae.loss(pixels(x[i], device, FLAT), y[i])[0]
-                    run.record(generator_loss=learn(adams["generator"], loss))
-                    continue
-                images, y_i = pixels(x[i], device), mg.tensor(y[i], device=device)
-                run.record(without_loss=learn(adams["without"], nets["without"].loss(images, y_i)))
-                generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
-                loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y_i)
-                run.record(with_loss=learn(adams["with"], loss))
-            found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
-            run.end_epoch(budget=budget, seed=seed, **found)
-            like = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
-            sheet = generate(vae, x, y, like, mg.Generator(1), device).numpy()[:, 0]
-            plots.image_sheet(run.out / f"generated-{budget}.png", sheet, 10)
-        if run.epoch == len(trials):
-            report(run, args.budgets)
-    print(f"figures, metrics and checkpoint: {run.out}")
+def flags():
+    parser = argument_parser(__doc__, out="runs/augment", epochs="a trial each")
+    add = parser.add_argument
+    add("--budgets", type=positive_int, nargs="+", default=[100, 500], help="labelled images")
+    add("--seeds", type=int, default=5, choices=range(2, 11), help="trials of each budget")
+    add("--steps", type=positive_int, default=250, help="of a classifier")
+    add("--generator-steps", type=positive_int, default=800, help="of the VAE")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

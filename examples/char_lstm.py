@@ -13,38 +13,27 @@ lines by the model. Under --out it leaves sample.txt, curves.png, metrics.jsonl 
 import numpy as np
 
 import minigen as mg
-from minigen import plots, schedule
-from minigen.data import DataLoader
+from minigen import figures, schedule
 from minigen.models import CharLSTM
-from minigen.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
-from minigen.training import Run, argument_parser, count, run_example
+from minigen.training import Run, argument_parser, positive_int, run_example
+from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
 
 RATE = 2e-3  # Adam's learning rate at the start
 
 
 def main():
-    parser = argument_parser(
-        __doc__, out="runs/char_lstm", epochs=8, data="reference", kinds=TEXT_DATA
-    )
-    parser.add_argument("--embed", type=count, default=64, help="of a character; default 64")
-    parser.add_argument("--hidden", type=count, default=256, help="units; default 256")
-    parser.add_argument("--context", type=count, default=64, help="of a window; default 64")
-    parser.add_argument("--batch", type=count, default=32, help="windows a step; default 32")
-    parser.add_argument("--steps", type=count, default=250, help="in an epoch; default 250")
-    args = parser.parse_args()
-
+    args = flags()
     vocabulary, train, test = text_data(args.data, args.context)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     model = CharLSTM(len(vocabulary), args.embed, args.hidden, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
     factor = schedule.cosine(args.epochs * args.steps)
-    loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the windows are drawn
     print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
-    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    state = {"model": model, "optimizer": optimizer, "rng": rng}
     with Run(args, **state, contents=[vocabulary.characters, train]) as run:
         for _ in run.epochs():
-            for _ in run.batches():
+            for _ in run.steps(args.steps):
                 starts = rng.integers(0, len(train) - args.context, args.batch)
                 optimizer.param_groups[0]["lr"] = RATE * factor(run.step)
                 loss = model.loss(*windows(train, starts, args.context, device))
@@ -58,8 +47,20 @@ def main():
         sample = sample_text(model, vocabulary, 1000, mg.Generator(args.seed), device)
         (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
         losses = {"train": run.series("loss"), "test": run.series("test")}
-        plots.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
+        figures.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
     print(f"sample, figure, metrics and checkpoint: {run.out}")
+
+
+def flags():
+    parser = argument_parser(
+        __doc__, out="runs/char_lstm", epochs=8, data="reference", kinds=TEXT_DATA
+    )
+    parser.add_argument("--embed", type=positive_int, default=64, help="of a character")
+    parser.add_argument("--hidden", type=positive_int, default=256, help="units")
+    parser.add_argument("--context", type=positive_int, default=64, help="of a window")
+    parser.add_argument("--batch", type=positive_int, default=32, help="windows a step")
+    parser.add_argument("--steps", type=positive_int, default=250, help="in an epoch")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

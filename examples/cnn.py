@@ -11,42 +11,15 @@ metrics.jsonl and a checkpoint, the judge of examples/gan.py.
 import numpy as np
 
 import minigen as mg
-from minigen import plots
-from minigen.classification import draw, predict, score
+from minigen import figures
 from minigen.data import DataLoader
 from minigen.models import CNN
-from minigen.training import Run, argument_parser, count, image_data, run_example
-
-
-def pixels(images, device):
-    """uint8 (N, 28, 28) as a tensor in [0, 1] of one channel, (N, 1, 28, 28)."""
-    return mg.tensor(images[:, None]).to(device) / 255
-
-
-def saliency(model, images, device):
-    """|d winning logit / d pixel|, each map scaled to a largest value of 1: (N, 28, 28)."""
-    x = pixels(images, device).requires_grad_()
-    winning = model(x).max(axis=1)
-    slope = mg.abs(mg.grad(winning.sum(), x)).numpy()[:, 0]  # an image has its own logits only
-    largest = slope.max(axis=(1, 2), keepdims=True)
-    return slope / np.where(largest == 0, 1, largest)  # 0 where all hidden units are
-
-
-def draw_saliency(path, model, images, device):
-    """Twenty images; under each it is drawn again, dimmed, with the deciding pixels in red."""
-    heat, grey = saliency(model, images[:20], device), images[:20] / 255
-    rest = 0.6 * grey * (1 - heat)
-    red = np.stack([np.maximum(heat, rest), rest, rest], axis=-1)  # (N, 28, 28, 3)
-    plain = np.repeat(grey[..., None], 3, axis=-1)
-    pairs = [part[i : i + 10] for i in (0, 10) for part in (plain, red)]
-    plots.image_sheet(path, np.concatenate(pairs), 10)
+from minigen.training import Run, argument_parser, image_data, positive_int, run_example
+from minigen.training.classification import draw, predict, score
 
 
 def main():
-    parser = argument_parser(__doc__, out="runs/cnn", epochs=6)
-    parser.add_argument("--hidden", type=count, default=128, help="dense units; default 128")
-    args = parser.parse_args()
-
+    args = flags()
     train_x, train_y, test_x, test_y = image_data(args.data)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
@@ -73,6 +46,36 @@ def main():
         draw(run, predict(read, test_x), test_x, test_y)
         draw_saliency(run.out / "saliency.png", model, test_x, device)
     print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def pixels(images, device):
+    """uint8 (N, 28, 28) as a tensor in [0, 1] of one channel, (N, 1, 28, 28)."""
+    return mg.tensor(images[:, None]).to(device) / 255
+
+
+def saliency(model, images, device):
+    """|d winning logit / d pixel|, each map scaled to a largest value of 1: (N, 28, 28)."""
+    x = pixels(images, device).requires_grad_()
+    winning = model(x).max(axis=1)
+    slope = mg.abs(mg.grad(winning.sum(), x)).numpy()[:, 0]  # an image has its own logits only
+    largest = slope.max(axis=(1, 2), keepdims=True)
+    return slope / np.where(largest == 0, 1, largest)  # 0 where all hidden units are
+
+
+def draw_saliency(path, model, images, device):
+    """Twenty images; under each it is drawn again, dimmed, with the deciding pixels in red."""
+    heat, grey = saliency(model, images[:20], device), images[:20] / 255
+    rest = 0.6 * grey * (1 - heat)
+    red = np.stack([np.maximum(heat, rest), rest, rest], axis=-1)  # (N, 28, 28, 3)
+    plain = np.repeat(grey[..., None], 3, axis=-1)
+    pairs = [part[i : i + 10] for i in (0, 10) for part in (plain, red)]
+    figures.image_sheet(path, np.concatenate(pairs), 10)
+
+
+def flags():
+    parser = argument_parser(__doc__, out="runs/cnn", epochs=6)
+    parser.add_argument("--hidden", type=positive_int, default=128, help="dense units")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 import minigen as mg
-from minigen import checkpoint, models, plots
-from minigen.classification import predict
+from minigen import figures, models
 from minigen.data import GLYPH_CLASSES, DataLoader
 from minigen.errors import CheckpointError
-from minigen.metrics import frechet_distance
-from minigen.training import Run, argument_parser, image_data, run_example
+from minigen.training import Run, argument_parser, checkpoint, image_data, run_example
+from minigen.training.classification import predict
+from minigen.training.metrics import frechet_distance
 
 NETWORKS = {
     "dense": (models.Generator, models.Discriminator),
@@ -33,6 +33,47 @@ SHAPES = {"dense": (784,), "dc": (1, 28, 28)}  # of an image
 BATCH, EPOCHS = {"dense": 128, "dc": 64}, {"dense": 100, "dc": 20}
 RATE, BETAS, SMOOTHING = 5e-4, (0.5, 0.999), 0.1
 JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
+
+
+def main():
+    args = flags()
+    train_x, train_y, test_x, _ = image_data(args.data)
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
+    judge = load_judge(args.judge, args.data, int(train_y.max()) + 1, device)
+    generator, discriminator = (kind(rng=rng, device=device) for kind in NETWORKS[args.arch])
+    model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+    optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
+    of_generator, of_discriminator = optimizer["generator"], optimizer["discriminator"]
+    loader = DataLoader(train_x, batch_size=BATCH[args.arch], shuffle=True, rng=rng)
+    noise = lambda count, rng: mg.Tensor(rng.normal((count, generator.latent), device=device))
+    shown, unseen = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
+    print(mg.nn.summary(generator, shown[:1]), mg.nn.summary(discriminator, unseen[:1]), sep="\n")
+
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
+        for _ in run.epochs():
+            for x in run.batches():
+                real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
+                lost = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
+                of_discriminator.step(mg.grad(lost, of_discriminator.params))
+                run.record(discriminator=lost)
+                # through the discriminator to the generator, with no gradient of its weights
+                lost = models.non_saturating.generator(discriminator, fake)
+                of_generator.step(mg.grad(lost, of_generator.params))
+                run.record(generator=lost)
+            images = sample(generator, shown)
+            fake = pixels(255 * images, args.arch, device)
+            run.end_epoch(**accuracy(discriminator, unseen, fake))
+            figures.image_sheet(run.out / "samples.png", images[:100], 10)
+        figures.image_sheet(run.out / "walks.png", sample(generator, walks(shown[:20])), 10)
+        losses = {name: run.series(name) for name in model}
+        right = {f"{kind} images": run.series(kind) for kind in ("real", "fake")}
+        ylabels = ["loss, nats", "discriminator right, %"]
+        figures.curves(run.out / "curves.png", [losses, right], ylabels=ylabels)
+    if judge is not None:
+        samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
+        report(judge, samples, train_x, test_x, device)
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def pixels(images, arch, device):
@@ -94,52 +135,14 @@ def report(judge, samples, train_x, test_x, device):
     print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")
 
 
-def main():
+def flags():
     parser = argument_parser(__doc__, out="runs/gan", epochs="100 for dense, 20 for dc")
-    parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="default dense")
-    says = f"a checkpoint of examples/cnn.py, or none; default {JUDGE}"
+    parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="networks")
+    says = "a checkpoint of examples/cnn.py, or none"
     parser.add_argument("--judge", type=Path, default=JUDGE, help=says)
-    parser.set_defaults(epochs=None)
     args = parser.parse_args()
     args.epochs = args.epochs or EPOCHS[args.arch]
-
-    train_x, train_y, test_x, _ = image_data(args.data)
-    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    judge = load_judge(args.judge, args.data, int(train_y.max()) + 1, device)
-    generator, discriminator = (kind(rng=rng, device=device) for kind in NETWORKS[args.arch])
-    model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-    optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
-    of_generator, of_discriminator = optimizer["generator"], optimizer["discriminator"]
-    loader = DataLoader(train_x, batch_size=BATCH[args.arch], shuffle=True, rng=rng)
-    noise = lambda count, rng: mg.Tensor(rng.normal((count, generator.latent), device=device))
-    shown, unseen = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
-    print(mg.nn.summary(generator, shown[:1]), mg.nn.summary(discriminator, unseen[:1]), sep="\n")
-
-    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
-        for _ in run.epochs():
-            for x in run.batches():
-                real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
-                lost = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
-                of_discriminator.step(mg.grad(lost, of_discriminator.params))
-                run.record(discriminator=lost)
-                # through the discriminator to the generator, with no gradient of its weights
-                lost = models.non_saturating.generator(discriminator, fake)
-                of_generator.step(mg.grad(lost, of_generator.params))
-                run.record(generator=lost)
-            images = sample(generator, shown)
-            fake = pixels(255 * images, args.arch, device)
-            run.end_epoch(**accuracy(discriminator, unseen, fake))
-            plots.image_sheet(run.out / "samples.png", images[:100], 10)
-        plots.image_sheet(run.out / "walks.png", sample(generator, walks(shown[:20])), 10)
-        losses = {name: run.series(name) for name in model}
-        right = {f"{kind} images": run.series(kind) for kind in ("real", "fake")}
-        ylabels = ["loss, nats", "discriminator right, %"]
-        plots.curves(run.out / "curves.png", [losses, right], ylabels=ylabels)
-    if judge is not None:
-        samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
-        report(judge, samples, train_x, test_x, device)
-    print(f"figures, metrics and checkpoint: {run.out}")
+    return args
 
 
 if __name__ == "__main__":

@@ -19,10 +19,9 @@ from itertools import pairwise
 import numpy as np
 
 import minigen as mg
-from minigen import nn, plots, schedule
-from minigen.data import DataLoader
+from minigen import figures, nn, schedule
 from minigen.models import non_saturating, wasserstein_gp
-from minigen.training import Run, argument_parser, count, run_example
+from minigen.training import Run, argument_parser, positive_int, run_example
 
 MODES = np.array([(2 * i, 2 * j) for i in range(-2, 3) for j in range(-2, 3)], np.float32)
 STD, SCALE = 0.05, 8**0.5  # standard deviation of a mode; of the whole, on each axis
@@ -32,6 +31,33 @@ METHODS = {  # title, loss, critic steps before one of the generator; as in each
     "plain": ("plain GAN", non_saturating, 1),
     "wgan": ("WGAN-GP", wasserstein_gp, 5),
 }
+
+
+def main():
+    args = flags()
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
+    pairs = nn.ModuleDict(
+        {name: Pair(*how, args.width, rng, device) for name, (_, *how) in METHODS.items()}
+    )
+    optimizers = {
+        f"{name}_{net}": optimizer
+        for name, pair in pairs.items()
+        for net, optimizer in pair.optimizers.items()
+    }
+    factor = schedule.cosine(args.epochs * args.steps)
+
+    with Run(args, model=pairs, optimizer=optimizers, rng=rng) as run:
+        for _ in run.epochs():
+            for _ in run.steps(args.steps):
+                for name, pair in pairs.items():
+                    run.record(**{f"{name}_loss": pair.learn(rng, factor(run.step))})
+            numbers = {}
+            for name, pair in pairs.items():
+                modes, least, good = judge(pair.samples())
+                numbers |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
+            run.end_epoch(**numbers)
+        draw(run, pairs)
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def dense(inputs, outputs, width, **kind):
@@ -99,48 +125,24 @@ def draw(run, pairs):
     titles = {title: judge(points) for title, points in clouds.items()}
     titles = {t: f"{t}: {modes} modes, {good:.1f} % good" for t, (modes, _, good) in titles.items()}
     clouds = {titles[title]: points for title, points in clouds.items()}
-    plots.point_clouds(run.out / "samples.png", clouds, MODES, 3 * STD)
+    figures.point_clouds(run.out / "samples.png", clouds, MODES, 3 * STD)
     panels = [
         {METHODS[name][0]: run.series(f"{name}_{what}") for name in METHODS}
         for what in ("good", "modes")
     ]
-    plots.curves(run.out / "curves.png", panels, ylabels=["good samples, %", "modes found"])
+    figures.curves(run.out / "curves.png", panels, ylabels=["good samples, %", "modes found"])
 
 
-def main():
+def flags():
     parser = argument_parser(
         __doc__, out="runs/gan_modes", epochs=6, data="grid", kinds="grid, which is made here"
     )
-    parser.add_argument("--width", type=count, default=128, help="of hidden layers; default 128")
-    parser.add_argument("--steps", type=count, default=500, help="in an epoch; default 500")
+    parser.add_argument("--width", type=positive_int, default=128, help="of hidden layers")
+    parser.add_argument("--steps", type=positive_int, default=500, help="in an epoch")
     args = parser.parse_args()
     if args.data != "grid":
         parser.error(f"argument --data: there is only the grid, which is made, not {args.data!r}")
-
-    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    pairs = nn.ModuleDict(
-        {name: Pair(*how, args.width, rng, device) for name, (_, *how) in METHODS.items()}
-    )
-    optimizers = {
-        f"{name}_{net}": optimizer
-        for name, pair in pairs.items()
-        for net, optimizer in pair.optimizers.items()
-    }
-    factor = schedule.cosine(args.epochs * args.steps)
-    loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the points are drawn
-
-    with Run(args, model=pairs, optimizer=optimizers, loader=loader, rng=rng) as run:
-        for _ in run.epochs():
-            for _ in run.batches():
-                for name, pair in pairs.items():
-                    run.record(**{f"{name}_loss": pair.learn(rng, factor(run.step))})
-            numbers = {}
-            for name, pair in pairs.items():
-                modes, least, good = judge(pair.samples())
-                numbers |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
-            run.end_epoch(**numbers)
-        draw(run, pairs)
-    print(f"figures, metrics and checkpoint: {run.out}")
+    return args
 
 
 if __name__ == "__main__":

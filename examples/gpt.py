@@ -11,14 +11,44 @@ sample.txt, attention.png, curves.png, metrics.jsonl and a checkpoint.
 import numpy as np
 
 import minigen as mg
-from minigen import plots, schedule
-from minigen.data import DataLoader
+from minigen import figures, schedule
 from minigen.models import GPT
-from minigen.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
-from minigen.training import Run, argument_parser, count, run_example
+from minigen.training import Run, argument_parser, positive_int, run_example
+from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
 
 RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last, steps to rise
 PIECE = 24  # characters of the test text that attention.png is about
+
+
+def main():
+    args = flags()
+    vocabulary, train, test = text_data(args.data, args.context)
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
+    size = (args.context, args.layers, args.heads, args.width)
+    model = GPT(len(vocabulary), *size, rng=rng, device=device)
+    optimizer = mg.optim.AdamW(decayed_groups(model), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
+    total = args.epochs * args.steps
+    factor = schedule.cosine(total, warmup=min(WARMUP, total // 10), floor=FLOOR / RATE)
+    print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
+
+    state = {"model": model, "optimizer": optimizer, "rng": rng}
+    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
+        for _ in run.epochs():
+            for _ in run.steps(args.steps):
+                starts = rng.integers(0, len(train) - args.context, args.batch)
+                for group in optimizer.param_groups:
+                    group["lr"] = RATE * factor(run.step)
+                loss = model.loss(*windows(train, starts, args.context, device))
+                optimizer.zero_grad()
+                loss.backward()
+                norm = mg.optim.clip_grad_norm(model.parameters(), 1.0)
+                optimizer.step()
+                run.record(loss=loss, norm=norm)
+            run.end_epoch(test=text_loss(model, test, args.context, device))
+        sample = sample_text(model, vocabulary, 500, mg.Generator(args.seed), device)
+        (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
+        draw(model, run, test, vocabulary)
+    print(f"\n{sample}\n\nsample, figures, metrics and checkpoint: {run.out}")
 
 
 def decayed_groups(model):
@@ -37,51 +67,23 @@ def draw(model, run, ids, vocabulary):
     each = len(heads) // len(ends)
     titles = [f"layer {i + 1}, head {j + 1}" for i in ends for j in range(each)]
     texts = [vocabulary.decode(ids)] * len(heads)
-    plots.attention_maps(run.out / "attention.png", heads, texts, texts, titles, each)
+    figures.attention_maps(run.out / "attention.png", heads, texts, texts, titles, each)
     losses = {"train": run.series("loss"), "test": run.series("test")}
-    plots.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
+    figures.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
 
 
-def main():
+def flags():
     parser = argument_parser(__doc__, out="runs/gpt", epochs=8, data="reference", kinds=TEXT_DATA)
-    parser.add_argument("--layers", type=count, default=4, help="blocks; default 4")
-    parser.add_argument("--heads", type=count, default=4, help="heads of a block; default 4")
-    parser.add_argument("--width", type=count, default=128, help="of a token's vector; default 128")
-    parser.add_argument("--context", type=count, default=64, help="characters seen; default 64")
-    parser.add_argument("--batch", type=count, default=12, help="windows a step; default 12")
-    parser.add_argument("--steps", type=count, default=250, help="in an epoch; default 250")
+    parser.add_argument("--layers", type=positive_int, default=4, help="blocks")
+    parser.add_argument("--heads", type=positive_int, default=4, help="heads of a block")
+    parser.add_argument("--width", type=positive_int, default=128, help="of a token's vector")
+    parser.add_argument("--context", type=positive_int, default=64, help="characters seen")
+    parser.add_argument("--batch", type=positive_int, default=12, help="windows a step")
+    parser.add_argument("--steps", type=positive_int, default=250, help="in an epoch")
     args = parser.parse_args()
     if args.width % args.heads:
         parser.error(f"--width {args.width} is no multiple of --heads {args.heads}")
-
-    vocabulary, train, test = text_data(args.data, args.context)
-    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    size = (args.context, args.layers, args.heads, args.width)
-    model = GPT(len(vocabulary), *size, rng=rng, device=device)
-    optimizer = mg.optim.AdamW(decayed_groups(model), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
-    total = args.epochs * args.steps
-    factor = schedule.cosine(total, warmup=min(WARMUP, total // 10), floor=FLOOR / RATE)
-    loader = DataLoader(np.arange(args.steps), batch_size=1)  # counts; the windows are drawn
-    print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
-
-    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
-        for _ in run.epochs():
-            for _ in run.batches():
-                starts = rng.integers(0, len(train) - args.context, args.batch)
-                for group in optimizer.param_groups:
-                    group["lr"] = RATE * factor(run.step)
-                loss = model.loss(*windows(train, starts, args.context, device))
-                optimizer.zero_grad()
-                loss.backward()
-                norm = mg.optim.clip_grad_norm(model.parameters(), 1.0)
-                optimizer.step()
-                run.record(loss=loss, norm=norm)
-            run.end_epoch(test=text_loss(model, test, args.context, device))
-        sample = sample_text(model, vocabulary, 500, mg.Generator(args.seed), device)
-        (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
-        draw(model, run, test, vocabulary)
-    print(f"\n{sample}\n\nsample, figures, metrics and checkpoint: {run.out}")
+    return args
 
 
 if __name__ == "__main__":

@@ -7,22 +7,14 @@ class from the last state, Adam 1e-3, batch 64. Expect a test accuracy of about 
 """
 
 import minigen as mg
-from minigen.classification import draw, predict, score
 from minigen.data import DataLoader
 from minigen.models import LSTMClassifier
-from minigen.training import Run, argument_parser, count, image_data, run_example
-
-
-def pixels(images):
-    """uint8 (N, 28, 28) as a tensor in [0, 1]; each row of an image is one step."""
-    return mg.tensor(images) / 255
+from minigen.training import Run, argument_parser, image_data, positive_int, run_example
+from minigen.training.classification import draw, predict, score
 
 
 def main():
-    parser = argument_parser(__doc__, out="runs/rnn", epochs=10)
-    parser.add_argument("--hidden", type=count, default=128, help="units; default 128")
-    args = parser.parse_args()
-
+    args = flags()
     train_x, train_y, test_x, test_y = image_data(args.data)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
@@ -48,6 +40,17 @@ def main():
             run.end_epoch(**score(predict(read, test_x), test_y))
         draw(run, predict(read, test_x), test_x, test_y)
     print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def pixels(images):
+    """uint8 (N, 28, 28) as a tensor in [0, 1]; each row of an image is one step."""
+    return mg.tensor(images) / 255
+
+
+def flags():
+    parser = argument_parser(__doc__, out="runs/rnn", epochs=10)
+    parser.add_argument("--hidden", type=positive_int, default=128, help="units")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -3,19 +3,18 @@
 Vaswani et al. 2017, "Attention Is All You Need": characters in, characters out, 2 layers of 4
 heads in the encoder and in the decoder, 64 wide, batch 64, AdamW at 2e-3 with a warm-up and a
 cosine. Expect 99.5 % of 2,000 unseen dates without a fault, greedily and with a beam of 4, after
-five minutes of processor time; the few faults are in dates of many words. --data is "dates" or a
-text file with a pair of texts on each line, a tab between. Under --out it leaves
+five minutes of processor time; the few faults are in dates of many words. Under --out it leaves
 cross-attention.png, curves.png, metrics.jsonl and a checkpoint.
 """
 
 import numpy as np
 
 import minigen as mg
-from minigen import plots, schedule
+from minigen import figures, schedule
 from minigen.data import DataLoader, Vocabulary, dates, text_pairs
 from minigen.errors import DatasetError
 from minigen.models import Seq2SeqTransformer
-from minigen.training import Run, argument_parser, count, run_example
+from minigen.training import Run, argument_parser, positive_int, run_example
 
 RATE, FLOOR, WARMUP = 2e-3, 4e-5, 0.05  # AdamW's: highest, last, and the share of steps to rise
 PAD, BEGIN, END = "\0\1\2"  # they sort before all else, so their ids are the model's: 0, 1 and 2
@@ -23,85 +22,8 @@ SAMPLE = 500  # test texts that are decoded after each epoch
 KINDS = "dates (no files needed) or a text file with a pair of texts a line, a tab between"
 
 
-def encoded(vocabulary, texts):
-    """The ids of texts, filled up to the longest: (N, T)."""
-    longest = max(map(len, texts))
-    filled = "".join(words.ljust(longest, PAD) for words in texts)
-    return vocabulary.encode(filled).reshape(len(texts), longest)
-
-
-def batches_by_length(source, size):
-    """Rows with sources of about one length, as in the paper: so little padding is read."""
-    order = np.argsort((source > 0).sum(axis=1), kind="stable")
-    return np.array_split(order, -(-len(order) // size))
-
-
-def batch(ids, rows, device):
-    """Those rows of ids as a tensor, without the columns that are padding in all of them."""
-    ids = ids[rows]
-    return mg.tensor(ids[:, : int((ids > 0).sum(axis=1).max())], device=device)
-
-
-@mg.no_grad()
-def mean_loss(model, source, target, device):
-    """The mean of -log p of a character of the targets, in nats."""
-    model.eval()
-    losses, batches = [], batches_by_length(source, 100)
-    for rows in batches:
-        x, y = batch(source, rows, device), batch(target, rows, device)
-        losses.append(model.loss(x, y).item())
-    model.train()
-    return np.average(losses, weights=[(target[rows, 1:] > 0).sum() for rows in batches])
-
-
-def write(model, source, length, device, width=1):
-    """What the model writes for source (N, S), in a beam of that width: ids (N, length)."""
-    found = np.zeros((len(source), length), np.int64)
-    for rows in batches_by_length(source, 100):
-        best, _ = model.beam(batch(source, rows, device), length - 1, width)
-        found[rows, : best.shape[1]] = mg.Tensor(best).numpy()
-    return found
-
-
-def draw(model, run, source, target, texts, vocabulary):
-    """Which characters the last layer looks at, its heads' mean, for each written; and curves."""
-    order = np.argsort((source > 0).sum(axis=1), kind="stable")
-    chosen = order[[int(share * len(order)) for share in (0.95, 0.85, 0.75, 0.65, 0.5, 0.35)]]
-    maps, written = [], []
-    for i in chosen:
-        x, y = batch(source, [i], run.device), batch(target, [i], run.device)
-        seen = mg.nn.attention_maps(model, x, y[:, :-1])
-        last = [path for path in seen if path.endswith("multihead_attn")][-1]
-        maps.append(seen[last][0].mean(axis=0))  # (T, S)
-        written.append(vocabulary.decode(y.numpy()[0, 1:]).replace(END, "."))
-    read = [texts[i] for i in chosen]
-    plots.attention_maps(run.out / "cross-attention.png", maps, written, read)
-    losses = {"train": run.series("loss"), "test": run.series("test")}
-    exact = {"test": run.series("exact")}
-    ylabels = ["nats a character", "exact match, %"]
-    plots.curves(run.out / "curves.png", [losses, exact], ylabels=ylabels)
-
-
-def report(model, source, target, texts, vocabulary, device):
-    """How many texts are written without a fault, greedily and with a beam, and some others."""
-    for name, width in (("greedy", 1), ("beam of 4", 4)):
-        found = write(model, source, target.shape[1], device, width)
-        right = (found == target).all(axis=1)
-        print(f"{name}: {100 * right.mean():.2f} % of {len(right):,} are right")
-        shown = lambda ids: vocabulary.decode(ids[1:]).rstrip(END + PAD)
-        for i in np.flatnonzero(~right)[:5]:
-            print(f"    {texts[i]} -> {shown(found[i])}, not {shown(target[i])}")
-
-
 def main():
-    parser = argument_parser(__doc__, out="runs/seq2seq", epochs=6, data="dates", kinds=KINDS)
-    parser.add_argument("--pairs", type=count, default=32_000, help="at most; default 32,000")
-    parser.add_argument("--layers", type=count, default=2, help="of each stack; default 2")
-    parser.add_argument("--width", type=count, default=64, help="of a vector; default 64")
-    args = parser.parse_args()
-    if args.width % 4:
-        parser.error(f"argument --width: must be a multiple of 4, for 4 heads, got {args.width}")
-
+    args = flags()
     if args.data == "dates":
         reads, writes = dates(min(args.pairs, 36_525), args.seed)  # as many days there are
     else:
@@ -143,6 +65,85 @@ def main():
         draw(model, run, test_x, test_y, reads[-held:], alphabets[1])
         report(model, test_x, test_y, reads[-held:], alphabets[1], device)
     print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def encoded(vocabulary, texts):
+    """The ids of texts, filled up to the longest: (N, T)."""
+    longest = max(map(len, texts))
+    filled = "".join(words.ljust(longest, PAD) for words in texts)
+    return vocabulary.encode(filled).reshape(len(texts), longest)
+
+
+def batches_by_length(source, size):
+    """Rows with sources of about one length, as in the paper: so little padding is read."""
+    order = np.argsort((source > 0).sum(axis=1), kind="stable")
+    return np.array_split(order, -(-len(order) // size))
+
+
+def batch(ids, rows, device):
+    """Those rows of ids as a tensor, without the columns that are padding in all of them."""
+    ids = ids[rows]
+    return mg.tensor(ids[:, : int((ids > 0).sum(axis=1).max())], device=device)
+
+
+@mg.no_grad()
+def mean_loss(model, source, target, device):
+    """The mean of -log p of a character of the targets, in nats."""
+    model.eval()
+    losses, batches = [], batches_by_length(source, 100)
+    for rows in batches:
+        losses.append(model.loss(*(batch(ids, rows, device) for ids in (source, target))).item())
+    model.train()
+    return np.average(losses, weights=[(target[rows, 1:] > 0).sum() for rows in batches])
+
+
+def write(model, source, length, device, width=1):
+    """What the model writes for source (N, S), in a beam of that width: ids (N, length)."""
+    found = np.zeros((len(source), length), np.int64)
+    for rows in batches_by_length(source, 100):
+        best, _ = model.beam(batch(source, rows, device), length - 1, width)
+        found[rows, : best.shape[1]] = mg.Tensor(best).numpy()
+    return found
+
+
+def draw(model, run, source, target, texts, vocabulary):
+    """Which characters the last layer looks at, its heads' mean, for each written; and curves."""
+    order = np.argsort((source > 0).sum(axis=1), kind="stable")
+    chosen = order[[int(share * len(order)) for share in (0.95, 0.85, 0.75, 0.65, 0.5, 0.35)]]
+    maps, written = [], []
+    for i in chosen:
+        x, y = batch(source, [i], run.device), batch(target, [i], run.device)
+        seen = mg.nn.attention_maps(model, x, y[:, :-1])
+        last = [path for path in seen if path.endswith("multihead_attn")][-1]
+        maps.append(seen[last][0].mean(axis=0))  # (T, S)
+        written.append(vocabulary.decode(y.numpy()[0, 1:]).replace(END, "."))
+    read = [texts[i] for i in chosen]
+    figures.attention_maps(run.out / "cross-attention.png", maps, written, read)
+    losses = {"train": run.series("loss"), "test": run.series("test")}
+    panels = [losses, {"test": run.series("exact")}]
+    figures.curves(run.out / "curves.png", panels, ylabels=["nats a character", "exact match, %"])
+
+
+def report(model, source, target, texts, vocabulary, device):
+    """How many texts are written without a fault, greedily and with a beam, and some others."""
+    for name, width in (("greedy", 1), ("beam of 4", 4)):
+        found = write(model, source, target.shape[1], device, width)
+        right = (found == target).all(axis=1)
+        print(f"{name}: {100 * right.mean():.2f} % of {len(right):,} are right")
+        shown = lambda ids: vocabulary.decode(ids[1:]).rstrip(END + PAD)
+        for i in np.flatnonzero(~right)[:5]:
+            print(f"    {texts[i]} -> {shown(found[i])}, not {shown(target[i])}")
+
+
+def flags():
+    parser = argument_parser(__doc__, out="runs/seq2seq", epochs=6, data="dates", kinds=KINDS)
+    parser.add_argument("--pairs", type=positive_int, default=32_000, help="at most")
+    parser.add_argument("--layers", type=positive_int, default=2, help="of each stack")
+    parser.add_argument("--width", type=positive_int, default=64, help="of a vector")
+    args = parser.parse_args()
+    if args.width % 4:  # there are 4 heads
+        parser.error(f"argument --width: must be a multiple of 4, got {args.width}")
+    return args
 
 
 if __name__ == "__main__":

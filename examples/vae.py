@@ -12,72 +12,23 @@ samples.png has a row for each class, which it follows better with --beta 4.
 import numpy as np
 
 import minigen as mg
-from minigen import plots
+from minigen import figures
 from minigen.data import DataLoader
 from minigen.models import VAE, ConvVAE
-from minigen.training import Run, argument_parser, count, image_data, number, run_example
+from minigen.training import (
+    Run,
+    argument_parser,
+    image_data,
+    nonnegative_float,
+    positive_int,
+    run_example,
+)
 
 KINDS = {"dense": VAE, "conv": ConvVAE}
 
 
-def pixels(images, model, device):
-    """uint8 (N, 28, 28) as a tensor in [0, 1]: (N, 784), or (N, 1, 28, 28) for convolutions."""
-    return mg.tensor(images.reshape(-1, *model.shape)).to(device) / 255
-
-
-@mg.no_grad()
-def evaluate(model, images, labels, device):
-    """The mean negative ELBO (beta 1) of a test set, one sample of z an image, in nats."""
-    total = 0.0
-    for x, y in DataLoader((images, labels), batch_size=500):
-        _, reconstruction, kl = model.loss(pixels(x, model, device), y)
-        total += (reconstruction.item() + kl.item()) * len(x)
-    return total / len(images)
-
-
-@mg.no_grad()
-def draw(model, run, images, labels):
-    """Samples from the prior, reconstructions of test images, and walks between two of them."""
-    as_images = lambda logits: mg.sigmoid(logits).numpy().reshape(-1, 28, 28)
-    rows = model.classes or 10
-    z = mg.Generator(1).normal((rows * 10, model.latent), device=run.device)
-    given = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
-    plots.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), given)), 10)
-
-    x, y = pixels(images[:30], model, run.device), labels[:30]
-    mean, _ = model.encode(x, y)
-    again = as_images(model.decode(mean, y))
-    pairs = [
-        part for i in range(0, 30, 10) for part in (images[i : i + 10] / 255, again[i : i + 10])
-    ]
-    plots.image_sheet(run.out / "reconstructions.png", np.concatenate(pairs), 10)
-
-    start, end = mean[0:20:2], mean[1:20:2]
-    walk = [start + (end - start) * t for t in np.linspace(0, 1, 10).tolist()]
-    walks = mg.stack(walk, axis=1).reshape(100, model.latent)  # (10 walks, 10 steps, latent)
-    given = np.repeat(y[0:20:2], 10)
-    plots.image_sheet(run.out / "traversal.png", as_images(model.decode(walks, given)), 10)
-
-    train = np.add(run.series("reconstruction"), run.series("kl"))  # with beta 1, as the test has
-    plots.curves(
-        run.out / "curves.png",
-        [
-            {"train": train, "test": run.series("test")},
-            {"reconstruction": run.series("reconstruction"), "KL": run.series("kl")},
-        ],
-        ylabels=["negative ELBO, nats", "nats"],
-    )
-
-
 def main():
-    parser = argument_parser(__doc__, out="runs/vae", epochs=30)
-    parser.add_argument("--arch", choices=KINDS, default="dense", help="layers; default dense")
-    parser.add_argument("--latent", type=count, default=20, help="size of z; default 20")
-    parser.add_argument("--hidden", type=count, help="dense units; default 400, with conv 256")
-    parser.add_argument("--beta", type=number, default=1.0, help="weight of the KL; default 1")
-    parser.add_argument("--conditional", action="store_true", help="model x given its class")
-    args = parser.parse_args()
-
+    args = flags()
     train_x, train_y, test_x, test_y = image_data(args.data)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
@@ -103,6 +54,67 @@ def main():
             run.end_epoch(test=evaluate(model, test_x, test_y, device))
         draw(model, run, test_x, test_y)
     print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def pixels(images, model, device):
+    """uint8 (N, 28, 28) as a tensor in [0, 1]: (N, 784), or (N, 1, 28, 28) for convolutions."""
+    return mg.tensor(images.reshape(-1, *model.shape)).to(device) / 255
+
+
+@mg.no_grad()
+def evaluate(model, images, labels, device):
+    """The mean negative ELBO (beta 1) of a test set, one sample of z an image, in nats."""
+    total = 0.0
+    for x, y in DataLoader((images, labels), batch_size=500):
+        _, reconstruction, kl = model.loss(pixels(x, model, device), y)
+        total += (reconstruction.item() + kl.item()) * len(x)
+    return total / len(images)
+
+
+@mg.no_grad()
+def draw(model, run, images, labels):
+    """Samples from the prior, reconstructions of test images, and walks between two of them."""
+    as_images = lambda logits: mg.sigmoid(logits).numpy().reshape(-1, 28, 28)
+    rows = model.classes or 10
+    z = mg.Generator(1).normal((rows * 10, model.latent), device=run.device)
+    given = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
+    figures.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), given)), 10)
+
+    x, y = pixels(images[:30], model, run.device), labels[:30]
+    mean, _ = model.encode(x, y)
+    again = as_images(model.decode(mean, y))
+    pairs = [
+        part for i in range(0, 30, 10) for part in (images[i : i + 10] / 255, again[i : i + 10])
+    ]
+    figures.image_sheet(run.out / "reconstructions.png", np.concatenate(pairs), 10)
+
+    start, end = mean[0:20:2], mean[1:20:2]
+    walk = [start + (end - start) * t for t in np.linspace(0, 1, 10).tolist()]
+    walks = mg.stack(walk, axis=1).reshape(100, model.latent)  # (10 walks, 10 steps, latent)
+    given = np.repeat(y[0:20:2], 10)
+    figures.image_sheet(run.out / "traversal.png", as_images(model.decode(walks, given)), 10)
+
+    train = np.add(run.series("reconstruction"), run.series("kl"))  # with beta 1, as the test has
+    figures.curves(
+        run.out / "curves.png",
+        [
+            {"train": train, "test": run.series("test")},
+            {"reconstruction": run.series("reconstruction"), "KL": run.series("kl")},
+        ],
+        ylabels=["negative ELBO, nats", "nats"],
+    )
+
+
+def flags():
+    parser = argument_parser(__doc__, out="runs/vae", epochs=30)
+    parser.add_argument("--arch", choices=KINDS, default="dense", help="layers")
+    parser.add_argument("--latent", type=positive_int, default=20, help="size of z")
+    parser.add_argument(
+        "--hidden", type=positive_int, help="dense units; by default 400, with conv 256"
+    )
+    parser.add_argument("--beta", type=nonnegative_float, default=1.0, help="weight of the KL")
+    parser.add_argument("--conditional", action="store_true", help="model x given its class")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

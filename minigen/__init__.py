@@ -8,15 +8,8 @@ from minigen.autodiff.fused import fused
 from minigen.autodiff.graph import is_grad_enabled
 from minigen.autodiff.primitives import composite, primitive
 from minigen.autodiff.trace import detect_anomaly
-from minigen.backend import (
-    cuda_is_available,
-    device_memory,
-    devices,
-    get_matmul_precision,
-    resolve_device,
-    set_matmul_precision,
-)
-from minigen.checkpoint import load, save
+from minigen.backend.devices import cuda_is_available, device_memory, devices, resolve_device
+from minigen.backend.precision import get_matmul_precision, set_matmul_precision
 from minigen.creation import (
     arange,
     eye,
@@ -35,6 +28,7 @@ from minigen.ops import *  # noqa: F403
 from minigen.optim import schedules as schedule
 from minigen.parallel.pool import get_num_threads, set_num_threads
 from minigen.random import Generator, default_generator, manual_seed
+from minigen.tensor_files import load, save
 from minigen.tensors import Tensor
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from minigen.backend import resolve_device
+from minigen.backend.devices import resolve_device
 from minigen.doctor import doctor
 from minigen.doctor.self_test import self_test
 from minigen.errors import BackendUnavailable

@@ -5,16 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import (
-    Array,
-    Shape,
-    as_array,
-    check_dtype,
-    cupy,
-    device_of,
-    made_on,
-    to_device,
-)
+from minigen.backend.arrays import Array, Shape, cupy
+from minigen.backend.devices import device_of, made_on, to_device
+from minigen.backend.dtypes import as_array, check_dtype
 from minigen.errors import ShapeError
 from minigen.ops.indexing import check_range
 from minigen.tensors import Tensor

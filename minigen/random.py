@@ -14,18 +14,9 @@ from typing import Any
 import numpy as np
 
 from minigen import kernels
-from minigen.backend import (
-    PYTHON_SCALARS,
-    Array,
-    Shape,
-    array_module,
-    capturing,
-    check_dtype,
-    device_of,
-    made_on,
-    to_device,
-    to_numpy,
-)
+from minigen.backend.arrays import Array, Shape, array_module
+from minigen.backend.devices import capturing, device_of, made_on, to_device, to_numpy
+from minigen.backend.dtypes import PYTHON_SCALARS, check_dtype
 from minigen.errors import DTypeError
 
 BOOL, WORD = np.dtype(np.bool_), np.dtype(np.uint32)
@@ -201,7 +192,7 @@ class Generator:
 
     def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
         """Uniform in [0, 1): as many high bits of the words as the dtype holds exactly."""
-        return self._filled(kernels.unit, shape, dtype, device)
+        return self._filled(kernels.uniform, shape, dtype, device)
 
 
 def _of_state(state: tuple[int, int]) -> Generator:

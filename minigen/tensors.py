@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import asarray, ndarray
 
-from minigen import backend, ops
+from minigen import ops
 from minigen.autodiff.explain import explained
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import (
@@ -21,9 +21,11 @@ from minigen.autodiff.graph import (
     grad_mode,
     leaf_of_memory,
 )
-from minigen.backend import DTYPES, NUMPY_FLOATS, Array, as_array, is_cupy
+from minigen.backend.arrays import Array, array_module, is_cupy
+from minigen.backend.devices import device_of, to_numpy
+from minigen.backend.dtypes import DTYPES, NUMPY_FLOATS, as_array, names_dtype
 from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
-from minigen.heat_map import as_html
+from minigen.figures.heat_maps import as_html
 
 
 def _reflected(op: Callable) -> Callable:
@@ -63,7 +65,7 @@ class Tensor(Traced):
     ndim = property(operator.attrgetter("data.ndim"))
     size = property(operator.attrgetter("data.size"))
     dtype = property(operator.attrgetter("data.dtype"))
-    device = property(lambda self: backend.device_of(self.data))
+    device = property(lambda self: device_of(self.data))
 
     @Traced.requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -116,7 +118,7 @@ class Tensor(Traced):
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array; the tensor's own memory if it is on the CPU."""
-        return backend.to_numpy(self.data)
+        return to_numpy(self.data)
 
     def item(self) -> float | int | bool:
         """The one value, as a Python number."""
@@ -133,7 +135,7 @@ class Tensor(Traced):
 
     def to(self, device_or_dtype: Any) -> "Tensor":
         """On another device ("cpu", "cuda", "cuda:1") or in another dtype."""
-        if backend.names_dtype(device_or_dtype):
+        if names_dtype(device_or_dtype):
             return ops.astype(self, device_or_dtype)
         return ops.to_device(self, device_or_dtype)
 
@@ -271,7 +273,7 @@ def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
                 f"backward from a tensor of shape {y.shape}, which is no scalar: reduce it, with "
                 f".sum() or .mean(), or pass a cotangent of shape {y.shape}"
             )
-        g = backend.array_module(y.data).empty_like(y.data)
+        g = array_module(y.data).empty_like(y.data)
         g.fill(1)
         return Tensor(g) if create_graph else g
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import to_device
+from minigen.backend.devices import to_device
 
 LAYOUTS = ("plain", "transposed", "stepped", "reversed")
 

@@ -53,13 +53,13 @@ def draw_philox(c):
     return [np.empty(c.integer(0, 40), np.uint32), int(seed), start]
 
 
-def draw_unit(c):
+def draw_uniform(c):
     _, seed, start = draw_philox(c)
     return [np.zeros(c.pick((c.shape(), (), (700,)))), seed, start]
 
 
 def draw_bernoulli(c):
-    out, seed, start = draw_unit(c)
+    out, seed, start = draw_uniform(c)
     return [out.astype(bool), c.pick((0.0, 0.3, 1.0)), seed, start]
 
 
@@ -181,7 +181,7 @@ DRAWS = {
     "linear": draw_linear,
     "linear_vjp": draw_linear_vjp,
     "philox": draw_philox,
-    "unit": draw_unit,
+    "uniform": draw_uniform,
     "bernoulli": draw_bernoulli,
     "erf": draw_unary,
     "sigmoid": draw_unary,
@@ -215,7 +215,7 @@ DRAWS = {
 WRITTEN = {  # the arguments that a kernel writes to, by their place
     **RECURRENT_WRITTEN,
     "philox": (0,),
-    "unit": (0,),
+    "uniform": (0,),
     "bernoulli": (0,),
     "scatter_rows": (0,),
 }

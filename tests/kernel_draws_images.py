@@ -98,8 +98,8 @@ IMAGE_DRAWS = {
     "convolve_transpose": draw_convolve_transpose,
     "convolve_weight": draw_convolve_weight,
     "sum_windows": draw_sum_windows,
-    "spread_windows": draw_spread_windows,
-    "max_places": draw_max_places,
-    "take_in_rows": draw_take_in_rows,
-    "add_in_rows": draw_add_in_rows,
+    "sum_windows_vjp": draw_spread_windows,
+    "max_indices": draw_max_places,
+    "take_along_rows": draw_take_in_rows,
+    "scatter_along_rows": draw_add_in_rows,
 }

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import backend, training
+from minigen import training
 from minigen.autodiff.explain import explained
+from minigen.backend.devices import resolve_device
 from minigen.errors import BackendUnavailable, DeviceError
 
 no_gpu = pytest.mark.skipif(mg.cuda_is_available(), reason="this machine has a GPU")
@@ -75,7 +76,7 @@ def test_a_cupy_that_cannot_be_imported_is_backend_unavailable_with_its_error(mo
 def test_a_device_number_that_does_not_exist_is_named_beside_those_that_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy(True, 2))
     assert mg.devices() == ["cpu", "cuda:0", "cuda:1"]
-    assert backend.resolve_device("auto") == "cuda:0"
+    assert resolve_device("auto") == "cuda:0"
     with pytest.raises(BackendUnavailable, match=r"'cuda:2'.*'cuda:0', 'cuda:1'"):
         mg.zeros(2, device="cuda:2")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import checkpoint
 from minigen.errors import CheckpointError
+from minigen.training import checkpoint
 
 
 @pytest.fixture

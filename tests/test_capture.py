@@ -136,7 +136,7 @@ def test_an_optimizer_whose_settings_would_be_frozen_is_not_recorded(device):
 
 
 def test_without_a_gpu_steps_run_eagerly_and_one_warning_says_so(monkeypatch):
-    monkeypatch.setattr("minigen.training.recording.cuda_is_available", lambda: False)
+    monkeypatch.setattr("minigen.training.cuda_graphs.cuda_is_available", lambda: False)
     one, two = Training("CNN", "cpu"), Training("CNN", "cpu")
     with pytest.warns(RuntimeWarning, match="no GPU.*run eagerly"):
         captured = capture(two.step)

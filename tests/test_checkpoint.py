@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import minigen as mg
-from minigen import checkpoint
+from minigen import tensor_files
 from minigen.errors import CheckpointError
+from minigen.training import checkpoint
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_the_hash_covers_the_text_too(path):
 def test_a_state_that_has_lost_its_marks_is_no_state(path):
     checkpoint.save_state(path, {"step": 1})
     whole = path.read_bytes()
-    marks = {b'"minigen"': b'"minigem"', b'"sha256"': b'"sha255"', checkpoint.TAIL: b" " * 8}
+    marks = {b'"minigen"': b'"minigem"', b'"sha256"': b'"sha255"', tensor_files.TAIL: b" " * 8}
     for kept in marks:
         damaged = whole
         for mark in marks.keys() - {kept}:

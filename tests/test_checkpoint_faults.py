@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import checkpoint
+from minigen import tensor_files
 from minigen.errors import CheckpointError
 
 OLD, NEW = np.zeros(30_000), np.ones(30_000)  # larger than the buffer of a file
@@ -33,7 +33,7 @@ class Disk:
     def __enter__(self):
         for name in CALLS:
             self.patch.setattr(os, name, self.guarded(name, getattr(os, name)))
-        self.patch.setattr(checkpoint, "open", self.open, raising=False)
+        self.patch.setattr(tensor_files, "open", self.open, raising=False)
         return self
 
     def __exit__(self, *_):

@@ -185,7 +185,7 @@ def test_a_cupy_that_fails_is_reported_with_its_own_reason(monkeypatch):
     def fail():
         raise BackendUnavailable("libnvrtc is missing")
 
-    monkeypatch.setattr(environment.backend, "cupy", fail)
+    monkeypatch.setattr(environment, "cupy", fail)
     part = environment.devices(12040, ["cupy-cuda12x"])
     assert "libnvrtc is missing" in said(part) and "minigen[cuda12]" in said(part) and broken(part)
 

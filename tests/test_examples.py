@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.checkpoint import save_state
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
 from minigen.models import CNN
+from minigen.training.checkpoint import save_state
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {

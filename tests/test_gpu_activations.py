@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minigen.backend import to_device, to_numpy
+from minigen.backend.devices import to_device, to_numpy
 from minigen.kernels import gpu, reference
 from minigen.testing import assert_close
 from minigen.testing.closeness import FORWARD, GRADIENT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gpu_device import on_device
 
-from minigen.backend import to_numpy
+from minigen.backend.devices import to_numpy
 from minigen.kernels import gpu, reference
 from minigen.kernels.gpu import convolution
 from minigen.testing import assert_close
@@ -41,5 +41,5 @@ def test_images_are_not_their_columns_where_they_lost_windows_to_a_border():
 def test_values_at_a_place_are_added_in_order():
     index = rng.integers(0, 5, (3, 70)).astype(np.int32)
     g = rng.standard_normal(index.shape).astype(np.float32)
-    got = gpu.add_in_rows(on_device(g), on_device(index), 6)
-    assert np.array_equal(to_numpy(got), reference.add_in_rows(g, index, 6))
+    got = gpu.scatter_along_rows(on_device(g), on_device(index), 6)
+    assert np.array_equal(to_numpy(got), reference.scatter_along_rows(g, index, 6))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_draws import DRAWS, WRITTEN, cast, outputs
 
-from minigen.backend import is_cupy, to_numpy
+from minigen.backend.arrays import is_cupy
+from minigen.backend.devices import to_numpy
 from minigen.kernels import gpu, reference
 from minigen.testing import assert_close
 from minigen.testing.case import as_arrays

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.backend import is_cupy
+from minigen.backend.arrays import is_cupy
 from minigen.data import DataLoader
 
 pytestmark = pytest.mark.usefixtures("device")

@@ -10,7 +10,8 @@ from gpu_device import on_device
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigen.backend import is_cupy, to_numpy
+from minigen.backend.arrays import is_cupy
+from minigen.backend.devices import to_numpy
 from minigen.tensors import Tensor
 from minigen.testing import assert_close, properties
 from minigen.testing.cases import CASES

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.backend import is_cupy, to_device, to_numpy
+from minigen.backend.arrays import is_cupy
+from minigen.backend.devices import to_device, to_numpy
 from minigen.testing import assert_close
 
 pytestmark = pytest.mark.usefixtures("device")

@@ -20,24 +20,20 @@ LAYERS = [
     "errors",
     "parallel",
     "backend",
+    "figures",
     "kernels",
     "random",
     "autodiff",
     "ops",
-    "heat_map",
     "tensors",
     "gradients",
     "creation",
-    "checkpoint",
+    "tensor_files",
     "nn",
     "optim",
     "data",
     "models",
-    "metrics",
-    "texts",
-    "plots",
     "training",
-    "classification",
     "testing",
     "doctor",
     "__main__",
@@ -50,6 +46,12 @@ INSIDE = {  # the files of a folder, in their order
     ],
     "optim": ["optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"],
 }
+INSIDE["backend"] = ["arrays", "devices", "precision", "dtypes"]
+INSIDE["figures"] = ["canvas", "images", "charts", "attention_weights", "heat_maps"]
+INSIDE["training"] = [
+    *("flags", "metrics", "texts", "checkpoint", "progress", "interrupts", "nonfinite"),
+    *("run", "classification", "cuda_graphs"),
+]
 INSIDE["ops"] = [
     "shape",
     "joining",
@@ -73,10 +75,12 @@ ONLY = {  # what these may import of the package besides their own folder, whate
     "autodiff.graph": {"errors"},
     "autodiff.walk": {"errors"},
     "autodiff": {"errors", "parallel", "backend"},
+    "backend": {"errors"},
+    "figures": {"errors", "backend"},
     "data": {"errors", "backend", "random"},
 }
 HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}
-MAY_IMPORT_CUPY = {"backend.py"}
+MAY_IMPORT_CUPY = {"backend/arrays.py"}
 
 
 def name_of(path: Path) -> str:

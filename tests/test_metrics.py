@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg, stats
 
 from minigen.errors import ShapeError
-from minigen.metrics import frechet_distance, mean_interval
+from minigen.training.metrics import frechet_distance, mean_interval
 
 
 def test_the_frechet_distance_is_that_of_the_matrix_square_root():

@@ -5,8 +5,8 @@ import pytest
 from test_image_layers import FIXTURES, check
 
 import minigen as mg
-from minigen import classification
 from minigen.models import CNN
+from minigen.training import classification
 
 
 def trained(model, steps, loss_of, lr=3e-3):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import minigen as mg
 from minigen import optim
-from minigen.backend import to_numpy
+from minigen.backend.devices import to_numpy
 from minigen.kernels import gpu
 from minigen.testing import assert_close
 from minigen.testing.choices import Choices

@@ -6,7 +6,7 @@ import pytest
 import minigen as mg
 from minigen.errors import DatasetError
 from minigen.models import GPT, CharLSTM
-from minigen.texts import sample_text, text_data, text_loss, windows
+from minigen.training.texts import sample_text, text_data, text_loss, windows
 
 MODELS = {
     "gpt": lambda size: GPT(size, 8, 1, 2, 8, dropout=0.5, rng=mg.Generator(0)),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen import checkpoint
-from minigen.checkpoint import load_state
+from minigen import tensor_files
 from minigen.data import DataLoader
-from minigen.training import Run, argument_parser
+from minigen.training import Run, argument_parser, checkpoint
+from minigen.training.checkpoint import load_state
 from minigen.training.progress import Progress
 
 
@@ -189,7 +189,7 @@ def test_metrics_that_are_not_of_the_checkpoint_are_written_anew_from_it(tmp_pat
 def test_a_kill_between_the_files_of_a_save_costs_nothing(tmp_path, monkeypatch, file):
     """Before either of the two files of a save, in each of the saves of a run."""
     straight = train(tmp_path / "a")
-    write = checkpoint.replace_file
+    write = tensor_files.replace_file
     for number in range(2):
         left = [number]
 
@@ -203,7 +203,7 @@ def test_a_kill_between_the_files_of_a_save_costs_nothing(tmp_path, monkeypatch,
         out = tmp_path / f"{number}"
         with pytest.raises(SystemExit):
             train(out, stop_at=3)
-        monkeypatch.setattr(checkpoint, "replace_file", dies)
+        monkeypatch.setattr(tensor_files, "replace_file", dies)
         with pytest.raises(KeyboardInterrupt):
             train(out, stop_at=number and 9, resume=number)
         monkeypatch.undo()
@@ -228,7 +228,7 @@ def test_a_state_that_does_not_fit_the_run_is_refused_and_nothing_changed(tmp_pa
     rng = mg.Generator(0)
     model = mg.nn.Linear(3, 1, rng=rng)
     loader = DataLoader(np.zeros(50), batch_size=8, shuffle=True, rng=rng)
-    progress = Progress(model, mg.optim.Adam(model.parameters()), loader, rng)
+    progress = Progress(model, mg.optim.Adam(model.parameters()), rng, loader)
     before = model.weight.data.copy()
     with pytest.raises(mg.errors.CheckpointError, match="lacks 'history'"):
         progress.load_state_dict({k: v for k, v in state.items() if k != "history"})
@@ -252,7 +252,7 @@ def test_saving_takes_a_hundredth_of_the_time_but_the_last_epoch_is_saved(tmp_pa
 
 def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(tmp_path, monkeypatch, capsys):
     full = [True, True]
-    write = checkpoint.replace_file
+    write = tensor_files.replace_file
 
     def replace_file(path, *args, **named):
         if full and full.pop():
@@ -260,7 +260,7 @@ def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(tmp_path, mon
         write(path, *args, **named)
 
     straight = train(tmp_path / "a")
-    monkeypatch.setattr(checkpoint, "replace_file", replace_file)
+    monkeypatch.setattr(tensor_files, "replace_file", replace_file)
     assert same(straight, train(tmp_path / "b"))
     assert capsys.readouterr().out.count("not saved, training goes on: ") == 2
     assert same(straight, train(tmp_path / "b", resume=True))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.checkpoint import load_state
 from minigen.data import DataLoader
 from minigen.training import Run, argument_parser
+from minigen.training.checkpoint import load_state
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,9 @@ def test_only_a_run_in_trouble_takes_steps_again(tmp_path):
 
 def test_a_resumed_run_goes_back_to_where_it_was_resumed(tmp_path):
     first = Training(tmp_path)
-    first.fault = lambda step, x, y, loss: setattr(first.run, "interrupted", step == 9) or loss
+    first.fault = lambda step, x, y, loss: (
+        setattr(first.run.interrupts, "requested", step == 9) or loss
+    )
     with pytest.raises(SystemExit):
         first.train()
     again = Training(tmp_path, log_at(11), resume=True)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import minigen as mg
 from minigen import models, nn, optim
-from minigen.backend import cupy
-from minigen.training.recording import WARM_UP, Captured, capture
+from minigen.backend.arrays import cupy
+from minigen.training.cuda_graphs import WARM_UP, Captured, capture
 from workloads.shares import shares  # noqa: F401 - part of what a child is asked
 
 Workload = tuple[Callable[[], mg.Tensor], list[tuple[int, ...]]]

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.graph import NOT_SAVED, Spec, Traced
-from minigen.backend import ARRAYS, is_cupy
+from minigen.backend.arrays import is_cupy
+from minigen.backend.dtypes import ARRAYS
 from minigen.errors import DTypeError, ShapeError
 
 # ---------------------------------------------------------------------------- declarations

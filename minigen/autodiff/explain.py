@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from minigen.backend import PYTHON_SCALARS, as_array, device_of, free_memory
+from minigen.backend.devices import device_of, free_memory
+from minigen.backend.dtypes import PYTHON_SCALARS, as_array
 from minigen.errors import DeviceError, DTypeError, ShapeError
 
 ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpose", "astype")

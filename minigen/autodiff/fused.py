@@ -13,7 +13,7 @@ from minigen.autodiff import checks
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Spec, Traced, grad_mode
 from minigen.autodiff.primitives import Op, Primitive, function_of
-from minigen.backend import checked
+from minigen.backend.dtypes import checked
 
 
 def fused(

@@ -28,7 +28,7 @@ from minigen.autodiff.graph import (
     trace_observer,
 )
 from minigen.autodiff.signatures import Signature
-from minigen.backend import NOT_ARRAYS, checked
+from minigen.backend.dtypes import NOT_ARRAYS, checked
 
 # Every op, filled while minigen is imported. Some public functions prepare their arguments and
 # call an op that has their name with an underscore: `where` calls `_where`.

@@ -5,7 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from minigen.backend import Array, array_module, is_cupy, resolve_device
+from minigen.backend.arrays import Array, array_module, is_cupy
+from minigen.backend.devices import resolve_device
 from minigen.data.transfer import ahead
 from minigen.random import Generator, default_generator
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigen.backend import Array, to_numpy
+from minigen.backend.arrays import Array
+from minigen.backend.devices import to_numpy
 from minigen.errors import DatasetError, DTypeError
 
 CODE_POINTS = "utf-32-le"  # four bytes a character, so that text is an array of integers

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from minigen.backend import Array, cupy, pinned
+from minigen.backend.arrays import Array, cupy
+from minigen.backend.devices import pinned
 
 Batch = tuple[Array, ...]
 

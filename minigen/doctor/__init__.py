@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 
-from minigen import backend
+from minigen.backend.devices import cuda_is_available, devices
 from minigen.doctor import environment
 from minigen.doctor.environment import Part, Problem
 
@@ -42,8 +42,8 @@ def parts() -> Iterator[Part]:
         variants["numba"] = "cpu"
         yield _kernel_cache()
     yield environment.data()
-    if backend.cuda_is_available():
-        variants |= {device: device for device in backend.devices()[1:]}
+    if cuda_is_available():
+        variants |= {device: device for device in devices()[1:]}
     for variant, device in variants.items():
         yield _self_test(variant, device)
 

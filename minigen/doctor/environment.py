@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from minigen import backend
+from minigen.backend import devices as backend_devices
+from minigen.backend.arrays import cupy
 from minigen.errors import BackendUnavailable
 from minigen.parallel.pool import get_num_threads
 
@@ -216,8 +217,8 @@ def _try_cupy(part, driver, package, clean):
         part.problems.append(Problem(f"The driver is too old for {package}.", clean))
         return
     try:
-        backend.cupy()
-        part.text += "; " + ", ".join(backend.devices()[1:])
+        cupy()
+        part.text += "; " + ", ".join(backend_devices.devices()[1:])
     except BackendUnavailable as error:
         part.problems.append(Problem(f"{package} does not work: {error}.", clean))
 

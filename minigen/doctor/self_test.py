@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from minigen import kernels, ops
-from minigen.backend import to_device
+from minigen.backend.devices import to_device
 from minigen.gradients import grad
 from minigen.kernels import reference
 from minigen.tensors import Tensor

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache, wraps
 from types import ModuleType
 
-from minigen.backend import is_cupy
+from minigen.backend.arrays import is_cupy
 from minigen.kernels import reference
 
 
@@ -72,7 +72,7 @@ matmul = _chosen(reference.matmul)
 linear = _chosen(reference.linear)
 linear_vjp = _chosen(reference.linear_vjp)
 philox = _chosen(reference.philox)
-unit = _chosen(reference.unit)
+uniform = _chosen(reference.uniform)
 bernoulli = _chosen(reference.bernoulli)
 erf = _chosen(reference.erf)
 relu = _chosen(reference.relu)
@@ -107,10 +107,10 @@ convolve = _chosen(reference.convolve)
 convolve_transpose = _chosen(reference.convolve_transpose)
 convolve_weight = _chosen(reference.convolve_weight)
 sum_windows = _chosen(reference.sum_windows)
-spread_windows = _chosen(reference.spread_windows)
-max_places = _chosen(reference.max_places)
-take_in_rows = _chosen(reference.take_in_rows)
-add_in_rows = _chosen(reference.add_in_rows)
+sum_windows_vjp = _chosen(reference.sum_windows_vjp)
+max_indices = _chosen(reference.max_indices)
+take_along_rows = _chosen(reference.take_along_rows)
+scatter_along_rows = _chosen(reference.scatter_along_rows)
 lstm_step = _chosen(reference.lstm_step)
 lstm_step_vjp = _chosen(reference.lstm_step_vjp)
 gru_step = _chosen(reference.gru_step)

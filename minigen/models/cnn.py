@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.nn import Conv2d, Flatten, Linear, MaxPool2d, Module, ReLU, Sequential
 from minigen.random import Generator
 from minigen.tensors import Tensor

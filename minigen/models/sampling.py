@@ -3,7 +3,8 @@
 import numpy as np
 
 from minigen import ops
-from minigen.backend import Array, array_module, device_of
+from minigen.backend.arrays import Array, array_module
+from minigen.backend.devices import device_of
 from minigen.random import Generator, default_generator
 
 

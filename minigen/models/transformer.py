@@ -17,7 +17,7 @@ import numpy as np
 from minigen import ops
 from minigen.autodiff.graph import grad_mode
 from minigen.autodiff.primitives import raw
-from minigen.backend import Array, array_module
+from minigen.backend.arrays import Array, array_module
 from minigen.creation import zeros
 from minigen.errors import ShapeError
 from minigen.models.sampling import sampled

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigen import creation, ops
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.nn import (
     Conv2d,
     ConvTranspose2d,

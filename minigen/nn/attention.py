@@ -6,7 +6,7 @@ import numpy as np
 
 from minigen import creation, ops
 from minigen.autodiff.primitives import raw
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
 from minigen.nn import init
 from minigen.nn.linear import Linear

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
 from minigen.random import Generator

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, Shape
+from minigen.backend.arrays import Array, Shape
 from minigen.random import Generator, default_generator
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minigen import ops
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.nn.module import Module
 from minigen.tensors import Tensor
 

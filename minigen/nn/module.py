@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from minigen import backend
 from minigen.autodiff.explain import name_module
 from minigen.autodiff.graph import Leaf, count_write, trace_observer
-from minigen.backend import Array, as_array
+from minigen.backend.arrays import Array, owner
+from minigen.backend.devices import to_device
+from minigen.backend.dtypes import as_array, names_dtype
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
 from minigen.tensors import Tensor
 
@@ -136,14 +137,14 @@ class Module:
             raise CheckpointError(
                 f"the state does not fit {type(self).__name__}: " + "; ".join(wrong)
             )
-        memory = {id(backend.owner(x.data)) for x in mine.values()}
+        memory = {id(owner(x.data)) for x in mine.values()}
         for name, array in given.items():  # of this module perhaps, under another name
             own = name in mine and array is mine[name].data
-            if not own and id(backend.owner(array)) in memory:
+            if not own and id(owner(array)) in memory:
                 given[name] = array.copy()
         for name, x in mine.items():
             if name in given:
-                x.data[...] = backend.to_device(given[name], x.device)
+                x.data[...] = to_device(given[name], x.device)
                 count_write(x.node)
 
     def train(self, mode: bool = True) -> "Module":
@@ -159,7 +160,7 @@ class Module:
     def to(self, device_or_dtype: Any) -> "Module":
         """Move all parameters and buffers to a device, or those of float dtype to another."""
         for x in [*self.parameters(), *self.buffers()]:
-            if backend.names_dtype(device_or_dtype) and x.dtype.kind != "f":
+            if names_dtype(device_or_dtype) and x.dtype.kind != "f":
                 continue
             x.data = Tensor(x.data).to(device_or_dtype).data
             count_write(x.node)

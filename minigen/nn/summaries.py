@@ -7,7 +7,7 @@ import numpy as np
 
 from minigen.autodiff.graph import grad_mode
 from minigen.autodiff.trace import Observer, observed, outputs_of
-from minigen.backend import to_numpy
+from minigen.backend.devices import to_numpy
 from minigen.nn.module import Module
 
 

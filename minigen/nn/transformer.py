@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigen import creation, ops
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
 from minigen.nn.attention import MultiheadAttention
 from minigen.nn.dropout import Dropout

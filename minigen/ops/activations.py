@@ -7,7 +7,8 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, raw
-from minigen.backend import Array, device_of
+from minigen.backend.arrays import Array
+from minigen.backend.devices import device_of
 from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
 from minigen.random import Generator, default_generator

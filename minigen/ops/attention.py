@@ -7,7 +7,9 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, fixed, raw
-from minigen.backend import FLOATS, Array, array_module, broadcast_shapes, device_of, floating
+from minigen.backend.arrays import Array, array_module, broadcast_shapes
+from minigen.backend.devices import device_of
+from minigen.backend.dtypes import FLOATS, floating
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import multiply, where
 from minigen.ops.linalg import matmul

@@ -11,7 +11,8 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, primitive
-from minigen.backend import Array, checked, floating
+from minigen.backend.arrays import Array
+from minigen.backend.dtypes import checked, floating
 from minigen.errors import ShapeError
 from minigen.ops.reduce import sum
 from minigen.ops.shape import reshape

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minigen.autodiff.primitives import composite, raw
-from minigen.backend import Array, array_module, checked
+from minigen.backend.arrays import Array, array_module
+from minigen.backend.dtypes import checked
 from minigen.errors import ShapeError
 from minigen.ops.reduce import Axis, axes_of
 from minigen.ops.shape import axis_index

@@ -7,7 +7,8 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, raw
-from minigen.backend import Array, array_module, floating
+from minigen.backend.arrays import Array, array_module
+from minigen.backend.dtypes import floating
 from minigen.errors import ShapeError
 from minigen.ops.activations import log_sigmoid, sigmoid
 from minigen.ops.elementwise import (

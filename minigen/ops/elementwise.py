@@ -12,7 +12,8 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive
-from minigen.backend import PYTHON_SCALARS, Array, checked, floating, promoted
+from minigen.backend.arrays import Array
+from minigen.backend.dtypes import PYTHON_SCALARS, checked, floating, promoted
 from minigen.ops.shape import astype, unbroadcast, zeros_like
 
 REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)

@@ -4,7 +4,8 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive, raw
-from minigen.backend import Array, Shape, array_module, capturing, is_cupy, to_numpy
+from minigen.backend.arrays import Array, Shape, array_module, is_cupy
+from minigen.backend.devices import capturing, to_numpy
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape

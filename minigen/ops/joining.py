@@ -6,7 +6,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import PYTHON_SCALARS, Array, array_module, as_array, capturing, promoted
+from minigen.backend.arrays import Array, array_module
+from minigen.backend.devices import capturing
+from minigen.backend.dtypes import PYTHON_SCALARS, as_array, promoted
 from minigen.errors import ShapeError
 from minigen.ops.shape import axis_index, expand_dims
 

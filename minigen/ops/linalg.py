@@ -9,7 +9,8 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import Array, broadcast_shapes, floating, promoted
+from minigen.backend.arrays import Array, broadcast_shapes
+from minigen.backend.dtypes import floating, promoted
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import multiply
 from minigen.ops.indexing import getitem

@@ -10,7 +10,7 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, fixed
-from minigen.backend import Array
+from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import (
     REALS,

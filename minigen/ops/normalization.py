@@ -8,7 +8,8 @@ from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.graph import Traced, count_write
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import FLOATS, Array, checked, floating
+from minigen.backend.arrays import Array
+from minigen.backend.dtypes import FLOATS, checked, floating
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.linalg import rows_of

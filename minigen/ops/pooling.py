@@ -8,7 +8,8 @@ import math
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import Array, checked, floating
+from minigen.backend.arrays import Array
+from minigen.backend.dtypes import checked, floating
 from minigen.errors import ShapeError
 from minigen.ops.joining import stack
 from minigen.ops.reduce import mean
@@ -16,14 +17,14 @@ from minigen.ops.shape import reshape
 from minigen.ops.windows import Sides, check_room, padded, pair
 
 
-@primitive(lambda g, y, x, index: _add_in_rows(g, index=index, size=x.shape[1]))
-def _take_in_rows(x, *, index):
-    return kernels.take_in_rows(x, index)
+@primitive(lambda g, y, x, index: _scatter_along_rows(g, index=index, size=x.shape[1]))
+def _take_along_rows(x, *, index):
+    return kernels.take_along_rows(x, index)
 
 
-@primitive(lambda g, y, x, index, size: _take_in_rows(g, index=index))
-def _add_in_rows(x, *, index, size):
-    return kernels.add_in_rows(x, index, size)
+@primitive(lambda g, y, x, index, size: _take_along_rows(g, index=index))
+def _scatter_along_rows(x, *, index, size):
+    return kernels.scatter_along_rows(x, index, size)
 
 
 @primitive(
@@ -36,7 +37,7 @@ def _sum_windows(x, *, size, stride):
 
 @primitive(lambda g, y, x, size, stride, shape: _sum_windows(g, size=size, stride=stride))
 def _spread_windows(x, *, size, stride, shape):
-    return kernels.spread_windows(x, size, stride, tuple(shape))
+    return kernels.sum_windows_vjp(x, size, stride, tuple(shape))
 
 
 # ------------------------------------------------------------------------------- maximum
@@ -64,10 +65,10 @@ def _max_pool(name, dims, x, kernel_size, stride, padding):
     size, stride, padding = _settings(name, dims, x, kernel_size, stride, padding)
     N, C, *sides = x.shape
     sides = (1, *sides) if dims == 1 else sides  # a sequence is an image one row high
-    index = kernels.max_places(raw(x).reshape(N, C, *sides), size, stride, padding)
+    index = kernels.max_indices(raw(x).reshape(N, C, *sides), size, stride, padding)
     places = math.prod(index.shape[2:])
     rows = reshape(x, (N * C, math.prod(sides)))  # an image a row
-    y = _take_in_rows(rows, index=index.reshape(N * C, places))
+    y = _take_along_rows(rows, index=index.reshape(N * C, places))
     return reshape(y, (N, C, *index.shape[4 - dims :]))
 
 

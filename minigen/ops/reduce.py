@@ -6,7 +6,8 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import Array, array_module, floating, largest
+from minigen.backend.arrays import Array, array_module, largest
+from minigen.backend.dtypes import floating
 from minigen.errors import ShapeError
 from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
 from minigen.ops.joining import concatenate

@@ -8,10 +8,12 @@ import operator
 
 import numpy as np
 
-from minigen import backend, kernels
+from minigen import kernels
 from minigen.autodiff.graph import Traced
 from minigen.autodiff.primitives import composite, primitive, raw
-from minigen.backend import Array, Shape, check_dtype
+from minigen.backend import devices
+from minigen.backend.arrays import Array, Shape
+from minigen.backend.dtypes import check_dtype
 from minigen.errors import ShapeError
 
 
@@ -220,11 +222,11 @@ def astype(x: Array, dtype) -> Array:
 
 @primitive(lambda g, y, x, device, source: _to_device(g, device=source, source=device), views=True)
 def _to_device(x, *, device, source):
-    return backend.to_device(x, device)
+    return devices.to_device(x, device)
 
 
 @composite
 def to_device(x: Array, device: str) -> Array:
     """x on 'cpu', 'cuda' or 'cuda:N'; x itself if it is there already."""
-    source, device = backend.device_of(raw(x)), backend.resolve_device(device)
+    source, device = devices.device_of(raw(x)), devices.resolve_device(device)
     return x if device == source else _to_device(x, device=device, source=source)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.graph import Leaf
-from minigen.backend import Array, as_array, capturing, device_of, owner, to_device
+from minigen.backend.arrays import Array, owner
+from minigen.backend.devices import capturing, device_of, to_device
+from minigen.backend.dtypes import as_array
 from minigen.errors import CheckpointError, ShapeError
 from minigen.tensors import Tensor
 

@@ -4,7 +4,7 @@ The caller of a job takes pieces of it itself; workers of the pool take others i
 in time. So the caller never waits for a piece that it could have done, and where all cores are
 busy it is as if there were no pool. Pieces release the interpreter lock. To wake a worker up
 takes 50 us: matrix products, of which a step has many, are handed over in compiled code, where
-workers wait for them; see `kernels/cpu/crew.py`.
+workers wait for them; see `kernels/cpu/scheduler.py`.
 """
 
 import ctypes

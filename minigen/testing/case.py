@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.primitives import REGISTRY, raw
-from minigen.backend import device_of, to_device
+from minigen.backend.devices import device_of, to_device
 from minigen.testing.choices import Choices
 from minigen.testing.pullback import as_tuple
 

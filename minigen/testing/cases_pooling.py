@@ -85,14 +85,14 @@ def _draw_adaptive(c):
     return (_images(c), c.pick((1, 2, (3, 2), (None, 3), (2, None)))), {}
 
 
-def add_in_rows(x, index, size):
+def scatter_along_rows(x, index, size):
     y = np.zeros((len(x), size), x.dtype)
     for m, p in product(*map(range, x.shape)):
         y[m, index[m, p]] += x[m, p]
     return y
 
 
-def spread_windows(x, size, stride, shape):
+def sum_windows_vjp(x, size, stride, shape):
     y = np.zeros((*x.shape[:2], *shape), x.dtype)
     for u, v, i, j in product(*map(range, (*x.shape[2:], *size))):
         y[:, :, u * stride[0] + i, v * stride[1] + j] += x[:, :, u, v]
@@ -113,8 +113,8 @@ def _draw_spread_windows(c):
 
 
 POOLING = {
-    "_add_in_rows": Case(add_in_rows, _draw_add_in_rows),
-    "_spread_windows": Case(spread_windows, _draw_spread_windows),
+    "_scatter_along_rows": Case(scatter_along_rows, _draw_add_in_rows),
+    "_spread_windows": Case(sum_windows_vjp, _draw_spread_windows),
     "max_pool1d": Case(max_pool1d, _draw_max_pool1d),
     "max_pool2d": Case(max_pool2d, _draw_pool(Choices.distinct)),
     "avg_pool2d": Case(avg_pool2d, _draw_pool(Choices.array)),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.graph import Traced
-from minigen.backend import to_numpy
+from minigen.backend.devices import to_numpy
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 FORWARD = {FLOAT64: 1e-12, FLOAT32: 2e-6}

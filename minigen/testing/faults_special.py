@@ -47,7 +47,7 @@ def overwritten(g, y, x, index):
     return out
 
 
-CONVOLVE, (TAKE,) = (REGISTRY[name].rules for name in ("_convolve", "_take_in_rows"))
+CONVOLVE, (TAKE,) = (REGISTRY[name].rules for name in ("_convolve", "_take_along_rows"))
 
 # What is wrong: the op whose rule is replaced, a public op that reaches it, which argument, what
 # gradcheck should call it, and the way from the right rule to the wrong one.
@@ -179,11 +179,11 @@ RULES = {
         ),
     ),
     "the place beside the maximum": (
-        *("_take_in_rows", "max_pool2d", 0, causes.MOVED),
+        *("_take_along_rows", "max_pool2d", 0, causes.MOVED),
         replaced(lambda g, y, x, index: ops.roll(TAKE(g, y, x, index), 1, 1)),
     ),
     "the last of a tie's places": (
-        *("_take_in_rows", "max_pool2d", 0, causes.MOVED),
+        *("_take_along_rows", "max_pool2d", 0, causes.MOVED),
         replaced(lambda g, y, x, index: ops.roll(TAKE(g, y, x, index), -1, 1)),
     ),
     "off by one": (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigen.backend import to_device
+from minigen.backend.devices import to_device
 from minigen.testing.case import Call
 from minigen.testing.cases import CASES, draw_call
 from minigen.testing.choices import Choices

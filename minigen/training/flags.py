@@ -12,40 +12,50 @@ from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
 
 IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
 SHOWN = 50  # test images that figures show
-MENDABLE = (
+REMEDIABLE = (
     *(BackendUnavailable, CheckpointError, DatasetError, FloatingPointError),
-    *(MemoryError, OSError),  # no room, or no place, for what is asked
+    *(MemoryError, OSError),  # memory, disk or file permissions
 )
 
 
 def argument_parser(
-    doc: str, *, out: str, epochs: int, data: str = "glyphs", kinds: str = IMAGE_DATA
+    doc: str, *, out: str, epochs: int | str, data: str = "glyphs", kinds: str = IMAGE_DATA
 ) -> argparse.ArgumentParser:
     """A parser with the flags that every example has; add the example's own to it.
 
-    kinds says what --data takes.
+    kinds says what --data takes. epochs is the default; a string says it in words, and args.epochs
+    is then None.
     """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default=data, help=f"{kinds}; default {data}")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; default auto")
-    parser.add_argument("--seed", type=_seed, default=0, help="of everything random; default 0")
-    parser.add_argument("--epochs", type=count, default=epochs, help=f"default {epochs}")
-    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder; default {out}")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--max-seconds", type=number, default=math.inf, help="save and stop then")
+    parser = argparse.ArgumentParser(description=doc, formatter_class=_DefaultsInHelp)
+    add = parser.add_argument
+    add("--data", default=data, help=kinds)
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--seed", type=_seed, default=0, help="of everything random")
+    said = f"; default {epochs}" if isinstance(epochs, str) else ""
+    default_epochs = None if said else epochs
+    add("--epochs", type=positive_int, default=default_epochs, help=f"passes over the data{said}")
+    add("--out", type=Path, default=Path(out), help="folder for results")
+    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
     return parser
 
 
-def count(text: str) -> int:
+class _DefaultsInHelp(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the description, and adds to the help of a flag its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        has_default = action.default not in (None, False, math.inf, argparse.SUPPRESS)
+        return f"{action.help}; default %(default)s" if has_default else action.help
+
+
+def positive_int(text: str) -> int:
     """The type of a flag that is a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
     return int(text)
 
 
-def number(text: str) -> float:
+def nonnegative_float(text: str) -> float:
     """The type of a flag that is a number of at least 0."""
     try:
         value = float(text)
@@ -68,7 +78,7 @@ def run_example(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except MENDABLE as error:
+    except REMEDIABLE as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
 
 

@@ -1,10 +1,8 @@
-"""Where a training run stands: everything that the rest of it depends on."""
+"""The state of a training run: everything that the rest of it depends on."""
 
 import copy
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from minigen.data import DataLoader
 from minigen.errors import CheckpointError
@@ -14,14 +12,14 @@ from minigen.random import Generator
 
 
 class Progress:
-    """Networks, optimizers, the place in the data, the random stream, and the numbers so far."""
+    """Networks, optimizers, the position in the data, the random stream, the numbers so far."""
 
     def __init__(
         self,
         model: Module,
         optimizer: Optimizer | Mapping[str, Optimizer],
-        loader: DataLoader,
         rng: Generator,
+        loader: DataLoader | None = None,
     ):
         self.model, self.loader, self.rng = model, loader, rng
         self.optimizers = {"optimizer": optimizer}
@@ -32,7 +30,7 @@ class Progress:
         self.history: list[dict[str, float]] = []  # a row for each epoch
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """Epochs done, and steps of the next one."""
         return self.epoch, self.count
 
@@ -46,7 +44,7 @@ class Progress:
             "history": self.history,
             "model": self.model.state_dict(),
             **{name: each.state_dict() for name, each in self.optimizers.items()},
-            "loader": self.loader.state,
+            "loader": self.loader and self.loader.state,
             "rng": list(self.rng.state),
         }
 
@@ -54,23 +52,18 @@ class Progress:
         """Go to a state, of which arrays are copied. All or nothing: CheckpointError."""
         before = copy.deepcopy(self.state_dict())
         try:
-            self._take(state)
+            self._load(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._take(before)
+            self._load(before)
             reason = f"it lacks {error}" if isinstance(error, KeyError) else error
             raise CheckpointError(f"the state does not fit this run: {reason}") from None
 
-    def _take(self, state: Mapping[str, Any]) -> None:
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         for name, each in self.optimizers.items():
             each.load_state_dict(state[name])
-        self.loader.state, self.rng.state = state["loader"], tuple(state["rng"])
+        if self.loader is not None:
+            self.loader.state = state["loader"]
+        self.rng.state = tuple(state["rng"])
         self.epoch, self.step, self.count = (int(state[key]) for key in ("epoch", "step", "count"))
         self.sums, self.history = dict(state["sums"]), list(state["history"])
-
-    def spoilt_weights(self) -> str:
-        """Which weight is not finite, in words; empty if all are."""
-        for name, p in self.model.named_parameters():
-            if not np.isfinite(p.data).all():
-                return f"{name} has values that are not finite"
-        return ""

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from minigen.backend import broadcast_shapes
+from minigen.backend.arrays import broadcast_shapes
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.gemm import ALL, OF_FUTURE, OF_PAST, PAST, place, product, space_for, whole

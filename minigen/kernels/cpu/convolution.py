@@ -1,4 +1,4 @@
-"""The three products of convolution: the geometry for the kernels of `correlation.py` and `few.py`.
+"""The three products of convolution: their geometry for `correlation.py` and `few_filters.py`.
 
 Both the product itself and the gradient of images are sums, at each result, over places of a
 filter, of a value at that place. With a stride s, results of the gradient that are s apart see
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigen.kernels.cpu import correlation, few, tiles
+from minigen.kernels.cpu import correlation, few_filters, tiles
 from minigen.kernels.reference.windows import window_counts
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares, spans
@@ -172,8 +172,8 @@ def _few(x, y, w, w_step, w_steps, level, axes, apart):
     work = 2 * y.size * len(steps) / len(phases) / FLOPS
 
     def correlate(s):
-        seen = few.bordered(x[s], plan)
-        few.correlate_few(seen, w, taps, w_step, level, plan, phases, steps, y[s])
+        seen = few_filters.bordered(x[s], plan)
+        few_filters.correlate_few(seen, w, taps, w_step, level, plan, phases, steps, y[s])
 
     pool.run(correlate, [(s,) for s in shares(N, work)])
 

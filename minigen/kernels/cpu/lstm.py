@@ -8,8 +8,8 @@ import numpy as np
 
 from minigen.kernels.cpu import sequences, tiles
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
+from minigen.kernels.cpu.packed_weights import Weights, multiply, places_of
 from minigen.kernels.cpu.recurrent import cell, cell_vjp
-from minigen.kernels.cpu.states import Weights, multiply, places_of
 from minigen.parallel import pool
 
 

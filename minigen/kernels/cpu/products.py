@@ -2,7 +2,7 @@
 
 Small ones, those with a batch and those of other dtypes are left to NumPy's BLAS. A product is cut
 along its longer side, so the operand that each piece lays anew is the smaller one. How threads come
-by the pieces is in `crew.py`.
+by the pieces is in `scheduler.py`.
 """
 
 import math
@@ -10,10 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from minigen.backend import FLOATS, broadcast_shapes
-from minigen.kernels.cpu.crew import COLUMNS, Crew, crew_for
+from minigen.backend.arrays import broadcast_shapes
+from minigen.backend.dtypes import FLOATS
 from minigen.kernels.cpu.gemm import place, whole
 from minigen.kernels.cpu.rows import pieces_of_sum, sum_rows
+from minigen.kernels.cpu.scheduler import COLUMNS, Crew, crew_for
 from minigen.kernels.cpu.tiles import ROWS, RUN, VECTOR
 from minigen.kernels.reference import products as reference
 from minigen.parallel import blas, deferred, pool

@@ -4,9 +4,9 @@ Sequences do not know each other, so a thread takes its share of them through al
 waiting for the others at each.
 """
 
+from minigen.kernels.cpu.packed_weights import Weights
 from minigen.kernels.cpu.products import FLOPS
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
-from minigen.kernels.cpu.states import Weights
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 

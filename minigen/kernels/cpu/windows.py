@@ -18,7 +18,7 @@ def _over_rows(loop, work, arrays, *constants):
 
 
 @compiled
-def _max_places(x, places, size, stride, padding):
+def _max_indices(x, places, size, stride, padding):
     planes, h, w = x.shape
     oh, ow = places.shape[1:]
     for m in range(planes):
@@ -71,7 +71,7 @@ def _max_places_of_four(x, places):
                 found[to + v] = place[i] + np.int32(i)
 
 
-def max_places(x, size, stride, padding):
+def max_indices(x, size, stride, padding):
     n, c, h, w = x.shape
     lines = zip((h, w), size, stride, padding)
     oh, ow = ((m + 2 * p - k) // s + 1 for m, k, s, p in lines)
@@ -81,32 +81,32 @@ def max_places(x, size, stride, padding):
         _over_rows(_max_places_of_four, 2 * places.size, planes)
     else:
         work = 5 * places.size * math.prod(size)
-        _over_rows(_max_places, work, planes, size, stride, padding)
+        _over_rows(_max_indices, work, planes, size, stride, padding)
     return places
 
 
 @compiled
-def _take_in_rows(x, index, y):
+def _take_along_rows(x, index, y):
     for m in range(index.shape[0]):
         for p in range(index.shape[1]):
             y[m, p] = x[m, np.uint64(index[m, p])]
 
 
-def take_in_rows(x, index):
+def take_along_rows(x, index):
     y = np.empty(index.shape, x.dtype)
-    _over_rows(_take_in_rows, 2 * y.size, (x, index, y))
+    _over_rows(_take_along_rows, 2 * y.size, (x, index, y))
     return y
 
 
 @compiled
-def _add_in_rows(g, index, x):
+def _scatter_along_rows(g, index, x):
     for m in range(index.shape[0]):
         x[m] = 0  # a row at a time: it is in the cache when values are added to it
         for p in range(index.shape[1]):
             x[m, np.uint64(index[m, p])] += g[m, p]
 
 
-def add_in_rows(g, index, size):
+def scatter_along_rows(g, index, size):
     x = np.empty((len(g), size), g.dtype)
-    _over_rows(_add_in_rows, 2 * g.size + x.size, (g, index, x))
+    _over_rows(_scatter_along_rows, 2 * g.size + x.size, (g, index, x))
     return x

@@ -21,11 +21,11 @@ from minigen.kernels.gpu.activations import (
     softplus,
 )
 from minigen.kernels.gpu.attention import dot_attention, dot_attention_vjp
-from minigen.kernels.gpu.bits import bernoulli, philox, unit
 from minigen.kernels.gpu.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.gpu.convolution import convolve, convolve_transpose, convolve_weight
-from minigen.kernels.gpu.places import add_in_rows, take_in_rows
+from minigen.kernels.gpu.indexing import scatter_along_rows, take_along_rows
 from minigen.kernels.gpu.products import linear, linear_vjp, matmul
+from minigen.kernels.gpu.random_bits import bernoulli, philox, uniform
 from minigen.kernels.gpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
 from minigen.kernels.gpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
@@ -38,4 +38,4 @@ from minigen.kernels.gpu.softmax import (
     softmax_vjp,
 )
 from minigen.kernels.gpu.updates import adam, adamw, rmsprop, sgd
-from minigen.kernels.gpu.windows import max_places, spread_windows, sum_windows
+from minigen.kernels.gpu.windows import max_indices, sum_windows, sum_windows_vjp

@@ -6,7 +6,7 @@ one pass already.
 
 import numpy as np
 
-from minigen.backend import array_module, is_cupy
+from minigen.backend.arrays import array_module, is_cupy
 from minigen.kernels import reference
 from minigen.kernels.gpu.launching import C_TYPES, dense, launch_items
 

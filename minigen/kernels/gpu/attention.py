@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import dense, launch
 from minigen.kernels.gpu.products import matmul
 from minigen.kernels.reference.attention import dropped

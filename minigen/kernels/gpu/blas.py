@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import cupy, get_matmul_precision
+from minigen.backend.arrays import cupy
+from minigen.backend.precision import get_matmul_precision
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 DATA_TYPES = {FLOAT32: 0, FLOAT64: 1}  # CUDA_R_32F, CUDA_R_64F

@@ -1,6 +1,6 @@
 """Work on the channels of a batch (N, C, S): one launch, or two where channels are long and few."""
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import alike, dense, launch
 from minigen.kernels.gpu.rows import threads_for
 from minigen.kernels.reference import channels as reference

@@ -6,7 +6,7 @@ windows of one place, all of them, needs none.
 
 from math import prod
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import dense, result_dtype
 from minigen.kernels.gpu.products import multiply
 from minigen.kernels.gpu.windows import col2im, im2col

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend import Array, capturing, cupy
+from minigen.backend.arrays import Array, cupy
+from minigen.backend.devices import capturing
 
 FOLDER = Path(__file__).parent
 THREADS = 256  # a block, unless a kernel has a reason for another number

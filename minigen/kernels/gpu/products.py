@@ -6,7 +6,7 @@ out^T = b^T @ a^T.
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.blas import DATA_TYPES, gemm
 from minigen.kernels.gpu.launching import result_dtype
 from minigen.kernels.gpu.rows import sum_rows

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import THREADS, alike, dense, launch, launch_items
 from minigen.kernels.reference import rows as reference
 

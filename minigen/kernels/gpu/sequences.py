@@ -1,6 +1,6 @@
 """Recurrent layers over all steps: for each a product into a buffer, and one launch."""
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import dense
 from minigen.kernels.gpu.products import multiply
 from minigen.kernels.gpu.recurrent import launch_step, taken

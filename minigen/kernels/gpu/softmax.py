@@ -2,7 +2,7 @@
 
 from math import prod
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.launching import alike, dense
 from minigen.kernels.gpu.rows import INT64, launch_slices
 from minigen.kernels.reference import rows as reference

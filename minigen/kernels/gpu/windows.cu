@@ -68,7 +68,7 @@ __device__ __forceinline__ count first_window(count h, count k, count stride) {
   return h < k ? 0 : (h - k) / stride + 1;
 }
 
-KERNEL spread_windows(const real* g, real* x, count H, count W, count kh, count kw, count OH,
+KERNEL sum_windows_vjp(const real* g, real* x, count H, count W, count kh, count kw, count OH,
                       count OW, count sh, count sw, count items) {
   count t = item();
   if (t >= items) return;
@@ -81,7 +81,7 @@ KERNEL spread_windows(const real* g, real* x, count H, count W, count kh, count 
   x[t] = sum;
 }
 
-KERNEL max_places(const real* x, int* places, count H, count W, count kh, count kw, count OH,
+KERNEL max_indices(const real* x, int* places, count H, count W, count kh, count kw, count OH,
                   count OW, count sh, count sw, count ph, count pw, count items) {
   count t = item();
   if (t >= items) return;

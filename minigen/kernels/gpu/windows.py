@@ -7,7 +7,7 @@ from math import gcd, prod
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels import reference
 from minigen.kernels.gpu.launching import C_TYPES, dense, launch_items
 from minigen.kernels.reference.windows import window_counts
@@ -42,23 +42,23 @@ def sum_windows(x, size, stride):
     return y
 
 
-def spread_windows(g, size, stride, shape):
+def sum_windows_vjp(g, size, stride, shape):
     if g.dtype not in C_TYPES:
-        return reference.spread_windows(g, size, stride, shape)
+        return reference.sum_windows_vjp(g, size, stride, shape)
     g = dense(g)
     x = array_module(g).empty((*g.shape[:2], *shape), g.dtype)
-    _launch("spread_windows", g, x.size, g, x, *shape, *size, *g.shape[2:], *stride)
+    _launch("sum_windows_vjp", g, x.size, g, x, *shape, *size, *g.shape[2:], *stride)
     return x
 
 
-def max_places(x, size, stride, padding):
+def max_indices(x, size, stride, padding):
     if x.dtype not in C_TYPES:
-        return reference.max_places(x, size, stride, padding)
+        return reference.max_indices(x, size, stride, padding)
     x, whole = dense(x), (n + 2 * p for n, p in zip(x.shape[2:], padding))
     sides = window_counts(whole, size, stride)
     places = array_module(x).empty((*x.shape[:2], *sides), np.int32)
     geometry = *x.shape[2:], *size, *sides, *stride, *padding
-    _launch("max_places", x, places.size, x, places, *geometry)
+    _launch("max_indices", x, places.size, x, places, *geometry)
     return places
 
 

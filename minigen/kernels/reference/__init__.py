@@ -17,7 +17,6 @@ from minigen.kernels.reference.activations import (
     tanh,
 )
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
-from minigen.kernels.reference.bits import bernoulli, philox, unit
 from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp, sum_channels
 from minigen.kernels.reference.convolution import (
     convolve,
@@ -33,6 +32,7 @@ from minigen.kernels.reference.functions import (
     select,
 )
 from minigen.kernels.reference.products import linear, linear_vjp, matmul
+from minigen.kernels.reference.random_bits import bernoulli, philox, uniform
 from minigen.kernels.reference.recurrent import (
     gru_step,
     gru_step_vjp,
@@ -58,9 +58,9 @@ from minigen.kernels.reference.sequences import (
     lstm_steps_vjp,
 )
 from minigen.kernels.reference.windows import (
-    add_in_rows,
-    max_places,
-    spread_windows,
+    max_indices,
+    scatter_along_rows,
     sum_windows,
-    take_in_rows,
+    sum_windows_vjp,
+    take_along_rows,
 )

@@ -2,7 +2,7 @@
 
 import math
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 
 def sum_channels(x):

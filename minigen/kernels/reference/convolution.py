@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minigen.backend import array_module, is_cupy
+from minigen.backend.arrays import array_module, is_cupy
 from minigen.kernels.reference.windows import col2im, im2col, window_counts
 
 BLOCK, BLOCK_ON_GPU = 2**20, 2**27  # values of columns made at a time

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 # W. J. Cody 1969, "Rational Chebyshev approximations for the error function": erf for |x| below
 # 0.46875 as x * P(x^2) / Q(x^2); erfc for |x| up to 4 and beyond as exp(-x^2) times a rational

@@ -1,6 +1,6 @@
 """Matrix products."""
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 
 def matmul(a, b, out=None):

@@ -4,7 +4,7 @@ The kernels write into buffers of the whole sequence, a step's slice of each. `g
 the part that x contributed and leaves activated; `hidden` is the part of the state before.
 """
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 
 def _activate(gates, parts):

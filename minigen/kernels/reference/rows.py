@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module, largest
+from minigen.backend.arrays import array_module, largest
 
 
 def scatter_rows(out, index, updates):

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 
 def window_counts(sides, size, stride, dilation=(1, 1)):
@@ -55,7 +55,7 @@ def sum_windows(x, size, stride):
     return y
 
 
-def spread_windows(g, size, stride, shape):
+def sum_windows_vjp(g, size, stride, shape):
     """The adjoint of sum_windows: (N, C, H, W) with g (N, C, OH, OW) added under each window."""
     x = array_module(g).zeros((*g.shape[:2], *shape), g.dtype)
     for place in product(*map(range, size)):
@@ -63,7 +63,7 @@ def spread_windows(g, size, stride, shape):
     return x
 
 
-def max_places(x, size, stride, padding):
+def max_indices(x, size, stride, padding):
     """Where the maximum under each window is: index h * W + w, int32 (N, C, OH, OW).
 
     The first of a tie; the last NaN if there is one. The padding, less than a window, is never it.
@@ -84,13 +84,13 @@ def max_places(x, size, stride, padding):
     return places
 
 
-def take_in_rows(x, index):
+def take_along_rows(x, index):
     """y[m, p] = x[m, index[m, p]]: x (M, S), index (M, P) in [0, S)."""
     return array_module(x).take_along_axis(x, index, 1)
 
 
-def add_in_rows(g, index, size):
-    """The adjoint of take_in_rows: (M, size), with g[m, p] added at [m, index[m, p]], in order."""
+def scatter_along_rows(g, index, size):
+    """The adjoint of take_along_rows: x (M, size), where x[m, index[m, p]] += g[m, p] in order."""
     xp = array_module(g)
     x = xp.zeros((len(g), size), g.dtype)
     xp.add.at(x, (xp.arange(len(g))[:, None], index), g)

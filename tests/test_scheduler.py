@@ -14,8 +14,8 @@ from minigen.parallel import bell, pool
 from minigen.parallel.bell import ASLEEP, HAS_SEMAPHORES
 
 pytest.importorskip("numba")
-from minigen.kernels.cpu import crew as crews
 from minigen.kernels.cpu import products
+from minigen.kernels.cpu import scheduler as crews
 
 rng = np.random.default_rng(0)
 

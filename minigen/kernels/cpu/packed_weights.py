@@ -5,7 +5,7 @@ BLAS would lay them out again at every step, which for 32 sequences takes as lon
 
 import numpy as np
 
-from minigen.backend import FLOATS
+from minigen.backend.dtypes import FLOATS
 from minigen.kernels.cpu import tiles
 from minigen.kernels.cpu.compiling import compiled
 from minigen.kernels.cpu.packing import pack_panels

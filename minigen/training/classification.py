@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigen import ops, plots
+from minigen import figures, ops
 from minigen.data import GLYPH_CLASSES
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
 from minigen.tensors import Tensor
-from minigen.training import Run
+from minigen.training.run import Run
 
 
 @no_grad()
@@ -40,8 +40,8 @@ def draw(
     captions = [
         f"{name(p)}, is {name(y)}" if w else name(p) for p, y, w in zip(found, labels, wrong)
     ]
-    plots.captioned_images(run.out / "predictions.png", images[:shown] / 255, captions, 10, wrong)
-    plots.curves(
+    figures.captioned_images(run.out / "predictions.png", images[:shown] / 255, captions, 10, wrong)
+    figures.curves(
         run.out / "curves.png",
         [
             {"train": run.series("loss"), "test": run.series("test_loss")},

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 
 # Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox 4x32 with 10 rounds.
 PHILOX_ROUNDS = 10
@@ -38,7 +38,7 @@ def philox(out, seed, start):
     return out
 
 
-def unit(out, seed, start):
+def uniform(out, seed, start):
     """Fill out (float32 or float64) with numbers uniform in [0, 1), from the word start on.
 
     A float32 is the 24 high bits of a word; a float64 the 53 of two, of which the first is the
@@ -56,6 +56,6 @@ def unit(out, seed, start):
 
 
 def bernoulli(out, p, seed, start):
-    """Fill out (bool) with whether the float32 numbers of unit are below p, a Python float."""
-    out[...] = unit(array_module(out).empty(out.shape, np.float32), seed, start) < p
+    """Fill out (bool) with whether the float32 numbers of uniform are below p, a Python float."""
+    out[...] = uniform(array_module(out).empty(out.shape, np.float32), seed, start) < p
     return out

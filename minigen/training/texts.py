@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigen import data
-from minigen.backend import Array, to_device
+from minigen.backend.arrays import Array
+from minigen.backend.devices import to_device
 from minigen.errors import DatasetError
 from minigen.gradients import no_grad
 from minigen.random import Generator

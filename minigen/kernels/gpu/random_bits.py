@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from minigen.backend import array_module, capturing
+from minigen.backend.arrays import array_module
+from minigen.backend.devices import capturing
 from minigen.kernels.gpu.launching import THREADS, launch
-from minigen.kernels.reference.bits import LOW32
+from minigen.kernels.reference.random_bits import LOW32
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -13,8 +14,8 @@ def philox(out, seed, start):
     return _filled("philox", FLOAT32, out, 1, seed, start)
 
 
-def unit(out, seed, start):
-    return _filled("unit", out.dtype, out, out.itemsize // 4, seed, start)
+def uniform(out, seed, start):
+    return _filled("uniform", out.dtype, out, out.itemsize // 4, seed, start)
 
 
 def bernoulli(out, p, seed, start):
@@ -28,7 +29,7 @@ def _filled(name, dtype, out, each, seed, start, *constants):
     start -= start >> 63 << 64  # the same 64 bits, with a sign
     recording = capturing.get()
     further = None if recording is None else recording.offset(seed)
-    launch("bits.cu", name, dtype, blocks, y, *constants, *key, start, further, out.size)
+    launch("random_bits.cu", name, dtype, blocks, y, *constants, *key, start, further, out.size)
     if y is not out:
         out[...] = y
     return out

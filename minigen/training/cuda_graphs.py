@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.primitives import raw
-from minigen.backend import Array, capturing, cuda_is_available, cupy, is_cupy, pinned, to_device
+from minigen.backend.arrays import Array, cupy, is_cupy
+from minigen.backend.devices import capturing, cuda_is_available, pinned, to_device
 from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
 from minigen.random import Generator
@@ -77,7 +78,7 @@ def _warn(reason: str) -> None:
 class Recording:
     """A step on a stream and in memory of its own, so that nobody else comes to use its arrays.
 
-    While the step is recorded, `backend.capturing` is this object: generators, optimizers, kernels
+    While the step is recorded, `devices.capturing` is this object: generators, optimizers, kernels
     that read values of the host and checks of indices tell it what each replay has to do.
 
     What is written between replays lies elsewhere: memory that an array is given while recording

@@ -10,7 +10,7 @@ import numpy as np
 from minigen.kernels.cpu.compiling import compiled, inlined
 from minigen.kernels.cpu.loops import flat
 from minigen.kernels.cpu.tiles import U
-from minigen.kernels.reference.bits import (
+from minigen.kernels.reference.random_bits import (
     LOW32,
     PHILOX_MULTIPLIERS,
     PHILOX_ROUNDS,
@@ -87,7 +87,7 @@ def philox(out, seed, start):
     return _filled(_philox, out, 1, seed, start)
 
 
-def unit(out, seed, start):
+def uniform(out, seed, start):
     if out.dtype == np.float32:
         return _filled(_unit32, out, 1, seed, start)
     return _filled(_unit64, out, 2, seed, start)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.heat_map import INFINITE, NAN, SIDE
+from minigen.figures.heat_maps import INFINITE, NAN, SIDE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -75,6 +75,6 @@ def test_large_tensors_show_the_means_of_neighbours_and_do_not_hide_a_nan():
 def test_the_caption_says_what_the_repr_says_and_is_escaped():
     y = mg.ones((2, 2), requires_grad=True) * 2
     assert "op=multiply" in y._repr_html_() and "op=multiply" in repr(y)
-    from minigen.heat_map import as_html
+    from minigen.figures.heat_maps import as_html
 
     assert "&lt;b&gt;" in as_html(np.ones(2), "<b>")

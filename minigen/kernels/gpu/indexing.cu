@@ -1,6 +1,6 @@
 // Values at places of rows, and the sums of values at places.
 
-KERNEL take_in_rows(const real* x, const int* index, real* y, count size, count places,
+KERNEL take_along_rows(const real* x, const int* index, real* y, count size, count places,
                     count items) {
   count t = item();
   if (t < items) y[t] = x[t / places * size + index[t]];
@@ -9,7 +9,7 @@ KERNEL take_in_rows(const real* x, const int* index, real* y, count size, count 
 // A warp takes a row, 32 of its places at a time, in order. Where places are equal, as windows
 // that overlap share a maximum, the first thread adds the values of all of them: so the order is
 // always the same, and nothing must be sorted.
-KERNEL add_in_rows(const real* g, const int* index, real* x, count size, count places,
+KERNEL scatter_along_rows(const real* g, const int* index, real* x, count size, count places,
                    count items) {
   if (item() >= items) return;  // whole warps
   count row = item() / 32;

@@ -1,4 +1,4 @@
-"""Files of tensors and of training states: safetensors, checked by hash, never half-written.
+"""Tensors to files and back: safetensors, checked by hash, never half-written.
 
 A file holds named arrays and text: no code, so reading one executes nothing. It is written
 beside its final name, flushed to the disk and moved into place, so a crash leaves the old file
@@ -13,18 +13,20 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minigen.backend import DTYPES, Array, as_array, is_cupy, to_numpy
+from minigen.backend.arrays import Array
+from minigen.backend.devices import to_numpy
+from minigen.backend.dtypes import DTYPES, as_array
 from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
-MARKS = {"minigen", "sha256"}  # keys that make a file ours, and so does this end of its header:
-TAIL = b"\n" * 8  # empty space to any reader; but a bit that flips there leaves no JSON
-ARRAY = "$array"  # marks the place of an array in the JSON of a state
+# A file is one of ours if its metadata has one of these keys, or if its header ends with TAIL:
+# white space to any JSON reader, and no JSON any more once a bit of it has flipped.
+KEYS = {"minigen", "sha256"}
+TAIL = b"\n" * 8
 
 
 def save(
@@ -33,7 +35,7 @@ def save(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write named tensors, and text to go with them, as a safetensors file; CheckpointError."""
-    # the library writes the memory as it lies, so a transposed array would come back scrambled
+    # safetensors writes memory in its own order, so a transposed array would come back scrambled
     arrays = {
         str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
         for name, x in tensors.items()
@@ -49,56 +51,14 @@ def save(
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file; CheckpointError if it is damaged.
 
-    Our own files carry a SHA-256 of all they hold; of another program's the structure is checked.
+    A file that minigen wrote carries a SHA-256 of all that it holds; in one of another program only
+    the structure is checked.
     """
-    return {name: Tensor(array) for name, array in _read(Path(path))[0].items()}
-
-
-def save_state(path: str | os.PathLike, state: Any) -> None:
-    """Write a nest of dicts, lists, numbers, strings and arrays."""
-    arrays: dict[str, Array] = {}
-    skeleton = _taken_out(state, "", arrays)
-    save(path, arrays, {"state": json.dumps(skeleton)})
-
-
-def load_state(path: str | os.PathLike) -> Any:
-    """What save_state wrote: tuples as lists, tensors as raw arrays."""
-    path = Path(path)
-    arrays, text = _read(path)
-    if not {"state", "sha256"} <= text.keys():
-        raise _refusal(path, "the state of a training run", "a file of tensors, but not a state")
-    try:
-        return _put_back(json.loads(text["state"]), arrays)
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise _refusal(path, "a description of all its arrays", got) from None
-
-
-def _taken_out(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    if isinstance(value, Tensor | np.ndarray) or is_cupy(value):
-        if name in arrays:
-            raise ValueError(f"two arrays of the state are called {name!r}")
-        arrays[name] = value
-        return {ARRAY: name}
-    if isinstance(value, Mapping):
-        return {str(k): _taken_out(v, f"{name}.{k}".strip("."), arrays) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_taken_out(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{name} of the state is a {type(value).__name__}, which cannot be saved")
-
-
-def _put_back(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {ARRAY}:
-            return arrays[value[ARRAY]]
-        return {key: _put_back(part, arrays) for key, part in value.items()}
-    return [_put_back(part, arrays) for part in value] if isinstance(value, list) else value
+    return {name: Tensor(array) for name, array in read(Path(path))[0].items()}
 
 
 def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes:
-    """The file, the same for the same contents: the library would write the text in any order."""
+    """The bytes of the file; equal contents give equal bytes, unlike safetensors' own header."""
     from safetensors.numpy import save as encode
 
     data = memoryview(encode(arrays))
@@ -109,8 +69,8 @@ def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes
     return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and text of a file, verified."""
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata text of a file, verified; CheckpointError if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -123,16 +83,16 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             file.seek(int.from_bytes(file.read(8), "little") + 8 - len(TAIL))
             ours = file.read(len(TAIL)) == TAIL
     except FileNotFoundError:
-        raise _refusal(path, "a safetensors file", "no such file") from None
+        raise refusal(path, "a safetensors file", "no such file") from None
     except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
-        raise _refusal(path, "a whole safetensors file", error) from None
+        raise refusal(path, "a whole safetensors file", error) from None
     for name, array in arrays.items():
         if array.dtype not in DTYPES:
             raise CheckpointError(
                 f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
                 "convert it in the program that wrote it"
             )
-    if ours or MARKS & text.keys():
+    if ours or KEYS & text.keys():
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):
             newer = len(version) > len(str(FORMAT)) or version > str(FORMAT)
@@ -140,12 +100,12 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             raise CheckpointError(f"{path}: expected format {FORMAT}, got {version}; {remedy}")
         found = _digest(arrays, text)
         if digest != found or not version:
-            raise _refusal(path, f"data of SHA-256 {digest}", f"{found}: it is damaged")
+            raise refusal(path, f"data of SHA-256 {digest}", f"{found}: it is damaged")
     return arrays, text
 
 
-def _refusal(path: Path, expected: str, got: object) -> CheckpointError:
-    """The error for a file that cannot be trusted, with the way to another."""
+def refusal(path: Path, expected: str, got: object) -> CheckpointError:
+    """The error for a file that cannot be trusted; it names the save before, if there is one."""
     previous = path.with_name(f"{path.name}.previous")
     remedy = f"take {previous}, the save before" if previous.is_file() else "name a whole copy"
     return CheckpointError(f"{path}: expected {expected}, got {got}; {remedy}")
@@ -162,9 +122,9 @@ def _digest(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> str:
 
 
 def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
-    """Put data at path so that at every moment a whole file stands there; CheckpointError.
+    """Write data to path so that at every moment a whole file is there; CheckpointError.
 
-    With keep_previous what stood there stays as NAME.previous.
+    With keep_previous the file that was there stays as NAME.previous.
     """
     new = path.with_name(f"{path.name}.new")
     try:
@@ -195,7 +155,7 @@ def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
 
 
 def _keep(path: Path) -> None:
-    """Give the file at path the name NAME.previous as well, whatever had it."""
+    """Link the file at path as NAME.previous too, in place of an older one of that name."""
     previous = path.with_name(f"{path.name}.previous")
     previous.unlink(missing_ok=True)
     try:
@@ -205,7 +165,7 @@ def _keep(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let a new name in the folder reach the disk, where the system has a way to."""
+    """Flush the folder, and so a new name in it, to the disk, where the system can do that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minigen import plots
+from minigen import figures
+from minigen.training.metrics import mean_interval
 
 
 def test_a_weight_has_one_size_in_all_attention_maps(tmp_path):
@@ -15,7 +16,7 @@ def test_a_weight_has_one_size_in_all_attention_maps(tmp_path):
     side = 18  # pixels: 0.15 inches
     for count in (1, 2):
         path = tmp_path / f"{count}.png"
-        plots.attention_maps(path, *(part[:count] for part in given), titles=["one", "two"])
+        figures.attention_maps(path, *(part[:count] for part in given), titles=["one", "two"])
         picture = imread(path)[..., :3]
         found = (np.abs(picture - darkest).max(axis=2) < 0.01).sum()
         assert 0.9 * count < found / side**2 < 1.1 * count
@@ -27,7 +28,7 @@ def test_an_interval_that_is_wider_is_drawn_longer(tmp_path):
     lengths = []
     for spread in (0.5, 1.0):
         columns = {"one": [5 - spread, 5, 5 + spread], "two": [0.0, 0.0, 10.0]}  # one scale
-        plots.paired_points(tmp_path / "p.png", {"title": columns}, "y")
+        figures.paired_points(tmp_path / "p.png", {"title": columns}, "y", mean_interval)
         red = np.abs(imread(tmp_path / "p.png")[..., :3] - [220 / 255, 20 / 255, 60 / 255])
         rows, columns = np.nonzero(red.max(axis=2) < 0.02)
         left = rows[columns < columns.mean()]

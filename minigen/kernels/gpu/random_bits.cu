@@ -52,7 +52,7 @@ KERNEL philox(unsigned* out, count k0, count k1, count start, const count* furth
     out[first + j] = words[j];
 }
 
-KERNEL unit(real* out, count k0, count k1, count start, const count* further, count n) {
+KERNEL uniform(real* out, count k0, count k1, count start, const count* further, count n) {
   __shared__ unsigned made[WORDS + 4];
   const unsigned* words = make_words(made, k0, k1, start, further);
   const int each = sizeof(real) / 4, numbers = WORDS / each;

@@ -2,26 +2,28 @@
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend.arrays import array_module
 from minigen.kernels import reference
 from minigen.kernels.gpu.launching import C_TYPES, dense, launch_items
 
 
-def take_in_rows(x, index):
+def take_along_rows(x, index):
     if x.dtype not in C_TYPES:
-        return reference.take_in_rows(x, index)
+        return reference.take_along_rows(x, index)
     x, index = dense(x), dense(index, np.int32)
     y = array_module(x).empty(index.shape, x.dtype)
     sides = x.shape[1], index.shape[1]
-    launch_items("places.cu", "take_in_rows", x.dtype, y.size, x, index, y, *sides)
+    launch_items("indexing.cu", "take_along_rows", x.dtype, y.size, x, index, y, *sides)
     return y
 
 
-def add_in_rows(g, index, size):
+def scatter_along_rows(g, index, size):
     if g.dtype not in C_TYPES:
-        return reference.add_in_rows(g, index, size)
+        return reference.scatter_along_rows(g, index, size)
     g, index = dense(g), dense(index, np.int32)
     x = array_module(g).empty((len(g), size), g.dtype)
     args = g, index, x, size, index.shape[1]
-    launch_items("places.cu", "add_in_rows", g.dtype, 32 * len(g), *args)  # a warp for each row
+    launch_items(
+        "indexing.cu", "scatter_along_rows", g.dtype, 32 * len(g), *args
+    )  # a warp for each row
     return x

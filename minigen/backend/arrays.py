@@ -1,0 +1,72 @@
+"""Which array module, numpy or cupy, an array belongs to; functions that both modules share.
+
+This is the only file that imports cupy, and it does so only when a GPU is asked for.
+"""
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minigen.errors import BackendUnavailable
+
+Array = Any  # a NumPy or CuPy array; in the signature of an op also a Tensor or a Python scalar
+Shape = tuple[int, ...]
+
+
+def array_module(x: Array) -> ModuleType:
+    """numpy or cupy: the module whose functions make and take arrays like x."""
+    return cupy() if is_cupy(x) else np
+
+
+def is_cupy(x: Any) -> bool:
+    """Whether x is a CuPy array; true only where cupy has been imported already."""
+    return type(x) is not ndarray and type(x).__module__.partition(".")[0] == "cupy"
+
+
+def cupy() -> ModuleType:
+    """The cupy module on a machine that can run it; else BackendUnavailable with the reason."""
+    try:
+        import cupy as module
+    except Exception as error:  # a broken installation raises OSError, AttributeError and others
+        raise BackendUnavailable(
+            f"device 'cuda' needs cupy, which cannot be imported here ({error}); "
+            "install minigen[cuda12] or minigen[cuda13], as your driver needs, or use device='cpu'"
+        ) from error
+    if not _finds_gpu(module):
+        raise BackendUnavailable(
+            "device 'cuda' needs an NVIDIA GPU with a driver, and cupy finds none here; "
+            "use device='cpu'"
+        )
+    return module
+
+
+@cache
+def _finds_gpu(module: ModuleType) -> bool:
+    """Whether there is a GPU; cached, since asking CUDA takes longer than a small op."""
+    return bool(module.cuda.is_available())
+
+
+def owner(x: Array) -> Array:
+    """The array that owns the memory of x: x itself, or the array of which x is a view."""
+    return x if x.base is None else x.base
+
+
+def largest(x: Array, axis: int | Shape, empty: float) -> Array:
+    """The maximum over axis, kept as a dimension of 1; `empty` where x has no values."""
+    if x.size:
+        return x.max(axis=axis, keepdims=True)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    shape = [1 if i in axes or i - x.ndim in axes else n for i, n in enumerate(x.shape)]
+    return array_module(x).full(shape, empty, x.dtype)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """np.broadcast_shapes; equal shapes are answered without its 5 us."""
+    first = shapes[0]
+    for shape in shapes:
+        if shape != first:
+            return np.broadcast_shapes(*shapes)
+    return first

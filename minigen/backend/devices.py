@@ -1,0 +1,108 @@
+"""Devices: which there are, where an array is, and moving it to another one."""
+
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigen.backend.arrays import Array, Shape, cupy, is_cupy
+from minigen.errors import BackendUnavailable
+
+# The step that is being recorded as a CUDA graph, or None: see training/cuda_graphs.py.
+capturing: ContextVar[Any] = ContextVar("capturing", default=None)
+
+
+def cuda_is_available() -> bool:
+    """Whether device='cuda' would work here."""
+    try:
+        return bool(cupy())
+    except BackendUnavailable:
+        return False
+
+
+def devices() -> list[str]:
+    """The devices of this machine: 'cpu', then 'cuda:0' and so on."""
+    count = cupy().cuda.runtime.getDeviceCount() if cuda_is_available() else 0
+    return ["cpu"] + [f"cuda:{i}" for i in range(count)]
+
+
+def resolve_device(name: str | None) -> str:
+    """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one).
+
+    'cuda:N' also makes that GPU the current one of this thread; 'cuda' names the current one.
+    """
+    if name is None or name == "cpu":
+        return "cpu"
+    if name == "auto":
+        return "cuda:0" if cuda_is_available() else "cpu"
+    device_type, _, number = str(name).partition(":")
+    if device_type != "cuda" or not (number or "0").isdecimal():
+        raise ValueError(f"device {name!r} is not 'cpu', 'cuda', 'cuda:N' or 'auto'")
+    module = cupy()
+    if not number:
+        return f"cuda:{module.cuda.Device().id}"
+    resolved = f"cuda:{int(number)}"
+    if resolved not in devices():
+        raise BackendUnavailable(f"device {resolved!r} does not exist here, only {devices()}")
+    module.cuda.Device(int(number)).use()
+    return resolved
+
+
+def device_number(name: str) -> int:
+    """N of 'cuda:N'."""
+    return int(name.partition(":")[2])
+
+
+def device_of(x: Array) -> str:
+    """'cpu' or 'cuda:N': the device that holds a raw array."""
+    return f"cuda:{x.device.id}" if is_cupy(x) else "cpu"
+
+
+def to_device(x: Array, device: str | None) -> Array:
+    """x on that device; x itself if it is there already or device is None."""
+    target = device_of(x) if device is None else resolve_device(device)
+    if target == device_of(x):
+        return x
+    if target == "cpu":
+        return to_numpy(x)
+    module = cupy()
+    with module.cuda.Device(device_number(target)):
+        return module.asarray(x)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """x as a NumPy array; a NumPy array is returned as it is."""
+    return x.get() if is_cupy(x) else np.asarray(x)
+
+
+def made_on(device: str | None, make: Callable[[ModuleType], Array]) -> Array:
+    """make(numpy) or make(cupy): the array that make creates, on the device from the start."""
+    if (name := resolve_device(device)) == "cpu":
+        return make(np)
+    with cupy().cuda.Device(device_number(name)):
+        return make(cupy())
+
+
+def pinned(shape: Shape, dtype: Any) -> np.ndarray:
+    """An array in page-locked host memory: copies to and from the GPU do not block the host."""
+    memory = cupy().cuda.alloc_pinned_memory(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
+
+
+def free_memory() -> int:
+    """Bytes free on the current GPU: in the driver's memory and in CuPy's pool together."""
+    module = cupy()
+    return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
+
+
+def device_memory(device: str = "cuda") -> dict[str, int]:
+    """Bytes on a GPU: "used" by arrays, "held" for them, "free" beside that, "total"."""
+    module = cupy()
+    with module.cuda.Device(device_number(resolve_device(device))):
+        free, total = module.cuda.runtime.memGetInfo()
+        pool = module.get_default_memory_pool()
+        held = {"used": pool.used_bytes(), "held": pool.total_bytes()}
+        return {**held, "free": free, "total": total}

@@ -1,0 +1,119 @@
+"""The supported dtypes, how they are promoted, and arrays from any data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minigen.backend.arrays import Array, is_cupy
+from minigen.backend.devices import to_device
+from minigen.errors import DTypeError
+
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+FLOATS = frozenset((FLOAT32, FLOAT64))
+INTEGERS = frozenset(map(np.dtype, ("int8", "int16", "int32", "int64")))
+UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
+DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
+PYTHON_SCALARS = frozenset((bool, int, float))
+NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
+NUMPY_FLOATS = frozenset({np.float32, np.float64})  # scalars: what NumPy makes of arrays of ()
+NUMBERS, ARRAYS = NOT_ARRAYS | NUMPY_FLOATS, NUMPY_FLOATS | {ndarray}
+
+
+def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
+    """A raw array from data, dtype checked: Python floats become float32, ints int64.
+
+    Arrays and NumPy scalars keep their dtype and are not copied. Raises DTypeError.
+    """
+    _refuse_masked(data)
+    if not is_cupy(data):
+        typed = _has_dtype(data)
+        try:
+            data = np.asarray(data)
+        except (ValueError, TypeError) as error:
+            name = type(data).__name__
+            raise DTypeError(f"no array can be made of this {name}: {error}") from None
+        if dtype is None and not typed and data.dtype == np.float64:
+            dtype = np.float32
+    if dtype is None or data.dtype.kind not in "fiub":
+        check_dtype(data.dtype)
+    if dtype is not None:
+        data = data.astype(check_dtype(dtype), copy=False)
+    return to_device(data, device)
+
+
+def _has_dtype(data: Any) -> bool:
+    """Whether data, or the first element of nested lists, has a dtype of its own."""
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    _refuse_masked(data)
+    return hasattr(data, "dtype")
+
+
+def _refuse_masked(x: Any) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
+
+
+def check_dtype(dtype: Any) -> np.dtype:
+    """dtype as a NumPy dtype; DTypeError if minigen does not support it."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"{dtype!r} is not a dtype") from None
+    if dtype is None:
+        raise DTypeError("None is not a dtype; name one, as mg.float32")
+    if found not in DTYPES:
+        raise DTypeError(
+            f"dtype {found} is not supported: float32, float64, integers and bool are, "
+            "in the byte order of this machine; convert with .astype first"
+        )
+    return found
+
+
+def names_dtype(name: Any) -> bool:
+    """Whether name is that of a dtype; else it is that of a device."""
+    try:
+        np.dtype(name)
+    except TypeError:
+        return not isinstance(name, str)
+    return True
+
+
+def checked(args: Sequence) -> Sequence:
+    """args; DTypeError if one has a dtype that is not supported."""
+    for x in args:
+        if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in DTYPES):
+            check_dtype(x.dtype)
+            _refuse_masked(x)
+            if isinstance(x, ndarray):  # np.matrix, say, whose operators are other ones
+                return [x.view(ndarray) if isinstance(x, ndarray) else x for x in args]
+    return args
+
+
+def promoted(args: Sequence, real: bool = False) -> Sequence:
+    """args with integer and boolean arrays converted to the dtype of the float arrays.
+
+    NumPy's promotion does the rest. If there is no float array, but real is true or a Python
+    float is among args, integer arrays become float32. DTypeError as in `checked`.
+    """
+    for x in args:
+        if type(x) is ndarray:
+            if x.dtype is not FLOAT32 and x.dtype is not FLOAT64:  # by identity: no hash is taken
+                break
+        elif type(x) not in NUMBERS:
+            break
+    else:
+        return args
+    args = checked(args)
+    floats = [x.dtype for x in args if type(x) not in NOT_ARRAYS and x.dtype in FLOATS]
+    if not (floats or real or any(type(x) is float for x in args)):
+        return args
+    target = np.result_type(*floats) if floats else np.dtype(np.float32)
+    return [x if type(x) in NOT_ARRAYS or x.dtype in FLOATS else x.astype(target) for x in args]
+
+
+def floating(args: Sequence) -> Sequence:
+    """args as float arrays, for functions such as exp whose results are real numbers."""
+    return promoted(args, real=True)

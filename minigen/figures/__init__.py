@@ -1,0 +1,5 @@
+"""Pictures: sheets of images, curves and attention as PNG files, heat maps for notebooks."""
+
+from minigen.figures.attention_weights import attention_maps
+from minigen.figures.charts import curves, paired_points, point_clouds
+from minigen.figures.images import captioned_images, image_sheet

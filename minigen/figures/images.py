@@ -1,0 +1,53 @@
+"""Grey and colour images, side by side."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigen.figures.canvas import blank_figure
+
+
+def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
+    """Write grey images (N, H, W), or of colour (N, H, W, 3), in [0, 1]: columns wide, 2x size."""
+    from matplotlib.image import imsave
+
+    images = np.asarray(images, np.float32)
+    count, height, width, *channels = images.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, *channels)
+    sheet = np.full(shape, 0.35, np.float32)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        sheet[top : top + height, left : left + width] = image
+    imsave(path, sheet.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
+
+
+def captioned_images(
+    path: str | os.PathLike,
+    images: Any,
+    captions: Sequence[str],
+    columns: int,
+    marked: Sequence[bool] = (),
+) -> None:
+    """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked."""
+    rows = -(-len(images) // columns)
+    figure = blank_figure(0.8 * columns, rows)
+    grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for i, axes in enumerate(grid):
+        axes.set_axis_off()
+        if i < len(images):
+            axes.imshow(images[i], cmap="gray", vmin=0, vmax=1)
+            color = "red" if i < len(marked) and marked[i] else "black"
+            axes.text(
+                0.5,
+                -0.05,
+                captions[i],
+                color=color,
+                transform=axes.transAxes,
+                ha="center",
+                va="top",
+                fontsize=8,
+            )
+    figure.savefig(path)

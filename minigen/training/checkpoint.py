@@ -1,0 +1,64 @@
+"""The state of a training run as one file: a nest of dicts and lists, with arrays in it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigen import tensor_files
+from minigen.backend.arrays import Array, is_cupy
+from minigen.tensors import Tensor
+
+ARRAY = "$array"  # the key under which the JSON of a state names an array of the file
+
+
+def save_state(path: str | os.PathLike, state: Any) -> None:
+    """Write a nest of dicts, lists, numbers, strings and arrays; CheckpointError."""
+    arrays: dict[str, Array] = {}
+    skeleton = _without_arrays(state, "", arrays)
+    tensor_files.save(path, arrays, {"state": json.dumps(skeleton)})
+
+
+def load_state(path: str | os.PathLike) -> Any:
+    """What save_state wrote: tuples as lists, tensors as raw arrays."""
+    path = Path(path)
+    arrays, text = tensor_files.read(path)
+    if not {"state", "sha256"} <= text.keys():
+        raise tensor_files.refusal(
+            path, "the state of a training run", "a file of tensors, but not a state"
+        )
+    try:
+        return _with_arrays(json.loads(text["state"]), arrays)
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise tensor_files.refusal(path, "a description of all its arrays", got) from None
+
+
+def _without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """value with each array moved into `arrays`, and {ARRAY: its name} in its stead."""
+    if isinstance(value, Tensor | np.ndarray) or is_cupy(value):
+        if name in arrays:
+            raise ValueError(f"two arrays of the state are called {name!r}")
+        arrays[name] = value
+        return {ARRAY: name}
+    if isinstance(value, Mapping):
+        return {
+            str(k): _without_arrays(v, f"{name}.{k}".strip("."), arrays) for k, v in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_arrays(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} of the state is a {type(value).__name__}, which cannot be saved")
+
+
+def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of `_without_arrays`."""
+    if isinstance(value, dict):
+        if value.keys() == {ARRAY}:
+            return arrays[value[ARRAY]]
+        return {key: _with_arrays(part, arrays) for key, part in value.items()}
+    return [_with_arrays(part, arrays) for part in value] if isinstance(value, list) else value
