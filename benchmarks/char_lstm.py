@@ -1,9 +1,9 @@
-"""A character LSTM trained by minigen and by PyTorch: validation losses and times side by side.
+"""A character LSTM trained by minigen and by PyTorch: validation losses and times of both.
 
     python benchmarks/char_lstm.py [--data FILE] [--steps N] [--seed N] [--threads N]
 
-The set-up of examples/char_lstm.py; both start from the same weights and read the same windows
-in the same order, step by step in turns. Needs PyTorch.
+The settings are those of examples/char_lstm.py. Both start from the same weights, train on the
+same windows in the same order, and take turns of one step. Needs PyTorch.
 """
 
 import argparse
@@ -26,7 +26,7 @@ class Ours:
         self.optimizer = mg.optim.Adam(self.model.parameters(), lr=RATE)
 
     def step(self, ids, targets, rate):
-        """One step; the loss before it."""
+        """Train one step. Returns the loss before it."""
         self.optimizer.param_groups[0]["lr"] = rate
         loss = self.model.loss(ids, targets)
         self.optimizer.zero_grad()
@@ -82,10 +82,10 @@ def main():
     for step in range(args.steps):
         starts = rng.integers(0, len(train) - CONTEXT, BATCH)
         batch, losses = windows(train, starts, CONTEXT), {}
-        for side in (ours, theirs):
+        for trainer in (ours, theirs):
             start = time.perf_counter()
-            losses[side] = side.step(*batch, RATE * factor(step))
-            seconds[side].append(time.perf_counter() - start)
+            losses[trainer] = trainer.step(*batch, RATE * factor(step))
+            seconds[trainer].append(time.perf_counter() - start)
         if step % 100 == 0 or step == args.steps - 1:
             print(f"step {step}: {losses[ours]:.4f}, PyTorch {losses[theirs]:.4f}", flush=True)
 
@@ -94,7 +94,7 @@ def main():
         theirs_test = text_loss(theirs.model, test, CONTEXT)
     print(f"validation loss: minigen {ours_test:.4f}, PyTorch {theirs_test:.4f}, ", end="")
     print(f"ratio {ours_test / theirs_test:.4f}")
-    ours_ms, theirs_ms = (1e3 * np.median(seconds[side]) for side in (ours, theirs))
+    ours_ms, theirs_ms = (1e3 * np.median(seconds[trainer]) for trainer in (ours, theirs))
     print(f"a step: minigen {ours_ms:.1f} ms, PyTorch {theirs_ms:.1f} ms (medians), ", end="")
     ratio = np.median(np.divide(seconds[ours], seconds[theirs]))
     print(f"ratio {ratio:.2f} (median of the steps')")

@@ -1,11 +1,11 @@
-"""What can happen to a file: flipped bits, lost ends, swapped blocks, other numbers in headers."""
+"""Random damage to files: flipped bits, lost ends, swapped blocks, other numbers in headers."""
 
 import gzip
 import random
 import struct
 
 NUMBERS = (0, 1, 2, 3, 7, 28, 127, 255, 256, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1)
-PIECES = (
+PIECES = (  # inserted: beginnings of other formats, and characters that parsers react to
     b"\x80\x04K\x01.",
     b"PK\x03\x04",
     b"<html>",
@@ -61,19 +61,19 @@ def copy_block(x: bytearray, rng: random.Random) -> None:
 
 
 def edit_binary_number(x: bytearray, rng: random.Random) -> None:
-    """A number of the header, of four or eight bytes."""
-    layout, place = rng.choice((">I", "<I", "<Q")), rng.choice((0, 4, 8, 12, len(x) - 8))
+    """Replace a binary number of four or eight bytes in the header."""
+    layout, start = rng.choice((">I", "<I", "<Q")), rng.choice((0, 4, 8, 12, len(x) - 8))
     size = struct.calcsize(layout)
-    if 0 <= place <= len(x) - size:
+    if 0 <= start <= len(x) - size:
         number = rng.choice((*NUMBERS, rng.getrandbits(8 * size))) % 2 ** (8 * size)
-        x[place : place + size] = struct.pack(layout, number)
+        x[start : start + size] = struct.pack(layout, number)
 
 
 def edit_written_number(x: bytearray, rng: random.Random) -> None:
-    """A number in decimal digits, to one of any length; in a header, of the same length often."""
-    places = [i for i, c in enumerate(x) if 48 <= c < 58 and (i == 0 or not 48 <= x[i - 1] < 58)]
-    if places:
-        start = end = rng.choice(places)
+    """Replace a decimal number by another, in half of the cases padded to the same length."""
+    starts = [i for i, c in enumerate(x) if 48 <= c < 58 and (i == 0 or not 48 <= x[i - 1] < 58)]
+    if starts:
+        start = end = rng.choice(starts)
         while end < len(x) and 48 <= x[end] < 58:
             end += 1
         number = str(rng.choice((*NUMBERS, -1, rng.randrange(10 ** (end - start)), 10**30)))
@@ -81,7 +81,7 @@ def edit_written_number(x: bytearray, rng: random.Random) -> None:
 
 
 def bombs() -> list[bytes]:
-    """32 MB of zeros in 32 kB each, behind headers of images that may or may not say so."""
+    """Gzip bombs: 32 kB that unpack to an IDX header, right or wrong, and 32 MB of zeros."""
     heads = [struct.pack(">4I", 0x803, n, 28, 28) for n in (2, 1000, 42_000, 2**24, 2**32 - 1)]
     return [gzip.compress(head + bytes(2**25), mtime=0) for head in heads]
 
@@ -93,7 +93,7 @@ DAMAGES = (
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:
-    """The file with one damage, or with up to four; never as it was."""
+    """The file with one to four damages; never equal to the whole file."""
     x = bytearray(whole)
     while x == whole:
         for _ in range(rng.choice((1, 1, 2, 4))):
@@ -103,5 +103,5 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
 
 
 def idx_bytes(x) -> bytes:
-    """An array of bytes as an IDX file, whole."""
+    """An array of bytes as an IDX file."""
     return struct.pack(f">{1 + x.ndim}I", 0x800 | x.ndim, *x.shape) + x.tobytes()

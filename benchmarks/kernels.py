@@ -1,11 +1,11 @@
-"""Each kernel on a typical size, beside its reference in NumPy and beside the memory it moves.
+"""Each kernel at a typical size: its time beside its NumPy reference and beside memory traffic.
 
     python benchmarks/kernels.py [--only NAME,NAME] [--rounds N] [--json FILE]
 
-Float32. The floor is the time that the bytes read and written would take at the bandwidth of a
-large copy. Kernel, reference and copy take turns within one run, and only the ratios count where
-a machine is shared; one to the floor below 1 says that a cache held the arrays. Attention and
-convolution hold matrix products, and are far above it.
+Float32. The floor is the time to read and write the bytes of arguments and results at the
+bandwidth of a large copy. A ratio to the floor below 1 means that the arrays were in a cache.
+Attention, convolution and recurrent kernels compute matrix products and are far above the floor.
+Kernel, reference and copy take turns; on a shared machine only their ratios are reliable.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from minigen import kernels, optim
 from minigen.kernels import reference
 from minigen.training import positive_int
 
-COPIED = 2**24  # values of the large copy, 64 MB
-CHANGED = {  # arguments that are read and written; other arguments are one of the two
+COPY_SIZE = 2**24  # values of the large copy, 64 MB
+WRITTEN = {  # indices of arguments that a kernel reads and writes; it only reads the others
     "scatter_rows": (0,),
     "sgd": (0,),
     "rmsprop": (0,),
@@ -42,19 +42,19 @@ CHANGED = {  # arguments that are read and written; other arguments are one of t
 RNG = np.random.default_rng(0)
 
 
-# -------------------------------------------- the arguments, of sizes as in train_step.py
+# ------------------------------------- arguments, of the sizes of the nets in train_step.py
 
 
 def normal(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape, np.float32)
 
 
-def whole(high: int, *shape: int) -> np.ndarray:
+def integers(high: int, *shape: int) -> np.ndarray:
     return RNG.integers(0, high, shape)
 
 
 def elementwise() -> dict[str, list]:
-    """Images behind a convolution, hidden units of a Transformer, weights of a dense layer."""
+    """Outputs of a convolution, hidden units and products of a Transformer, random numbers."""
     images = normal(64, 32, 28, 28)
     hidden, of_hidden, logits, pixels = (normal(768, 512) for _ in range(4))
     return {
@@ -84,7 +84,7 @@ def elementwise() -> dict[str, list]:
 
 
 def updates() -> dict[str, list]:
-    """Steps of the weights of three dense layers."""
+    """Optimizer steps of two weight matrices and a bias."""
     sizes = (784, 400), (400,), (400, 400)
     rows = [(normal(*n), normal(*n), np.square(normal(*n)), normal(*n)) for n in sizes]
     return {
@@ -102,7 +102,7 @@ FORMULAS = {"sgd": optim.SGD, "rmsprop": optim.RMSprop, "adam": optim.Adam, "ada
 
 
 def by_formula(optimizer: type, rows: list, settings: np.ndarray) -> None:
-    """The twin of a kernel for updates."""
+    """The reference of an optimizer kernel: the formula of its class for each parameter."""
     for row in rows:
         optimizer.formula(*row, *settings.tolist())
 
@@ -110,7 +110,7 @@ def by_formula(optimizer: type, rows: list, settings: np.ndarray) -> None:
 def rows() -> dict[str, list]:
     """12 x 64 tokens of width 128, their attention scores and their logits."""
     x, g, weight, bias = normal(768, 128), normal(768, 128), normal(128), normal(128)
-    scores, logits, ids = normal(48, 64, 64), normal(768, 65), whole(65, 768)
+    scores, logits, ids = normal(48, 64, 64), normal(768, 65), integers(65, 768)
     y = reference.softmax(scores, -1)
     _, *moments = reference.layer_norm(x, weight, bias, 1e-5)
     _, lse = reference.cross_entropy(logits, ids, 0.0)
@@ -129,7 +129,7 @@ def rows() -> dict[str, list]:
 
 
 def channels() -> dict[str, list]:
-    """64 images of 32 channels, as a batch norm has them."""
+    """Batch norm of 64 images with 32 channels of 14 x 14."""
     x, g, weight, bias = normal(64, 32, 196), normal(64, 32, 196), normal(32), normal(32)
     _, mean, _, rstd = reference.batch_norm(x, weight, bias, 1e-5)
     return {
@@ -140,43 +140,43 @@ def channels() -> dict[str, list]:
 
 
 def windows() -> dict[str, list]:
-    """3x3 windows over images with a border; 2x2 pools."""
+    """Convolution by 3x3 filters with padding 1; 2x2 pooling."""
     x, y, w, bias = normal(64, 32, 14, 14), normal(64, 64, 14, 14), normal(64, 32, 3, 3), normal(64)
-    how = (1, 1), (1, 1), (1, 1), 1
+    settings = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
     images, pooled = normal(64, 32, 28, 28), normal(64, 32, 14, 14)
-    places = reference.max_indices(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
+    indices = reference.max_indices(images, (2, 2), (2, 2), (0, 0)).reshape(-1, 196)
     return {
-        "convolve": [x, w, bias, *how],
-        "convolve_transpose": [y, w, None, (14, 14), *how],
-        "convolve_weight": [y, x, (3, 3), *how],
+        "convolve": [x, w, bias, *settings],
+        "convolve_transpose": [y, w, None, (14, 14), *settings],
+        "convolve_weight": [y, x, (3, 3), *settings],
         "sum_windows": [images, (2, 2), (2, 2)],
         "sum_windows_vjp": [pooled, (2, 2), (2, 2), (28, 28)],
         "max_indices": [images, (2, 2), (2, 2), (0, 0)],
-        "take_along_rows": [images.reshape(-1, 784), places],
-        "scatter_along_rows": [pooled.reshape(-1, 196), places, 784],
+        "take_along_rows": [images.reshape(-1, 784), indices],
+        "scatter_along_rows": [pooled.reshape(-1, 196), indices, 784],
     }
 
 
 def recurrent() -> dict[str, list]:
-    """A step of 64 sequences and 128 units, and 28 steps."""
-    wide = lambda gates: normal(64, gates * 128)
-    one = lambda: normal(64, 128)
-    steps = lambda gates: 0.1 * normal(28, 64, gates * 128)
-    state, lstm, gru = normal(29, 64, 128), 0.1 * normal(512, 128), 0.1 * normal(384, 128)
+    """One step and 28 steps of an LSTM and a GRU: 64 sequences, 128 units."""
+    gates = lambda n: normal(64, n * 128)
+    state = lambda: normal(64, 128)
+    steps = lambda n: 0.1 * normal(28, 64, n * 128)
+    states, lstm, gru = normal(29, 64, 128), 0.1 * normal(512, 128), 0.1 * normal(384, 128)
     return {
-        "lstm_steps": [steps(4), lstm.T, state, state.copy(), steps(1)],
-        "lstm_steps_vjp": [one(), one(), None, steps(4), state, steps(1), lstm, steps(4)],
-        "gru_steps": [steps(3), gru.T, None, state, steps(1)],
-        "gru_steps_vjp": [one(), None, steps(3), state, steps(1), gru, steps(3), steps(3)],
-        "lstm_step": [wide(4), wide(4), one(), one(), one(), one()],
-        "lstm_step_vjp": [one(), one(), np.tanh(wide(4)), one(), np.tanh(one()), wide(4)],
-        "gru_step": [wide(3), wide(3), one(), one(), one()],
-        "gru_step_vjp": [one(), np.tanh(wide(3)), one(), one(), wide(3), wide(3)],
+        "lstm_steps": [steps(4), lstm.T, states, states.copy(), steps(1)],
+        "lstm_steps_vjp": [state(), state(), None, steps(4), states, steps(1), lstm, steps(4)],
+        "gru_steps": [steps(3), gru.T, None, states, steps(1)],
+        "gru_steps_vjp": [state(), None, steps(3), states, steps(1), gru, steps(3), steps(3)],
+        "lstm_step": [gates(4), gates(4), state(), state(), state(), state()],
+        "lstm_step_vjp": [state(), state(), np.tanh(gates(4)), state(), np.tanh(state()), gates(4)],
+        "gru_step": [gates(3), gates(3), state(), state(), state()],
+        "gru_step_vjp": [state(), np.tanh(gates(3)), state(), state(), gates(3), gates(3)],
     }
 
 
 def attention() -> dict[str, list]:
-    """12 x 4 heads of 64 tokens and 32 features, causal."""
+    """Causal attention of a batch of 12, with 4 heads, 64 tokens and 32 features."""
     q, k, v, g = (normal(12, 4, 64, 32) for _ in range(4))
     _, p = reference.dot_attention(q, k, v, None, None, True, 32**-0.5, 0.0)
     return {
@@ -192,38 +192,39 @@ GROUPS = (elementwise, updates, rows, channels, windows, recurrent, attention)
 
 
 def arrays_of(x: Any) -> list[np.ndarray]:
-    """The arrays that an argument or a result is, or is a nest of lists and tuples of."""
+    """The arrays in an argument or a result, which may be a nest of lists and tuples."""
     if isinstance(x, list | tuple):
         return [y for part in x for y in arrays_of(part)]
     return [x] if isinstance(x, np.ndarray) else []
 
 
-def once(kernel: Callable, args: list, changed: tuple[int, ...]) -> float:
-    """The time of a call after one that warms the caches, both with fresh copies of `changed`."""
+def once(kernel: Callable, args: list, written: tuple[int, ...]) -> float:
+    """The time of a second call, with warm caches. Each call gets copies of the written args."""
     for _ in range(2):
-        call = partial(kernel, *(deepcopy(x) if i in changed else x for i, x in enumerate(args)))
+        call = partial(kernel, *(deepcopy(x) if i in written else x for i, x in enumerate(args)))
         found = seconds(call, 1)
     return found
 
 
-def moved_bytes(kernel: Callable, args: list, changed: tuple[int, ...]) -> int:
-    """What a call reads and writes: its arguments, those it changes twice, and its results."""
+def moved_bytes(kernel: Callable, args: list, written: tuple[int, ...]) -> int:
+    """The bytes that a call reads and writes; written arguments count twice, new results once."""
     results = arrays_of(kernel(*args))
     arrays = [y for x in args for y in arrays_of(x)]
-    given = {id(x) for x in arrays}
-    arrays += [y for i in changed for y in arrays_of(args[i])]
-    return sum(x.nbytes for x in arrays + [x for x in results if id(x) not in given])
+    arguments = {id(x) for x in arrays}
+    arrays += [y for i in written for y in arrays_of(args[i])]
+    return sum(x.nbytes for x in arrays + [x for x in results if id(x) not in arguments])
 
 
 def measured(name: str, args: list, source: np.ndarray, rounds: int) -> dict:
     """A row of the table."""
     kernel = getattr(kernels, name)
     plain = getattr(reference, name, None) or partial(by_formula, FORMULAS[name])
-    changed, target, times = CHANGED.get(name, ()), np.empty_like(source), []
-    moved = moved_bytes(kernel, args, changed)
+    written, target, times = WRITTEN.get(name, ()), np.empty_like(source), []
+    moved = moved_bytes(kernel, args, written)
     for _ in range(rounds):
-        copy = seconds(lambda: np.copyto(target, source), 1) / (2 * source.nbytes)  # a byte
-        times.append((once(kernel, args, changed), once(plain, args, changed), copy * moved))
+        per_byte = seconds(lambda: np.copyto(target, source), 1) / (2 * source.nbytes)
+        floor = per_byte * moved
+        times.append((once(kernel, args, written), once(plain, args, written), floor))
     return {
         "name": name,
         "shape": max((y.shape for x in args for y in arrays_of(x)), key=np.prod),
@@ -237,14 +238,14 @@ def measured(name: str, args: list, source: np.ndarray, rounds: int) -> dict:
 
 def main() -> None:
     arguments = {name: args for group in GROUPS for name, args in group().items()}
-    kind = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     only = {"type": known_names(arguments), "default": [*arguments], "metavar": "NAME,NAME"}
     parser.add_argument("--only", **only, help=", ".join(arguments))
     parser.add_argument("--rounds", type=positive_int, default=31, help="calls of each; default 31")
     parser.add_argument("--json", type=new_file, help="write the rows to this file too")
     args = parser.parse_args()
-    source, found = normal(COPIED), []
+    source, found = normal(COPY_SIZE), []
     print(f"{'':<18}{'largest array':<22}{'us':>10}{'NumPy us':>10}{'ratio':>8}{'/ floor':>9}")
     for name in args.only:
         row = measured(name, arguments[name], source, args.rounds)

@@ -1,11 +1,12 @@
-"""Stops the examples at random moments, and compares where they end with runs left in peace.
+"""Stops the examples at random moments, resumes them, and compares them with uninterrupted runs.
 
     python benchmarks/kills.py [--kills 100] [--by kill ctrl-c time] [--only vae ...] [--seed 0]
 
-Each example runs in a small setting, once in peace; and then again and again until it is through,
-killed (kill -9) on the way, or stopped by Ctrl-C or --max-seconds, and resumed; then anew, until
-there were kills enough. Every checkpoint must be whole after each stop, and the last one and the
-metrics bit for bit those of the run in peace. Prints a table; exit code 1 if anything differs.
+Each example runs in a small setting, once without interruption. Then it is stopped at a random
+moment by kill -9, Ctrl-C or --max-seconds, and resumed, until it ends. Further runs follow until
+there were enough stops. After each stop the checkpoint must be readable. The last checkpoint and
+the metrics must equal those of the uninterrupted run in every bit. Prints a table. Exit code 1 if
+anything differs.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from minigen.errors import CheckpointError
 from minigen.training.checkpoint import load_state
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SETTINGS = {  # about a second of training each; DIGITS and TEXT stand for files made here
+SETTINGS = {  # about a second of training each; DIGITS and TEXT are written by make_data
     "vae": "--hidden 64 --epochs 25 --data DIGITS",
     "rnn": "--hidden 32 --epochs 8 --data DIGITS",
     "cnn": "--hidden 16 --epochs 3 --data DIGITS",
@@ -40,12 +41,12 @@ SETTINGS = {  # about a second of training each; DIGITS and TEXT stand for files
     "augment": "--seeds 2 --budgets 10 20 --steps 5 --generator-steps 10 --data DIGITS",
 }
 WAYS = ("kill", "ctrl-c", "time")
-EARLY = 0.1  # the share of stops at any moment from the start; others wait for the first line
+EARLY = 0.1  # probability of a stop during start-up; other stops wait for the first line
 CODES = {0: "done", 130: "stopped", -signal.SIGKILL: "killed", -signal.SIGINT: "stopped"}
 
 
 def make_data(folder: Path) -> None:
-    """A text, TEXT, and 640 + 60 digits as IDX files in DIGITS."""
+    """Write a text as TEXT, and 640 + 60 images of digits as IDX files in DIGITS."""
     (folder / "TEXT").write_text("To be, or not to be, that is the question.\n" * 50)
     (folder / "DIGITS").mkdir()
     images, labels = glyphs(3_000)
@@ -56,17 +57,21 @@ def make_data(folder: Path) -> None:
 
 
 class Trial:
-    """One example: its run in peace, and the runs that are stopped and resumed."""
+    """One example: its uninterrupted run, and the runs that are stopped and resumed.
+
+    Counts stops, resumed and restarted runs (no checkpoint yet), ends, ends that differ from the
+    uninterrupted run, and lost checkpoints.
+    """
 
     def __init__(self, name: str, folder: Path, rng: random.Random):
         self.name, self.folder, self.rng = name, folder, rng
-        self.stops, self.resumed, self.anew, self.lost = 0, 0, 0, 0
+        self.stops, self.resumed, self.restarted, self.lost = 0, 0, 0, 0
         self.ends, self.differ = 0, 0
         flags = [str(folder / x) if x.isupper() else x for x in SETTINGS[name].split()]
         self.command = [sys.executable, "-u", str(EXAMPLES / f"{name}.py"), *flags]
         self.command += ["--device", "cpu"]
         start = time.monotonic()
-        process = self.start("peace")
+        process = self.start("uninterrupted")
         self.first_line = process.stdout.readline()
         first = time.monotonic()
         self.finish(process)
@@ -87,25 +92,25 @@ class Trial:
         )
 
     def finish(self, process: subprocess.Popen) -> str:
-        """Wait for its end, and say which it was."""
-        said, _ = process.communicate(timeout=600)
+        """Wait for the end of a process. Returns "done", "stopped" or "killed"."""
+        output, _ = process.communicate(timeout=600)
         code = process.returncode
         if code not in CODES:
-            said = f"{self.first_line}{said}"
-            raise SystemExit(f"{self.name} ended with exit code {code}:\n{said}")
+            output = f"{self.first_line}{output}"
+            raise SystemExit(f"{self.name} ended with exit code {code}:\n{output}")
         return CODES[code]
 
     def stop_at_random(self, out: str, way: str) -> bool:
-        """Start or resume it and stop it on the way; whether it was through before."""
+        """Start or resume a run and stop it at a random moment; whether it had ended before."""
         before = self.checkpoint(out).exists()
         early = self.rng.random() < EARLY
-        left = max(0.2, 1 - len(self.rows(out)) / len(self.rows("peace")))
-        moment = self.rng.uniform(0, left * self.seconds + early * self.startup)
+        remaining = max(0.2, 1 - len(self.rows(out)) / len(self.rows("uninterrupted")))
+        moment = self.rng.uniform(0, remaining * self.seconds + early * self.startup)
         process = self.start(out, *(["--max-seconds", str(moment)] if way == "time" else []))
         if way == "time":
             self.finish(process)
             rows = self.rows(out)
-            through = (out, len(rows)) == (out, len(self.rows("peace")))
+            ended = (out, len(rows)) == (out, len(self.rows("uninterrupted")))
         else:
             if not early:
                 self.first_line = process.stdout.readline()
@@ -113,18 +118,18 @@ class Trial:
                 process.wait(moment)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL if way == "kill" else signal.SIGINT)
-            through = self.finish(process) == "done"
+            ended = self.finish(process) == "done"
         self.check_whole(out, before)
-        if through:  # it takes less than it was thought to
-            self.seconds = min(self.seconds, moment / left)
+        if ended:  # training takes less time than estimated
+            self.seconds = min(self.seconds, moment / remaining)
         else:
             self.stops += 1
             self.resumed += self.checkpoint(out).exists()  # by the next start
-            self.anew += not self.checkpoint(out).exists()
-        return through
+            self.restarted += not self.checkpoint(out).exists()
+        return ended
 
     def check_whole(self, out: str, before: bool) -> None:
-        """Count a checkpoint that was there and is not, or that cannot be read."""
+        """Count the checkpoint as lost if it existed before and does not, or cannot be read."""
         try:
             if before or self.checkpoint(out).exists():
                 load_state(self.checkpoint(out))
@@ -133,24 +138,23 @@ class Trial:
             print(error, flush=True)
 
     def rows(self, out: str) -> list[dict]:
-        """The metrics without the seconds, which alone may differ."""
+        """The metrics without the seconds, the only figures that may differ."""
         path = self.out(out) / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return without_seconds([json.loads(line) for line in lines])
 
     def end(self, out: str) -> None:
-        """Let it go on to its end, and compare that with the run in peace."""
+        """Resume a run to its end, and compare that with the uninterrupted run."""
         self.finish(self.start(out))
         self.ends += 1
-        state, peace = (load_state(self.checkpoint(each)) for each in (out, "peace"))
-        states = [{**x, "history": without_seconds(x["history"])} for x in (state, peace)]
-        texts = [self.out(x) / "sample.txt" for x in (out, "peace")]
+        state, expected = (load_state(self.checkpoint(x)) for x in (out, "uninterrupted"))
+        states = [{**x, "history": without_seconds(x["history"])} for x in (state, expected)]
+        texts = [self.out(x) / "sample.txt" for x in (out, "uninterrupted")]
         texts = [path.read_text() if path.exists() else None for path in texts]
-        if not (
-            same(*states) and texts[0] == texts[1] and same(self.rows(out), self.rows("peace"))
-        ):
+        same_rows = same(self.rows(out), self.rows("uninterrupted"))
+        if not (same(*states) and texts[0] == texts[1] and same_rows):
             self.differ += 1
-            print(f"{self.out(out)} differs from {self.out('peace')}", flush=True)
+            print(f"{self.out(out)} differs from {self.out('uninterrupted')}", flush=True)
 
 
 def without_seconds(rows: list[dict]) -> list[dict]:
@@ -158,7 +162,7 @@ def without_seconds(rows: list[dict]) -> list[dict]:
 
 
 def same(a, b) -> bool:
-    """Whether two states agree in every bit."""
+    """Whether two states are equal in every bit."""
     if isinstance(a, np.ndarray):
         return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
     if isinstance(a, dict):
@@ -169,12 +173,12 @@ def same(a, b) -> bool:
 
 
 def run(name: str, stops: int, ways: list[str], folder: Path, rng: random.Random) -> Trial:
-    """Stop one example that many times, in as many runs as it takes."""
+    """Stop one example that many times, in as many runs as that takes."""
     trial, number = Trial(name, folder, rng), 0
     while trial.stops < stops:
         out = f"run{number}"
-        through = trial.stop_at_random(out, ways[trial.stops % len(ways)])
-        if through or trial.stops == stops:
+        ended = trial.stop_at_random(out, ways[trial.stops % len(ways)])
+        if ended or trial.stops == stops:
             trial.end(out)
             number += 1
     return trial
@@ -182,14 +186,14 @@ def run(name: str, stops: int, ways: list[str], folder: Path, rng: random.Random
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--kills", type=int, default=100, help="in all; default 100")
+    parser.add_argument("--kills", type=int, default=100, help="stops in all; default 100")
     parser.add_argument("--by", nargs="+", choices=WAYS, default=["kill"], help="default kill")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--seed", type=int, default=0, help="of the moments; default 0")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments; default 0")
     args = parser.parse_args()
     rng, started, trials = random.Random(args.seed), time.monotonic(), []
     os.environ.setdefault("MPLBACKEND", "agg")
-    heads = ("stops", "resumed", "anew", "ends", "identical", "lost")
+    heads = ("stops", "resumed", "restarted", "ends", "identical", "lost")
     print(f"{'example':<12}" + "".join(f"{head:>10}" for head in heads), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         make_data(Path(folder))
@@ -197,12 +201,12 @@ def main() -> None:
             stops = (args.kills + i) // len(args.only)  # they add up to all
             trial = run(name, stops, args.by, Path(folder), rng)
             trials.append(trial)
-            cells = trial.stops, trial.resumed, trial.anew, trial.ends
+            cells = trial.stops, trial.resumed, trial.restarted, trial.ends
             cells += trial.ends - trial.differ, trial.lost
             print(f"{name:<12}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
     bad = sum(trial.differ + trial.lost for trial in trials)
     stops, seconds = sum(trial.stops for trial in trials), time.monotonic() - started
-    print(f"{stops} stops; then each went on from its checkpoint, or anew where it had none yet; ")
+    print(f"{stops} stops; each run was resumed from its checkpoint, or restarted without one; ")
     print(f"{bad} wrong" if bad else "all ends are identical", f"in {seconds:.0f} s", sep=", ")
     raise SystemExit(bool(bad))
 

@@ -1,7 +1,7 @@
-"""How times and memory are taken: in turns, and in child processes with the workloads of a side;
-and how the lines of a table are printed.
+"""Measures time and memory in child processes, one for each implementation; prints table lines.
 
-It imports neither minigen nor PyTorch, so that a child has in memory what it measures alone.
+An implementation is a module of `workloads`: "ours" (minigen), "theirs" (PyTorch) or "products"
+(NumPy). This file imports none of them, so that a child has only its own one in memory.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import IO, Any
 
 
 def seconds(function: Callable, repeats: int) -> float:
-    """The time of one call, from `repeats` in a row."""
+    """The mean time of one call, over `repeats` calls in a row."""
     start = time.perf_counter()
     for _ in range(repeats):
         function()
@@ -23,7 +23,7 @@ def seconds(function: Callable, repeats: int) -> float:
 
 
 def compare(ours: Callable, theirs: Callable, repeats: int, rounds: int) -> tuple:
-    """Least time of each, and the median over rounds of the ratio ours / theirs."""
+    """(least time of ours, of theirs, median over rounds of the ratio ours / theirs)."""
     for function in (ours, theirs):
         seconds(function, repeats)
     pairs = [(seconds(ours, repeats), seconds(theirs, repeats)) for _ in range(rounds)]
@@ -47,62 +47,66 @@ def cores() -> int:
 
 
 def new_file(text: str) -> IO[str]:
-    """The type of a flag that is a file to write, which is opened before anything is measured."""
+    """Argparse type: a file to write, opened before anything is measured."""
     try:
         return open(text, "w")
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot write {text}: {error.strerror}") from None
 
 
-def known_names(known: Iterable[str]) -> Callable[[str], list[str]]:
-    """The type of a flag that is a list of names, with commas between."""
+def known_names(choices: Iterable[str]) -> Callable[[str], list[str]]:
+    """Argparse type: a list of names from choices, separated by commas."""
 
     def names(text):
         for name in text.split(","):
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+            if name not in choices:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(choices)}")
         return text.split(",")
 
     return names
 
 
 def line(name: str, cells: list, width: int = 14) -> None:
-    """Prints a line of a table: words, numbers, and None for what was not measured."""
+    """Print a line of a table. Cells are words, numbers, or None where nothing was measured."""
     words = ["-" if x is None else x if isinstance(x, str) else f"{x:.2f}" for x in cells]
     print(f"{name:<{width}}" + "".join(f"{word:>12}" for word in words), flush=True)
 
 
-def scaled(values: dict, side: str, factor: float) -> float | None:
-    """The value of a side in the unit of a column, None if there is none."""
-    return None if values.get(side) is None else values[side] * factor
+def scaled(values: dict, implementation: str, factor: float) -> float | None:
+    """The value of an implementation times factor; None if it has none."""
+    value = values.get(implementation)
+    return None if value is None else value * factor
 
 
 # ------------------------------------------------------------------------- child processes
 
-Opened = tuple[list | None, dict[str, Callable]]  # the shapes that a net trains; answers by name
+# The shapes of the net's parameters, and the functions that answer questions, by name.
+Opened = tuple[list | None, dict[str, Callable]]
 
 
-def on_cpu(side: str, kind: str, sizes: dict, threads: int) -> Opened:
-    """A workload of a side, by the clock of the host."""
-    workloads = importlib.import_module(f"workloads.{side}")
+def on_cpu(implementation: str, net: str, sizes: dict, threads: int) -> Opened:
+    """A workload on the CPU, timed by the clock of the host."""
+    workloads = importlib.import_module(f"workloads.{implementation}")
     workloads.set_threads(threads)
-    # Numba's compiler and the libraries of PyTorch are loaded when first used: 65 and 80 MB
-    # that are not the net's, and count as imports.
+    # Numba's compiler and PyTorch's libraries are loaded at first use: 65 and 80 MB that belong
+    # to the imports, not to the net.
     seconds(workloads.tanh(32)[0], 2)
     before = resident_bytes("VmRSS")
-    step, shapes = getattr(workloads, kind)(**sizes)
+    step, shapes = getattr(workloads, net)(**sizes)
     return shapes, {
         "seconds": lambda repeats: seconds(step, repeats),
         "memory": lambda: before and resident_bytes("VmHWM") - before,
-        "shares": lambda repeats: workloads.shares(step, repeats),
+        "profile": lambda repeats: workloads.profile(step, repeats),
     }
 
 
-def on_gpu(side: str, kind: str, sizes: dict, _: int, captured: bool, precision: str) -> Opened:
-    """A workload of a side on a GPU, by its events; its first steps are done."""
-    workloads = importlib.import_module(f"workloads.{side}")
+def on_gpu(
+    implementation: str, net: str, sizes: dict, _: int, captured: bool, precision: str
+) -> Opened:
+    """A workload on a GPU, timed by CUDA events, after its first steps."""
+    workloads = importlib.import_module(f"workloads.{implementation}")
     workloads.set_precision(precision)
-    step, shapes = getattr(workloads, kind)(**sizes, device="cuda")
+    step, shapes = getattr(workloads, net)(**sizes, device="cuda")
     step = workloads.prepared(step, captured)
     return shapes, {
         "seconds": lambda repeats: workloads.device_seconds(step, repeats),
@@ -110,41 +114,49 @@ def on_gpu(side: str, kind: str, sizes: dict, _: int, captured: bool, precision:
     }
 
 
-def serve(pipe, place: Callable[..., Opened], *workload: Any) -> None:
-    """What runs in a child: it says the shapes that its net trains, then answers questions."""
-    shapes, answers = place(*workload)
+def serve(pipe, open_workload: Callable[..., Opened], *workload: Any) -> None:
+    """The main function of a child: sends the shapes of its parameters, then answers questions."""
+    shapes, answers = open_workload(*workload)
     pipe.send(shapes)
     for question, *values in iter(pipe.recv, None):
         pipe.send(answers[question](*values))
 
 
 class ChildFailed(SystemExit):
-    """A child process has ended before it was told to."""
+    """A child process ended before it was told to."""
 
 
 class Child:
-    """A process with a workload of one side, which does nothing but when it is asked.
+    """A process with one workload, which runs only while it answers a question.
 
-    Questions: ("seconds", repeats) of a step; ("memory",), the peak resident size so far less
-    that before the net, or what is held of a GPU; and of ours on a CPU ("shares", repeats).
+    Questions: ("seconds", repeats), the time of a step; ("memory",), the peak resident size less
+    that before the net was built, or the memory held on a GPU; and of minigen on the CPU
+    ("profile", repeats), the time of each op.
     """
 
-    def __init__(self, side: str, kind: str, sizes: dict, threads: int, place: Callable = on_cpu):
+    def __init__(
+        self,
+        implementation: str,
+        net: str,
+        sizes: dict,
+        threads: int,
+        open_workload: Callable = on_cpu,
+    ):
         for library in ("OPENBLAS", "MKL", "OMP"):  # read as NumPy is imported
             os.environ[f"{library}_NUM_THREADS"] = str(threads)
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
-        arguments = (end, place, side, kind, sizes, threads)
+        arguments = (end, open_workload, implementation, net, sizes, threads)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
         self.process.start()
-        end.close()  # or else the pipe would outlive the process, and wait for ever
+        end.close()  # or else recv() would wait forever after the child has ended
 
     def __enter__(self) -> "Child":
         self.shapes = self._answer()
         return self
 
-    def __exit__(self, kind, *_):
-        if kind is None:
+    def __exit__(self, error, *_):
+        if error is None:
             self.pipe.send(None)
             self.process.join()
 
@@ -159,7 +171,7 @@ class Child:
             raise ChildFailed("a child process failed; its error is printed above") from None
 
 
-def compile_kernels(kind: str, sizes: dict, threads: int) -> None:
-    """Leaves minigen's kernels in Numba's cache, that no child compiles them as it is measured."""
-    with Child("ours", kind, sizes, threads) as child:
+def compile_kernels(net: str, sizes: dict, threads: int) -> None:
+    """Fill Numba's cache with minigen's kernels, so that no measured child compiles them."""
+    with Child("ours", net, sizes, threads) as child:
         child.ask("seconds", 1)

@@ -1,10 +1,10 @@
-"""Which wrong derivatives the checks find: every fault of minigen.testing.faults, one at a time.
+"""Which planted faults (wrong derivatives, see minigen/testing/faults) the checks reject.
 
     python benchmarks/mutants.py [--only TEXT] [--every N] [--json FILE]
 
-For each fault: whether the properties of the test suite reject it on the calls that one run
-draws; whether three weak checkers, as other engines ship them, would have; and whether gradcheck,
-run on a model that holds the op, names the op, the argument and the cause.
+For each fault, one at a time: whether the properties of the test suite reject it on random calls
+of the op; whether three weaker checks, as other engines have them, reject it; and whether
+gradcheck, run on a model that contains the op, names the op, the argument and the cause.
 """
 
 import argparse
@@ -25,17 +25,19 @@ from minigen.testing.faults import PlantedFault, catalogue, planted
 from minigen.testing.properties import check_call
 from minigen.testing.pullback import as_tuple, gradient_function, vjp
 
-CALLS = range(25)  # of each op, as many as the tests draw for these properties
-EQUIVALENCE = range(100)
-POINTS = range(40)  # in which to look for a call where the fault changes a gradient
+# Seeds of the random calls of an op
+CALLS = range(25)  # for the properties, about as many as the tests draw
+CALLS_TO_COMPARE = range(100)  # to see whether a fault changes any gradient
+CALLS_IN_MODEL = range(40)  # to find one for which gradcheck of a model fails
 
 
 def rejects(check, fault: PlantedFault) -> bool:
-    """Whether check(call, rng) fails for one of a few calls of the fault's op."""
-    if fault.at and check is check_call:  # its references take one branch; a tie is for differences
+    """Whether check(call, rng) fails for a random call of the op."""
+    # At a tie a complex step follows one branch, while central differences see both.
+    if fault.at and check is check_call:
         check = lambda call, rng: gradcheck(call, call.arrays, order=1)
     for seed in CALLS:
-        call, rng = drawn(fault, seed), np.random.default_rng(seed)
+        call, rng = random_call(fault, seed), np.random.default_rng(seed)
         try:
             check(call, rng)
         except Exception:  # a wrong rule may fail in any way
@@ -44,23 +46,23 @@ def rejects(check, fault: PlantedFault) -> bool:
 
 
 def gradients(fault):
-    """Those of first and second order, of many calls: one list for each call."""
+    """The gradients of first and second order of many calls: a list for each, or an error."""
     found = []
-    for seed in EQUIVALENCE:
-        call, rng = drawn(fault, seed), np.random.default_rng(seed)
+    for seed in CALLS_TO_COMPARE:
+        call, rng = random_call(fault, seed), np.random.default_rng(seed)
         gs = [rng.standard_normal(np.shape(y)) for y in call(*call.arrays)]
         us = [rng.standard_normal(x.shape) for x in call.arrays]
-        pulled = gradient_function(call, len(us))
+        vjp_of_call = gradient_function(call, len(us))
         try:
             first = vjp(call, call.arrays, gs)
-            found.append([x.data for x in (*first, *vjp(pulled, [*call.arrays, *gs], us))])
+            found.append([x.data for x in (*first, *vjp(vjp_of_call, [*call.arrays, *gs], us))])
         except Exception as error:
             found.append(str(error))
     return found
 
 
 def changes_nothing(fault, right) -> bool:
-    """Whether no gradient is another with the fault: then it is none."""
+    """Whether all gradients with the fault equal the right ones: then it is not a fault."""
     pairs = zip(gradients(fault), right)
     same = lambda a, b: a == b if str in (type(a), type(b)) else all(map(close, a, b))
     return all(same(a, b) for a, b in pairs)
@@ -70,18 +72,19 @@ def close(a, b):
     return relative_error(a, b) < 1e-13
 
 
-def drawn(fault, seed):
-    """A call of the fault's op, at its point if it has one."""
-    call = draw_call(fault.op, Choices(seed))
+def random_call(fault, seed):
+    """A random call of the public op of a fault; at its own arguments if it has any."""
+    call = draw_call(fault.public_op, Choices(seed))
     if fault.at:
-        call = Call(fault.op, call.case, fault.at, {})
+        call = Call(fault.public_op, call.case, fault.at, {})
     return call
 
 
-# ------------------------------------------------------------------------ weak checkers
+# ------------------------------------------------------------------------ weaker checks
 
 
 def compare(call, rng, cotangent, arguments, limit):
+    """Compare the gradient for each of those arguments along one random direction."""
     gs = [cotangent(np.shape(y)) for y in call(*call.arrays)]
     found = vjp(call, call.arrays, gs)
     for i in arguments(len(found)):
@@ -94,14 +97,17 @@ def compare(call, rng, cotangent, arguments, limit):
 
 
 def with_ones(call, rng):
+    """A check under a cotangent of ones, as of `f(x).sum()`."""
     compare(call, rng, np.ones, range, 1e-6)
 
 
 def first_argument(call, rng):
+    """A check of the first argument only."""
     compare(call, rng, rng.standard_normal, lambda count: range(1), 1e-6)
 
 
 def single_entry(call, rng):
+    """A check of one entry of each gradient, with a tolerance of 1e-2."""
     gs = [rng.standard_normal(np.shape(y)) for y in call(*call.arrays)]
     for i, g in enumerate(vjp(call, call.arrays, gs)):
         if g.size == 0:
@@ -115,7 +121,7 @@ def single_entry(call, rng):
         assert abs((g.data * u).sum() - want) <= 1e-2 * max(1, abs(want))
 
 
-CHECKERS = {
+CHECKS = {
     "the property suite": check_call,
     "a cotangent of ones": with_ones,
     "the first argument alone": first_argument,
@@ -127,16 +133,16 @@ CHECKERS = {
 
 
 class Model(nn.Module):
-    """An op between dense layers: its arguments are moved by some, others read its outputs."""
+    """An op between dense layers: before each of its arguments, and after its outputs."""
 
-    def __init__(self, call: Call, moved: bool):
+    def __init__(self, call: Call, with_layers_before: bool):
         rng = mg.Generator(0)
-        self.call, self.moved = call, moved
+        self.call, self.with_layers_before = call, with_layers_before
         self.before = nn.ModuleList([nn.Linear(1, 1, rng=rng) for _ in call.arrays])
         self.after = nn.Linear(1, 1, rng=rng)
 
     def forward(self, *xs):
-        if self.moved:  # a little, for the op may be at home only where its call was drawn
+        if self.with_layers_before:  # they add little, so that arguments stay in the op's domain
             one = mg.ones((1, 1), dtype=np.float64)
             xs = [x + 0.01 * layer(one).sum() for x, layer in zip(xs, self.before)]
         outputs = [y for y in self.call(*xs) if y.dtype.kind == "f"]
@@ -144,51 +150,51 @@ class Model(nn.Module):
 
 
 def diagnosed(fault: PlantedFault) -> tuple[bool, bool, bool]:
-    """Whether gradcheck of a model rejects the fault; names op and argument; and the cause."""
-    for seed in POINTS:
-        call = drawn(fault, seed)
+    """Whether gradcheck of a model rejects the fault, names op and argument, and the cause."""
+    for seed in CALLS_IN_MODEL:
+        call = random_call(fault, seed)
         try:
-            gradcheck(Model(call, moved=not fault.at), call.arrays)
+            gradcheck(Model(call, with_layers_before=not fault.at), call.arrays)
         except GradcheckError as error:
             found = error.fault
-            place = found is not None and (found.op, found.argument.split("[")[0]) == (
-                REGISTRY[fault.core].name,
+            located = found is not None and (found.op, found.argument.split("[")[0]) == (
+                REGISTRY[fault.op].name,
                 fault.argument_name,
             )
-            return True, place, place and found.cause == fault.cause
+            return True, located, located and found.cause == fault.cause
     return False, False, False
 
 
 # --------------------------------------------------------------------------- the table
 
 
-def share(rows, key):
+def percentage(rows, key):
     return f"{100 * sum(row[key] for row in rows) / max(len(rows), 1):.1f} %"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", default="", help="faults whose name holds this text")
-    parser.add_argument("--every", type=int, default=1, help="each N-th fault only")
+    parser.add_argument("--only", default="", help="faults whose name contains this text")
+    parser.add_argument("--every", type=int, default=1, help="every N-th fault only")
     parser.add_argument("--json", help="write every row to this file")
     args = parser.parse_args()
-    rows, nothing = [], []
+    rows, equivalent = [], []
     with np.errstate(all="ignore"):
         for fault in [f for f in catalogue() if args.only in str(f)][:: args.every]:
             row = {"fault": str(fault), "cause": fault.cause}
             right = gradients(fault)
             with planted(fault):
                 if fault.cause != causes.ALIASED and changes_nothing(fault, right):
-                    nothing.append(str(fault))
+                    equivalent.append(str(fault))
                     continue
                 started = time.perf_counter()
-                for name, check in CHECKERS.items():
+                for name, check in CHECKS.items():
                     row[name] = rejects(check, fault)
                     if check is check_call:
                         row["seconds"] = time.perf_counter() - started
-                row["gradcheck"], row["place"], row["named"] = diagnosed(fault)
+                row["gradcheck"], row["located"], row["explained"] = diagnosed(fault)
             rows.append(row)
-            for key in ("the property suite", "gradcheck", "place", "named"):
+            for key in ("the property suite", "gradcheck", "located", "explained"):
                 if not row[key]:
                     print(f"{fault} ({fault.cause}): {key}: no", flush=True)
                     break
@@ -196,19 +202,24 @@ def main():
         with open(args.json, "w") as file:
             json.dump(rows, file, indent=1)
     seconds = sum(row["seconds"] for row in rows)
-    print(f"\n{len(nothing)} change no gradient of {len(EQUIVALENCE)} calls, and are left out:")
-    print("; ".join(nothing) or "none")
+    calls = len(CALLS_TO_COMPARE)
+    print(f"\n{len(equivalent)} change no gradient of {calls} calls, and are left out:")
+    print("; ".join(equivalent) or "none")
     print(f"\n{len(rows)} planted faults; {seconds:.0f} s for the property suite to reject them\n")
     print(f"{'rejected by':<28}{'all':>9}{'order 1':>9}{'order 2':>9}")
     second = [row for row in rows if row["cause"] == causes.HIGHER]
     first = [row for row in rows if row["cause"] != causes.HIGHER]
-    for name in [*CHECKERS, "gradcheck"]:
-        print(f"{name:<28}" + "".join(f"{share(part, name):>9}" for part in (rows, first, second)))
-    print(f"\ngradcheck of a model names op and argument: {share(rows, 'place')}, ", end="")
-    print(f"and the cause: {share(rows, 'named')}")
+    for name in [*CHECKS, "gradcheck"]:
+        print(
+            f"{name:<28}"
+            + "".join(f"{percentage(part, name):>9}" for part in (rows, first, second))
+        )
+    print(f"\ngradcheck of a model names op and argument: {percentage(rows, 'located')}, ", end="")
+    print(f"and the cause: {percentage(rows, 'explained')}")
     for cause in sorted({row["cause"] for row in rows}):
         part = [row for row in rows if row["cause"] == cause]
-        print(f"  {cause:<40}{len(part):>5}{share(part, 'place'):>9}{share(part, 'named'):>9}")
+        located, explained = percentage(part, "located"), percentage(part, "explained")
+        print(f"  {cause:<40}{len(part):>5}{located:>9}{explained:>9}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Reads damaged files with every reader: each must be refused in words, or read as it stands.
+"""Reads damaged files with every reader: each must be refused, or read as what its bytes say.
 
     python benchmarks/mutated_files.py [--count 1000000] [--only idx ...] [--seed 0]
 
-Small whole files are damaged in the ways of damages.py. A reader may refuse one with its own error,
-which names the path, what it expected and what it got; or give what the whole file gives; or, for
-formats without a checksum (plain IDX, text, another program's tensors), what the bytes say to an
-independent reader. Anything else is wrong. Reading may not take 64 MB of memory: no more address
-space is granted. Prints a table; exit code 1 if anything is wrong. For Linux.
+Small files are damaged in the ways of damages.py. A reader must do one of three things. "refused":
+it raises its own error, which names the path, what it expected and what it got. "harmless": the
+result is that of the whole file. "as written", for formats without a checksum (plain IDX, text,
+another program's tensors): the result is that of an independent reader. Anything else is wrong.
+Reading may take 64 MB of memory, by a limit of the process. Prints a table. Exit code 1 if anything
+is wrong. Linux only.
 """
 
 import argparse
@@ -33,42 +34,43 @@ from minigen.data.mnist_files import NAMES
 from minigen.errors import CheckpointError, DatasetError
 from minigen.training import checkpoint
 
-ROOM = 64 * 2**20  # bytes of memory that reading may take
-# --------------------------------------------- what the bytes say, to an independent reader
+MEMORY = 64 * 2**20  # bytes that reading may take
+
+# ------------------------------------------------------------------- independent readers
 
 
-def idx_says(content: bytes) -> np.ndarray:
+def read_idx_bytes(content: bytes) -> np.ndarray:
     ndim = content[3]
     shape = struct.unpack(f">{ndim}I", content[4 : 4 + 4 * ndim])
     return np.frombuffer(content[4 + 4 * ndim :], np.uint8).reshape(shape)
 
 
-def text_says(content: bytes) -> str:
+def read_text_bytes(content: bytes) -> str:
     return content.decode().removeprefix("\ufeff")
 
 
-def pairs_say(content: bytes) -> list[list[str]]:
-    pairs = [line.split("\t") for line in text_says(content).splitlines()]
-    return [list(side) for side in zip(*pairs)]
+def read_pairs_bytes(content: bytes) -> list[list[str]]:
+    pairs = [line.split("\t") for line in read_text_bytes(content).splitlines()]
+    return [list(column) for column in zip(*pairs)]
 
 
-def tensors_say(content: bytes) -> dict[str, np.ndarray]:
-    kinds = {"F32": "<f4", "F64": "<f8", "U8": "u1", "I8": "i1", "BOOL": "?"}
-    kinds |= {f"{k}{n}": f"<{k.lower()}{n // 8}" for k in "UI" for n in (16, 32, 64)}
+def read_tensors_bytes(content: bytes) -> dict[str, np.ndarray]:
+    dtypes = {"F32": "<f4", "F64": "<f8", "U8": "u1", "I8": "i1", "BOOL": "?"}
+    dtypes |= {f"{k}{n}": f"<{k.lower()}{n // 8}" for k in "UI" for n in (16, 32, 64)}
     start = 8 + int.from_bytes(content[:8], "little")
     header, found = json.loads(content[8:start]), {}
     header.pop("__metadata__", None)
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        raw = np.frombuffer(content[start + begin : start + end], kinds[entry["dtype"]])
+        raw = np.frombuffer(content[start + begin : start + end], dtypes[entry["dtype"]])
         found[name] = raw.reshape(entry["shape"])
     return found
 
 
 def same(a: Any, b: Any) -> bool:
+    """Whether two results are equal in every bit."""
     if isinstance(a, np.ndarray):
-        kinds = a.dtype, a.shape
-        return kinds == (b.dtype, b.shape) and a.tobytes() == b.tobytes()
+        return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -80,13 +82,13 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Reader:
-    """A reader, whole files for it, and what it may raise.
+    """A function that reads a file, undamaged files for it, and the error that it may raise.
 
-    says: what the bytes say, for formats that have no checksum.
+    independent: for formats without a checksum, a function from the bytes to the right result.
     """
 
-    def __init__(self, read, wholes, error, says=None, bombs=()):
-        self.read, self.error, self.says = read, error, says
+    def __init__(self, read, wholes, error, independent=None, bombs=()):
+        self.read, self.error, self.independent = read, error, independent
         self.wholes, self.bombs = wholes, bombs
 
 
@@ -95,6 +97,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def readers(folder: Path) -> dict[str, Reader]:
+    """All readers by name, with undamaged files that are also written to the folder."""
     rng = np.random.default_rng(0)
     path = folder / "whole"
     images, labels = rng.integers(0, 256, (3, 28, 28), np.uint8), np.arange(9, dtype=np.uint8)
@@ -117,49 +120,47 @@ def readers(folder: Path) -> dict[str, Reader]:
     marked = b"\xef\xbb\xbf" + b"to be, or not to be\n" * 20
     texts = ["naïve\r\n日本 🙂\n".encode() * 3, marked]
     pairs = [b"one\tun\ntwo, 2\tdeux\nthirty-three\t33\n" * 4]
-    split = lambda path: [list(side) for side in data.text_pairs(path)]
+    split = lambda path: [list(column) for column in data.text_pairs(path)]
     digits = lambda path: list(data.mnist(folder, download=False))
     return {
-        "idx": Reader(lambda path: data.read_idx(path, 3), plain, DatasetError, idx_says),
+        "idx": Reader(lambda path: data.read_idx(path, 3), plain, DatasetError, read_idx_bytes),
         "idx.gz": Reader(
             lambda path: data.read_idx(path, 3),
             [*packed, named.getvalue()],
             DatasetError,
             bombs=bombs(),
         ),
-        "mnist": Reader(digits, [idx_bytes(labels[:3])], DatasetError, labels_say(images)),
-        "text": Reader(data.text, texts, DatasetError, text_says),
-        "text_pairs": Reader(split, pairs, DatasetError, pairs_say),
+        "mnist": Reader(digits, [idx_bytes(labels[:3])], DatasetError, mnist_with_labels(images)),
+        "text": Reader(data.text, texts, DatasetError, read_text_bytes),
+        "text_pairs": Reader(split, pairs, DatasetError, read_pairs_bytes),
         "weights": Reader(arrays, weights, CheckpointError),
         "state": Reader(checkpoint.load_state, states, CheckpointError),
-        "others' weights": Reader(arrays, foreign, CheckpointError, tensors_say),
+        "others' weights": Reader(arrays, foreign, CheckpointError, read_tensors_bytes),
     }
 
 
-def labels_say(images: np.ndarray):
+def mnist_with_labels(images: np.ndarray):
+    """The independent reader of `mnist`, whose training labels are the damaged file."""
     labels = np.arange(2)
-    return lambda content: [images, idx_says(content).astype(np.int64), images[:2], labels]
+    return lambda content: [images, read_idx_bytes(content).astype(np.int64), images[:2], labels]
 
 
 def judge(reader: Reader, path: Path, content: bytes, whole: Any) -> str:
-    """What the reader makes of a damaged file: refused, harmless, as it stands, or what is wrong.
-
-    Only a refusal is quick; whatever is read is compared.
-    """
+    """The result for a damaged file: "refused", "harmless", "as written", or what is wrong."""
     path.write_bytes(content)
     try:
         found = reader.read(path)
     except reader.error as error:
-        said = str(error)
-        words = str(path) in said and "expected" in said and "got" in said
-        return "refused" if words else f"refused without path, expected and got: {said}"
-    except BaseException as error:  # a MemoryError, or Rust's panic, is a finding as well
+        message = str(error)
+        complete = str(path) in message and "expected" in message and "got" in message
+        return "refused" if complete else f"refused without path, expected and got: {message}"
+    except BaseException as error:  # also MemoryError, and a panic of safetensors' Rust code
         return f"{type(error).__name__}: {error}"
     if same(found, whole):
         return "harmless"
     try:
-        if reader.says and same(found, reader.says(content)):
-            return "as it stands"
+        if reader.independent and same(found, reader.independent(content)):
+            return "as written"
     except (ValueError, KeyError, TypeError, struct.error) as error:
         return f"read, though an independent reader refuses it: {error}"
     return "read as something else"
@@ -172,7 +173,7 @@ def memory(key: str) -> int:
 
 
 def check(name: str, reader: Reader, path: Path, count: int, seed: str) -> Counter:
-    """Read `count` damaged files; how often each answer came."""
+    """Read `count` damaged files. Returns how many had each result; all wrong ones are "wrong"."""
     rng, answers, wholes = random.Random(seed), Counter(), []
     for content in reader.wholes:
         path.write_bytes(content)
@@ -184,7 +185,7 @@ def check(name: str, reader: Reader, path: Path, count: int, seed: str) -> Count
             content = rng.choice(reader.bombs)
             content = damaged(content, rng) if rng.random() < 0.5 else content
         answer = judge(reader, path, content, wholes[i])
-        if answer not in ("refused", "harmless", "as it stands"):
+        if answer not in ("refused", "harmless", "as written"):
             print(f"{name}, file {number} of seed {seed!r}: {answer[:300]}", flush=True)
             answer = "wrong"
         answers[answer] += 1
@@ -195,32 +196,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--count", type=int, default=1_000_000, help="in all; default 1,000,000")
     parser.add_argument("--only", nargs="+", metavar="READER", help="these readers")
-    parser.add_argument("--seed", default="0", help="of the damages; default 0")
+    parser.add_argument("--seed", default="0", help="of the random damages; default 0")
     args = parser.parse_args()
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
         found = readers(Path(folder))
         chosen = args.only or list(found)
         if unknown := [name for name in chosen if name not in found]:
-            parser.error(f"argument --only: there is {', '.join(found)}, not {unknown[0]!r}")
+            parser.error(f"argument --only: {unknown[0]!r} is none of {', '.join(found)}")
         wrong = 0
-        print(
-            f"{'reader':<16}{'files':>9}{'refused':>9}{'harmless':>9}{'as it stands':>14}", end=""
-        )
+        print(f"{'reader':<16}{'files':>9}{'refused':>9}{'harmless':>9}{'as written':>14}", end="")
         print(f"{'wrong':>7}{'peak, MB':>10}{'seconds':>9}", flush=True)
         for i, name in enumerate(chosen):
             count, started = (args.count + i) // len(chosen), time.monotonic()
             path = Path(folder) / (NAMES[1] if name == "mnist" else "file")
-            check(name, found[name], path, min(count, 100), "warm")  # what is taken once only
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            check(name, found[name], path, min(count, 100), "warm")  # memory of first use
+            Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak
             before = memory("VmRSS")
             soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-            resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + ROOM, hard))
+            resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + MEMORY, hard))
             answers = check(name, found[name], path, count, f"{args.seed} {name}")
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
             wrong += answers["wrong"]
             print(f"{name:<16}{count:>9}{answers['refused']:>9}{answers['harmless']:>9}", end="")
-            print(f"{answers['as it stands']:>14}{answers['wrong']:>7}", end="")
+            print(f"{answers['as written']:>14}{answers['wrong']:>7}", end="")
             peak, seconds = (memory("VmHWM") - before) / 2**20, time.monotonic() - started
             print(f"{peak:>10.1f}{seconds:>9.0f}", flush=True)
     sys.exit(bool(wrong))

@@ -1,9 +1,9 @@
-"""What the engine costs beside NumPy and PyTorch: one op, one small step, a long chain, memory.
+"""The overhead of the engine beside NumPy and PyTorch: one op, a small step, a long chain, memory.
 
     python benchmarks/overhead.py [--json FILE]
 
-Times are taken in turns within one run, and only their ratios count: machines are shared.
-PyTorch's rows are left out where it is not installed.
+Times are taken in turns within one run; on a shared machine only their ratios are reliable.
+Without PyTorch its rows are left out.
 """
 
 import argparse
@@ -23,38 +23,38 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
 def multiply_by_two() -> tuple:
-    """A traced x * 2 on four floats beside NumPy's."""
+    """x * 2 on a tensor of four floats with a graph, beside the same in NumPy."""
     x = mg.ones(4, requires_grad=True)
     raw = np.ones(4, np.float32)
     return compare(lambda: x * 2, lambda: raw * 2, repeats=2000, rounds=101)
 
 
 def tanh_net() -> tuple:
-    """A step of a 2-16-16-1 tanh net on 32 points, forward, backward, SGD, beside PyTorch's."""
+    """A step of a 2-16-16-1 tanh net on 32 points (forward, backward, SGD), beside PyTorch."""
     from workloads import ours, theirs
 
     return compare(ours.tanh(32)[0], theirs.tanh(32)[0], repeats=20, rounds=101)
 
 
 def chain(length: int) -> tuple[float, float, float]:
-    """Microseconds an op for a chain of x + 1: forward, backward, free; no collector runs."""
+    """Microseconds per op of a chain of x + 1: (forward, backward, freeing it), no collector."""
     gc.disable()
     x = mg.ones(2, requires_grad=True)
-    marks, y = [time.perf_counter()], x
+    times, y = [time.perf_counter()], x
     for _ in range(length):
         y = y + 1.0
-    marks.append(time.perf_counter())
+    times.append(time.perf_counter())
     y.sum().backward()
-    marks.append(time.perf_counter())
+    times.append(time.perf_counter())
     del y
-    marks.append(time.perf_counter())
+    times.append(time.perf_counter())
     gc.enable()
-    return tuple((b - a) / length * 1e6 for a, b in pairwise(marks))
+    return tuple((b - a) / length * 1e6 for a, b in pairwise(times))
 
 
-def vae_memory(side: str) -> int:
-    """Bytes that ten steps of a VAE need, in a process of their own."""
-    with Child(side, *SMALL["vae"], cores()) as child:
+def vae_memory(implementation: str) -> int:
+    """The bytes that ten steps of a VAE need, measured in a child process."""
+    with Child(implementation, *SMALL["vae"], cores()) as child:
         child.ask("seconds", 10)
         return child.ask("memory")
 
@@ -78,7 +78,7 @@ def main() -> None:
         row("step of a 2-16-16-1 tanh net / PyTorch", ours * 1e3, torch * 1e3, ratio, "ms")
         compile_kernels(*SMALL["vae"], cores())
         ours, torch = vae_memory("ours"), vae_memory("theirs")
-        if ours:  # there is no /proc elsewhere than on Linux
+        if ours:  # None without /proc, that is, not on Linux
             row("memory of a VAE step / PyTorch", ours / 1e6, torch / 1e6, ours / torch, "MB")
     short, long = chain(args.chain // 10), chain(args.chain)
     for part, a, b in zip(("forward", "backward", "free"), long, short):

@@ -2,9 +2,9 @@
 
     python benchmarks/properties.py [--seeds 100] [--programs 20000] [--start 0]
 
-Each seed draws one call of every op for every property, as a tenth of a run of the tests does;
-each program is held against its oracle in float64 and against itself in float32. Prints how many
-cases there were, the worst errors, and every failure: there must be none.
+Each seed draws one call of every op for every property, a tenth of what a run of the tests draws.
+Each program is compared with its oracle in float64, and its float32 gradient with its float64 one.
+Prints the number of cases, the worst errors and every failure. Exit code 1 if there are failures.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from minigen.testing.graph_draws import draw_program
 from minigen.testing.memory import LAYOUTS
 
 BROADCASTING = [name for name in DIFFERENTIABLE if REGISTRY[name].domain or name == "where"]
-EVERY = (
+OF_EVERY_OP = (
     properties.gradient_equals_numerical_derivative,
     properties.float32_gradient_equals_float64,
     properties.dot_products_agree,
@@ -32,7 +32,7 @@ EVERY = (
     ownership.memory_is_left_alone,
     properties.higher_orders_equal_numerical_derivative,
     properties.hessian_is_symmetric,
-    properties.saves_is_honest,
+    properties.rules_read_only_saved_values,
 )
 
 
@@ -41,21 +41,21 @@ def in_any_layout(call, rng):
 
 
 def properties_of(name):
-    """Those that hold of the op."""
+    """The properties that an op must have."""
     yield lambda call, rng: properties.forward_equals_reference(call)
     if name not in DIFFERENTIABLE:
         return
-    yield from (*EVERY, in_any_layout)
+    yield from (*OF_EVERY_OP, in_any_layout)
     if name in BROADCASTING and len(REGISTRY[name].signature.arrays) > 1:
         yield properties.broadcasting_sums_the_gradient
-    if CASES[name].several:
+    if CASES[name].returns_tuple:
         yield properties.each_output_alone
     if isinstance(REGISTRY[name], Fused):
         yield properties.fused_equals_its_definition
 
 
 def check_ops(seeds):
-    """(cases, failures) of all properties over all ops."""
+    """The number of cases, and the failures, of all properties of all ops."""
     cases, failures = 0, []
     for seed in seeds:
         for name in CASES:
@@ -65,7 +65,7 @@ def check_ops(seeds):
                 cases += 1
                 try:
                     check(call, rng)
-                except Exception as error:  # whatever goes wrong is a finding
+                except Exception as error:  # any exception is a failure of the property
                     what = getattr(check, "__name__", "a property")
                     failures.append(f"{what}, seed {seed}: {call}\n    {error}")
                     print(failures[-1], flush=True)
@@ -73,7 +73,7 @@ def check_ops(seeds):
 
 
 def check_programs(seeds):
-    """(failures, worst error in float64, in float32, rejected) of that many programs."""
+    """(failures, worst error in float64, in float32, counts of discarded programs by reason)."""
     failures, worst, worst32, rejected = [], 0.0, 0.0, Counter()
     for seed in seeds:
         program = draw_program(Choices(seed), rejected)
@@ -104,7 +104,7 @@ def main():
     print(
         f"{args.programs:,} programs, {len(found)} failures; worst error {worst:.1e} in float64, "
     )
-    print(f"{worst32:.1e} in float32; thrown away: {dict(rejected)}; ", end="")
+    print(f"{worst32:.1e} in float32; discarded: {dict(rejected)}; ", end="")
     print(f"{time.perf_counter() - started:.0f} s in all")
     raise SystemExit(bool(failures or found))
 

@@ -1,9 +1,9 @@
-"""Whether a long training run keeps its memory: many steps of a small model, no collector.
+"""Whether the memory of a long training run stays constant, with the garbage collector off.
 
     python benchmarks/steady.py [--steps N]
 
-The model has what most models have: an embedding, attention, layer norm, dropout, Adam with
-clipping. Prints the growth of resident memory after a warm-up; 1 where it is over a megabyte.
+Many steps of a small model with an embedding, attention, layer norm, dropout, and Adam with
+clipping. Prints the growth of resident memory after a warm-up. Exit code 1 if it is over 1 MB.
 """
 
 import argparse
@@ -15,18 +15,18 @@ from measuring import resident_bytes
 
 import minigen as mg
 
-WARM_UP = 1000  # steps until pools, caches and Python's free lists are filled
+WARM_UP = 1000  # steps after which pools, caches and Python's free lists are full
 LIMIT = 1e6  # bytes
 
 
-def steps(count: int) -> None:
-    """Train for so many steps."""
+def train(steps: int) -> None:
+    """Build the model and train it for a number of steps."""
     rng = mg.Generator(0)
     layers = [mg.nn.Embedding(10, 8, rng=rng), mg.nn.TransformerEncoderLayer(8, 2, 16, rng=rng)]
     model = mg.nn.Sequential(*layers, mg.nn.Linear(8, 10, rng=rng))
     optimizer = mg.optim.Adam(model.parameters(), 1e-3)
     ids, targets = np.arange(12).reshape(4, 3) % 10, np.arange(12) % 10
-    for _ in range(count):
+    for _ in range(steps):
         loss = mg.cross_entropy(model(ids).reshape(12, 10), targets)
         optimizer.zero_grad()
         loss.backward()
@@ -39,9 +39,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100_000)
     count = parser.parse_args().steps
     gc.disable()
-    steps(min(WARM_UP, count))
+    train(min(WARM_UP, count))
     memory = resident_bytes("VmRSS") or 0
-    steps(count)
+    train(count)
     grown = (resident_bytes("VmRSS") or 0) - memory
     print(f"{count:,} steps: {grown / 1e3:+.0f} kB resident")
     return int(grown > LIMIT)

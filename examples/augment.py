@@ -1,13 +1,13 @@
-"""From generative to discriminative: do generated images help a classifier that has few labels?
+"""Do generated images help a classifier that has few labels?
 
-A trial takes a few labelled images (--budgets), the classes as even as can be. On them alone it
-trains a conditional VAE (Sohn et al. 2015), and then two equal networks (that of examples/cnn.py,
-half as wide) from the same weights, by the same Adam for the same --steps: "without" on batches of
-64 real images, "with" on 32 real ones and 32 that are generated between two of a class.
+A trial takes a few labelled images (--budgets), the classes as even as possible. It trains a
+conditional VAE (Sohn et al. 2015) on them, and then two equal networks (that of examples/cnn.py,
+half as wide) from the same initial weights, with the same Adam for the same --steps: "without" on
+batches of 64 real images, "with" on 32 real images and 32 generated between two of a class.
 
 Expect that they do not help. With 100 and 500 labels they change, over five seeds with 95 %
-intervals, 79.6 and 90.1 % on MNIST by -0.12 ± 0.51 and -0.60 ± 0.60 points, and 47.4 and 80.0 %
-on glyphs by -0.90 ± 1.29 and -2.13 ± 1.30; six minutes of CPU time each. Under --out it leaves
+intervals, 79.5 and 90.1 % on MNIST by -0.11 ± 0.43 and -0.65 ± 0.67 points, and 47.4 and 80.0 %
+on glyphs by -0.86 ± 1.18 and -1.89 ± 1.42; six minutes of CPU time each. Under --out it leaves
 accuracy.png, generated-N.png for each budget N (a row is a class), metrics.jsonl and a checkpoint.
 """
 
@@ -20,8 +20,8 @@ from minigen.training import Run, argument_parser, image_data, positive_int, run
 from minigen.training.classification import predict, score
 from minigen.training.metrics import mean_interval
 
-BATCH, RATE, FLAT = 64, 1e-3, (784,)
-BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not drawn from the prior
+BATCH, RATE, FLAT = 64, 1e-3, (784,)  # batch size, learning rate, shape of an image for the VAE
+BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not sampled from the prior
 ARMS = ("without", "with")  # the two classifiers: without and with generated images
 
 
@@ -32,9 +32,9 @@ def main():
     args.budgets = sorted(set(args.budgets))
     trials = [(n, args.seed + i) for i in range(args.seeds) for n in args.budgets]
     args.epochs = min(args.epochs or len(trials), len(trials))
-    most = len(train_y)
-    if wrong := [n for n in args.budgets if not classes <= n <= most]:
-        raise DatasetError(f"argument --budgets: expected {classes} to {most}, got {wrong[0]}")
+    if wrong := [n for n in args.budgets if not classes <= n <= len(train_y)]:
+        limits = f"{classes} to {len(train_y)}"
+        raise DatasetError(f"argument --budgets: expected {limits}, got {wrong[0]}")
 
     rng, device = mg.Generator(), mg.resolve_device(args.device)
     nets, adams = networks(classes, rng, device)
@@ -43,12 +43,12 @@ def main():
     with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for trial in run.epochs():
             budget, seed = trials[trial - 1]
-            own = mg.Generator(2**32 * seed + budget)
-            rows = choose(train_y, budget, own)
+            trial_rng = mg.Generator(2**32 * seed + budget)
+            rows = choose(train_y, budget, trial_rng)
             x, y = train_x[rows], train_y[rows]
             for step in run.steps(args.generator_steps + args.steps):
-                if step == 0:  # everything anew, whatever trial came before
-                    rng.state = own.state
+                if step == 0:  # new weights and optimizers, independent of the previous trials
+                    rng.state = trial_rng.state
                     new_nets, new_adams = networks(classes, rng, device)
                     nets.load_state_dict(new_nets.state_dict())
                     for name, adam in adams.items():
@@ -56,17 +56,17 @@ def main():
                 i = rng.integers(0, budget, BATCH)
                 if step < args.generator_steps:
                     loss = vae.loss(pixels(x[i], device, FLAT), y[i])[0]
-                    run.record(generator_loss=learn(adams["generator"], loss))
+                    run.record(generator_loss=update(adams["generator"], loss))
                     continue
                 images, y_i = pixels(x[i], device), mg.tensor(y[i], device=device)
-                run.record(without_loss=learn(adams["without"], nets["without"].loss(images, y_i)))
+                run.record(without_loss=update(adams["without"], nets["without"].loss(images, y_i)))
                 generated = generate(vae, x, y, i[BATCH // 2 :], rng, device)
                 loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y_i)
-                run.record(with_loss=learn(adams["with"], loss))
-            found = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
-            run.end_epoch(budget=budget, seed=seed, **found)
-            like = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
-            sheet = generate(vae, x, y, like, mg.Generator(1), device).numpy()[:, 0]
+                run.record(with_loss=update(adams["with"], loss))
+            accuracies = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
+            run.end_epoch(budget=budget, seed=seed, **accuracies)
+            ten = np.concatenate([np.resize(np.flatnonzero(y == c), 10) for c in range(classes)])
+            sheet = generate(vae, x, y, ten, mg.Generator(1), device).numpy()[:, 0]
             figures.image_sheet(run.out / f"generated-{budget}.png", sheet, 10)
         if run.epoch == len(trials):
             report(run, args.budgets)
@@ -79,19 +79,19 @@ def pixels(images, device, shape=(1, 28, 28)):
 
 
 def choose(labels, budget, rng):
-    """Rows of a random labelled set of that size, by class, the classes as even as can be."""
+    """Random rows of `labels`, sorted by class; the class sizes differ by at most one."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
     y = labels[order]
-    turn = np.arange(len(y)) - np.searchsorted(y, y)  # how many of its class come before an image
-    return order[np.sort(np.argsort(turn, kind="stable")[:budget])]
+    rank = np.arange(len(y)) - np.searchsorted(y, y)  # of an image within its class: 0, 1, ...
+    return order[np.sort(np.argsort(rank, kind="stable")[:budget])]  # the lowest ranks
 
 
 def networks(classes, rng, device):
-    """The generator and the two classifiers, which start from the same weights; their Adams."""
-    kind = {"rng": rng, "device": device}
-    nets = {"generator": models.VAE(classes=classes, beta=BETA, **kind)}
-    nets |= {arm: models.CNN(classes, widths=(16, 32), hidden=64, **kind) for arm in ARMS}
+    """The VAE and the two classifiers, which have the same weights, and an Adam for each."""
+    factory = {"rng": rng, "device": device}
+    nets = {"generator": models.VAE(classes=classes, beta=BETA, **factory)}
+    nets |= {arm: models.CNN(classes, widths=(16, 32), hidden=64, **factory) for arm in ARMS}
     nets["with"].load_state_dict(nets["without"].state_dict())
     adams = {name: mg.optim.Adam(net.parameters(), lr=RATE) for name, net in nets.items()}
     return nn.ModuleDict(nets), adams
@@ -99,37 +99,37 @@ def networks(classes, rng, device):
 
 @mg.no_grad()
 def generate(vae, x, y, rows, rng, device):
-    """An image for each of the rows of the labelled images x of classes y, which are in order.
+    """Images (N, 1, 28, 28), one for each of the N rows of images x with sorted labels y.
 
-    Its code lies between those of that image and of another of the class, drawn from q(z | x).
+    A code is at a random point between samples of q(z | x) for the row and for one of its class.
     """
-    first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]
+    first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]  # of the rows' classes
     others = first + (size * rng.uniform(len(rows))).astype(np.int64)
     start, end = (vae.sample(*vae.encode(pixels(x[i], device, FLAT), y[i])) for i in (rows, others))
-    z = start + (end - start) * rng.uniform((len(rows), 1), device=device)
+    z = start + (end - start) * rng.uniform((len(rows), 1), device=device)  # (N, latent)
     return mg.sigmoid(vae.decode(z, y[rows])).reshape(-1, 1, 28, 28)
 
 
-def learn(optimizer, loss):
-    """One step, which changes the optimizer's own network only."""
+def update(optimizer, loss):
+    """One step of the optimizer; only its own parameters change. Returns the loss."""
     optimizer.step(mg.grad(loss, optimizer.params))
     return loss
 
 
 def accuracy(net, images, labels, device):
-    """Per cent of the images that net reads right."""
+    """The accuracy in per cent."""
     return score(predict(lambda part: net(pixels(part, device)), images), labels)["accuracy"]
 
 
 def report(run, budgets):
-    """The table, and its figure: mean and 95 % interval of each arm and of their difference."""
+    """Print and draw the mean and 95 % interval of each arm and of their difference."""
     panels = {}
     print(f"{'labels':>6}  {'without, %':^13}  {'with, %':^13}  {'difference':^13}")
     for budget in budgets:
         rows = [row for row in run.history if row["budget"] == budget]
-        arms = [np.array([row[arm] for row in rows]) for arm in ARMS]
-        found = map(mean_interval, (*arms, arms[1] - arms[0]))
-        cells = [f"{mean:{sign}6.2f} ± {reach:4.2f}" for sign, (mean, reach) in zip("  +", found)]
+        arms = [np.array([row[arm] for row in rows]) for arm in ARMS]  # (seeds,) each
+        intervals = map(mean_interval, (*arms, arms[1] - arms[0]))
+        cells = [f"{mean:{sign}6.2f} ± {half:4.2f}" for sign, (mean, half) in zip("  +", intervals)]
         print(f"{budget:>6}  " + "  ".join(cells))
         panels[f"{budget} labelled images: {cells[-1].strip()}"] = dict(zip(ARMS, arms))
     print(f"± is the 95 % confidence interval of the mean over {len(rows)} seeds (Student's t)")

@@ -1,13 +1,13 @@
-"""Train a character LSTM on a text and let it write.
+"""Train a character LSTM on a text and sample from it.
 
 Graves 2013, "Generating Sequences With Recurrent Neural Networks", in small: one layer of 256
-units on vectors of 64 numbers a character. Each step reads 32 windows of 64 characters, at random
-places and from the zero state; the gradient ends with the window (truncated; Williams and Peng
-1990). 2,000 steps of Adam, 2e-3 on a cosine to 0, gradients clipped to norm 1. --data is a text
-file, or "reference", the Python language reference that every Python carries. Expect a validation
-loss of about 1.65 nats a character on tinyshakespeare, in four minutes of one core's time;
-guessing by the frequency of the characters gives 3.3. An epoch is 250 steps and ends with a few
-lines by the model. Under --out it leaves sample.txt, curves.png, metrics.jsonl and a checkpoint.
+units on embeddings of size 64. Each step reads 32 windows of 64 characters from random positions,
+starting from the zero state; the gradient is truncated at the window (Williams and Peng 1990).
+2,000 steps of Adam, 2e-3 on a cosine to 0, gradients clipped to norm 1. --data is a text file, or
+"reference", the language reference that comes with Python. Expect a validation loss of about 1.65
+nats a character on tinyshakespeare, in four minutes of one core's time; guessing by the frequency
+of the characters gives 3.3. An epoch is 250 steps and ends with a few lines by the model. Under
+--out it leaves sample.txt, curves.png, metrics.jsonl and a checkpoint.
 """
 
 import numpy as np
@@ -18,12 +18,12 @@ from minigen.models import CharLSTM
 from minigen.training import Run, argument_parser, positive_int, run_example
 from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
 
-RATE = 2e-3  # Adam's learning rate at the start
+RATE = 2e-3  # Adam's initial learning rate
 
 
 def main():
     args = flags()
-    vocabulary, train, test = text_data(args.data, args.context)
+    vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     model = CharLSTM(len(vocabulary), args.embed, args.hidden, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
@@ -36,7 +36,8 @@ def main():
             for _ in run.steps(args.steps):
                 starts = rng.integers(0, len(train) - args.context, args.batch)
                 optimizer.param_groups[0]["lr"] = RATE * factor(run.step)
-                loss = model.loss(*windows(train, starts, args.context, device))
+                ids, targets = windows(train, starts, args.context, device)  # (B, T) each
+                loss = model.loss(ids, targets)
                 optimizer.zero_grad()
                 loss.backward()
                 norm = mg.optim.clip_grad_norm(model.parameters(), 1.0)
@@ -53,11 +54,11 @@ def main():
 
 def flags():
     parser = argument_parser(
-        __doc__, out="runs/char_lstm", epochs=8, data="reference", kinds=TEXT_DATA
+        __doc__, out="runs/char_lstm", epochs=8, data="reference", data_help=TEXT_DATA
     )
-    parser.add_argument("--embed", type=positive_int, default=64, help="of a character")
+    parser.add_argument("--embed", type=positive_int, default=64, help="size of an embedding")
     parser.add_argument("--hidden", type=positive_int, default=256, help="units")
-    parser.add_argument("--context", type=positive_int, default=64, help="of a window")
+    parser.add_argument("--context", type=positive_int, default=64, help="characters in a window")
     parser.add_argument("--batch", type=positive_int, default=32, help="windows a step")
     parser.add_argument("--steps", type=positive_int, default=250, help="in an epoch")
     return parser.parse_args()

@@ -1,15 +1,15 @@
-"""Train a generative adversarial network, and have a classifier judge what it draws.
+"""Train a generative adversarial network, and judge its samples by a classifier.
 
 --arch dense: Goodfellow et al. 2014, "Generative Adversarial Nets": 100-256-512-784 against
 784-512-256-1, batch 128. --arch dc: Radford et al. 2016, DCGAN, batch 64. Both with the
 non-saturating loss, Adam with betas 0.5 and 0.999, and two tricks: a target of 0.9 for real images
 (one-sided label smoothing, Salimans et al. 2016), and a rate of 5e-4, faster than the usual 2e-4.
 
-The judge is a network trained by examples/cnn.py on the same data. On 8,000 MNIST digits expect it
-to find at least 5 % of the samples in each class, at a Frechet distance of about 80 (dense, four
-minutes on two busy cores) and 90 (dc, nine minutes), where training images lie at 5. On glyphs the
-dense one draws all 36 classes. Under --out it leaves samples.png (drawn anew after each epoch),
-walks.png, curves.png (its accuracies are of one moment each), metrics.jsonl and a checkpoint.
+The judge is a network trained by examples/cnn.py on the same data. On 8,000 MNIST digits expect at
+least 5 % of the samples in each class, and a Frechet distance of 80 to 110 (dense, four minutes on
+two busy cores) and 80 to 90 (dc, nine minutes); that of training images is 5. On glyphs the dense
+generator draws all 36 classes. Under --out it leaves samples.png, rewritten after each epoch,
+walks.png, curves.png (accuracies at the end of each epoch), metrics.jsonl and a checkpoint.
 """
 
 import math
@@ -29,7 +29,7 @@ NETWORKS = {
     "dense": (models.Generator, models.Discriminator),
     "dc": (models.DCGenerator, models.DCDiscriminator),
 }
-SHAPES = {"dense": (784,), "dc": (1, 28, 28)}  # of an image
+SHAPES = {"dense": (784,), "dc": (1, 28, 28)}  # of one image
 BATCH, EPOCHS = {"dense": 128, "dc": 64}, {"dense": 100, "dc": 20}
 RATE, BETAS, SMOOTHING = 5e-4, (0.5, 0.999), 0.1
 JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
@@ -40,36 +40,37 @@ def main():
     train_x, train_y, test_x, _ = image_data(args.data)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     judge = load_judge(args.judge, args.data, int(train_y.max()) + 1, device)
-    generator, discriminator = (kind(rng=rng, device=device) for kind in NETWORKS[args.arch])
+    generator, discriminator = (network(rng=rng, device=device) for network in NETWORKS[args.arch])
     model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
-    of_generator, of_discriminator = optimizer["generator"], optimizer["discriminator"]
+    g_adam, d_adam = optimizer["generator"], optimizer["discriminator"]
     loader = DataLoader(train_x, batch_size=BATCH[args.arch], shuffle=True, rng=rng)
-    noise = lambda count, rng: mg.Tensor(rng.normal((count, generator.latent), device=device))
-    shown, unseen = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
-    print(mg.nn.summary(generator, shown[:1]), mg.nn.summary(discriminator, unseen[:1]), sep="\n")
+    noise = lambda n, rng: mg.Tensor(rng.normal((n, generator.latent), device=device))
+    fixed_z, test_images = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
+    print(mg.nn.summary(generator, fixed_z[:1]))
+    print(mg.nn.summary(discriminator, test_images[:1]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
     with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
         for _ in run.epochs():
             for x in run.batches():
                 real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
-                lost = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
-                of_discriminator.step(mg.grad(lost, of_discriminator.params))
-                run.record(discriminator=lost)
-                # through the discriminator to the generator, with no gradient of its weights
-                lost = models.non_saturating.generator(discriminator, fake)
-                of_generator.step(mg.grad(lost, of_generator.params))
-                run.record(generator=lost)
-            images = sample(generator, shown)
+                loss = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
+                d_adam.step(mg.grad(loss, d_adam.params))
+                run.record(discriminator=loss)
+                # loss.backward() would also compute gradients of the discriminator's weights.
+                loss = models.non_saturating.generator(discriminator, fake)
+                g_adam.step(mg.grad(loss, g_adam.params))
+                run.record(generator=loss)
+            images = sample(generator, fixed_z)
             fake = pixels(255 * images, args.arch, device)
-            run.end_epoch(**accuracy(discriminator, unseen, fake))
+            run.end_epoch(**accuracy(discriminator, test_images, fake))
             figures.image_sheet(run.out / "samples.png", images[:100], 10)
-        figures.image_sheet(run.out / "walks.png", sample(generator, walks(shown[:20])), 10)
+        figures.image_sheet(run.out / "walks.png", sample(generator, walks(fixed_z[:20])), 10)
         losses = {name: run.series(name) for name in model}
-        right = {f"{kind} images": run.series(kind) for kind in ("real", "fake")}
+        accuracies = {f"{name} images": run.series(name) for name in ("real", "fake")}
         ylabels = ["loss, nats", "discriminator right, %"]
-        figures.curves(run.out / "curves.png", [losses, right], ylabels=ylabels)
+        figures.curves(run.out / "curves.png", [losses, accuracies], ylabels=ylabels)
     if judge is not None:
         samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
         report(judge, samples, train_x, test_x, device)
@@ -77,12 +78,12 @@ def main():
 
 
 def pixels(images, arch, device):
-    """uint8 (N, 28, 28) as a tensor in [-1, 1], the range of tanh, in the shape of arch."""
+    """uint8 (N, 28, 28) as a tensor in [-1, 1], the range of tanh: (N, *SHAPES[arch])."""
     return mg.tensor(images.reshape(-1, *SHAPES[arch])).to(device) / 127.5 - 1
 
 
 def sample(generator, z):
-    """The images of z (N, latent), (N, 28, 28) in [0, 1], by batch norm's running statistics."""
+    """Images (N, 28, 28) in [0, 1] for z (N, latent), with batch norm's running statistics."""
     generator.eval()
     x = predict(generator, z)
     generator.train()
@@ -90,56 +91,56 @@ def sample(generator, z):
 
 
 def walks(z, steps=10):
-    """From each z of the first half to one of the second; cos and sin keep the length of z."""
+    """Paths from z[: N / 2] to z[N / 2 :], (N / 2 * steps, latent); cos and sin keep the norm."""
     start, end = z[: len(z) // 2], z[len(z) // 2 :]
     angles = np.linspace(0, math.pi / 2, steps).tolist()
     walk = [start * math.cos(t) + end * math.sin(t) for t in angles]
-    return mg.stack(walk, axis=1).reshape(-1, z.shape[1])  # a row of the sheet is a walk
+    return mg.stack(walk, axis=1).reshape(-1, z.shape[1])  # from (N / 2, steps, latent)
 
 
 @mg.no_grad()
 def accuracy(discriminator, real, fake):
-    """Per cent of the real and of the fake images that it takes for what they are."""
+    """The discriminator's accuracy on real and on fake images, in per cent."""
     right = {"real": discriminator(real).data > 0, "fake": discriminator(fake).data < 0}
     return {name: 100 * float(hits.mean()) for name, hits in right.items()}
 
 
 def load_judge(path, data, classes, device):
-    """The classifier that examples/cnn.py left at path; None, said at once, where it left none."""
+    """The classifier that examples/cnn.py saved at path; None, with a message, if there is none."""
     train = f"train one by `python examples/cnn.py --data {data} --out DIR` for --judge "
     train += f"DIR/{JUDGE.name}"
     if not path.exists():
         print(f"no judge at {path}: {train}, also later, with --resume")
         return None
     state = checkpoint.load_state(path)
-    of = state.get("config", {})
-    if (of.get("example"), of.get("data")) != ("cnn", data):
-        theirs = f"{of.get('example')} on {of.get('data')}"
-        raise CheckpointError(f"{path} is of {theirs}, not of cnn on {data}: {train}")
-    judge = models.CNN(classes, hidden=int(of["hidden"]), device=device)
+    config = state.get("config", {})
+    if (config.get("example"), config.get("data")) != ("cnn", data):
+        found = f"{config.get('example')} on {config.get('data')}"
+        raise CheckpointError(f"{path} is of {found}, not of cnn on {data}: {train}")
+    judge = models.CNN(classes, hidden=int(config["hidden"]), device=device)
     judge.load_state_dict(state["model"])
     return judge
 
 
 def report(judge, samples, train_x, test_x, device):
-    """Print how many samples the judge finds in each class, and how far they are from data."""
-    raw = lambda x: mg.tensor(x.astype(np.float32), device=device)
-    see = lambda images: predict(lambda x: judge.features(raw(x[:, None])), images)
-    drawn, data, target = see(samples), see(train_x[: len(test_x)] / 255), see(test_x / 255)
-    found = predict(lambda x: judge.head(raw(x)), drawn).argmax(1)
-    shares = 100 * np.bincount(found, minlength=judge.head.bias.size) / len(samples)
-    print(f"per cent of {len(samples)} samples in each class, {shares.min():.2f} at least:")
-    words = [f"{name} {share:4.1f}" for name, share in zip(GLYPH_CLASSES, shares)]
-    print("\n".join("  ".join(words[i : i + 12]) for i in range(0, len(words), 12)))
-    distance, floor = frechet_distance(drawn, target), frechet_distance(data, target)
+    """Print the classes of the samples and the Frechet distance of their features to test data."""
+    as_tensor = lambda x: mg.tensor(x.astype(np.float32), device=device)
+    features = lambda images: predict(lambda x: judge.features(as_tensor(x[:, None])), images)
+    images = samples, train_x[: len(test_x)] / 255, test_x / 255
+    fake, train, test = map(features, images)  # (N, hidden) each
+    classes = predict(lambda x: judge.head(as_tensor(x)), fake).argmax(1)
+    percent = 100 * np.bincount(classes, minlength=judge.head.bias.size) / len(samples)
+    print(f"per cent of {len(samples)} samples in each class, {percent.min():.2f} at least:")
+    cells = [f"{name} {value:4.1f}" for name, value in zip(GLYPH_CLASSES, percent)]
+    print("\n".join("  ".join(cells[i : i + 12]) for i in range(0, len(cells), 12)))
+    distance, floor = frechet_distance(fake, test), frechet_distance(train, test)
     print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")
 
 
 def flags():
     parser = argument_parser(__doc__, out="runs/gan", epochs="100 for dense, 20 for dc")
     parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="networks")
-    says = "a checkpoint of examples/cnn.py, or none"
-    parser.add_argument("--judge", type=Path, default=JUDGE, help=says)
+    parser.add_argument("--judge", type=Path, default=JUDGE, help="checkpoint of cnn.py, or none")
     args = parser.parse_args()
     args.epochs = args.epochs or EPOCHS[args.arch]
     return args

@@ -1,16 +1,16 @@
-"""Draw from 25 Gaussians on a grid, the test of mode collapse, by the plain GAN and by WGAN-GP.
+"""Mode collapse: learn a grid of 25 Gaussians by the plain GAN and by WGAN-GP.
 
-Two pairs of equal dense nets learn side by side: the plain GAN (Goodfellow et al. 2014, with the
-non-saturating loss) and WGAN-GP (Gulrajani et al. 2017), whose critic learns through the gradient
-of its own gradient. The modes lie 2 apart and have a standard deviation of 0.05. A sample belongs
-to the nearest mode and is good within three standard deviations of it, as 98.9 % of the data are;
-a mode is found if at least 20 good samples of 10,000 belong to it.
+Two pairs of equal dense networks are trained: the plain GAN (Goodfellow et al. 2014) with the
+non-saturating loss, and WGAN-GP (Gulrajani et al. 2017), whose critic needs second derivatives.
+The modes have a spacing of 2 and a standard deviation of 0.05. A sample belongs to the nearest
+mode and is good within three standard deviations of it, as 98.9 % of the data are; a mode is
+found if at least 20 good samples of 10,000 belong to it.
 
-Expect WGAN-GP to find all 25 modes with 89 to 91 % of its samples good, at least 280 of 10,000 in
+Expect WGAN-GP to find all 25 modes with 89 to 92 % of its samples good, at least 280 of 10,000 in
 each mode, and the plain GAN to find 12 to 19 modes, in about four minutes on two busy cores
 (3,000 steps of the generators; an epoch is 500). Tricks: data scaled to a standard deviation of
-1, a weight of the penalty of 0.1 (the paper has 10) and a high learning rate, 4e-3, on a cosine
-to 0; no averaging of weights, no packing. Under --out it leaves samples.png, curves.png,
+1, a penalty weight of 0.1 (10 in the paper), a high learning rate, 4e-3, on a cosine to 0; no
+averaging of weights, no packing of samples. Under --out it leaves samples.png, curves.png,
 metrics.jsonl and a checkpoint.
 """
 
@@ -24,10 +24,10 @@ from minigen.models import non_saturating, wasserstein_gp
 from minigen.training import Run, argument_parser, positive_int, run_example
 
 MODES = np.array([(2 * i, 2 * j) for i in range(-2, 3) for j in range(-2, 3)], np.float32)
-STD, SCALE = 0.05, 8**0.5  # standard deviation of a mode; of the whole, on each axis
-SAMPLES, ENOUGH = 10_000, 20  # to judge by; good ones that make a mode found
+STD, SCALE = 0.05, 8**0.5  # standard deviation of a mode; of all the data, on each axis
+SAMPLES, ENOUGH = 10_000, 20  # samples to judge; good samples that a mode needs to be found
 LATENT, BATCH, RATE, PENALTY = 2, 256, 4e-3, 0.1
-METHODS = {  # title, loss, critic steps before one of the generator; as in each paper
+METHODS = {  # title, loss, critic steps per generator step, as in each paper
     "plain": ("plain GAN", non_saturating, 1),
     "wgan": ("WGAN-GP", wasserstein_gp, 5),
 }
@@ -37,7 +37,7 @@ def main():
     args = flags()
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     pairs = nn.ModuleDict(
-        {name: Pair(*how, args.width, rng, device) for name, (_, *how) in METHODS.items()}
+        {k: Pair(loss, n, args.width, rng, device) for k, (_, loss, n) in METHODS.items()}
     )
     optimizers = {
         f"{name}_{net}": optimizer
@@ -50,26 +50,27 @@ def main():
         for _ in run.epochs():
             for _ in run.steps(args.steps):
                 for name, pair in pairs.items():
-                    run.record(**{f"{name}_loss": pair.learn(rng, factor(run.step))})
-            numbers = {}
+                    run.record(**{f"{name}_loss": pair.train_step(rng, factor(run.step))})
+            scores = {}
             for name, pair in pairs.items():
                 modes, least, good = judge(pair.samples())
-                numbers |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
-            run.end_epoch(**numbers)
+                scores |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
+            run.end_epoch(**scores)
         draw(run, pairs)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 
-def dense(inputs, outputs, width, **kind):
-    """Three hidden layers with relu."""
-    pairs = pairwise([inputs, width, width, width, outputs])
-    layers = [part for pair in pairs for part in (nn.Linear(*pair, **kind), nn.ReLU())]
+def dense(inputs, outputs, width, rng, device):
+    """A network of three hidden layers with relu."""
+    layers = []
+    for sizes in pairwise([inputs, width, width, width, outputs]):
+        layers += [nn.Linear(*sizes, rng=rng, device=device), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
-def real(number, rng, device):
-    """Points of the data (number, 2), scaled to a standard deviation of 1."""
-    points = MODES[rng.integers(0, len(MODES), number)] + rng.normal((number, 2), std=STD)
+def real(n, rng, device):
+    """n points of the data, (n, 2), scaled to a standard deviation of 1."""
+    points = MODES[rng.integers(0, len(MODES), n)] + rng.normal((n, 2), std=STD)
     return mg.tensor(points / SCALE, device=device)
 
 
@@ -78,40 +79,39 @@ class Pair(nn.Module):
 
     def __init__(self, loss, critic_steps, width, rng, device):
         self.loss, self.critic_steps, self.device = loss, critic_steps, device
-        self.generator = dense(LATENT, 2, width, rng=rng, device=device)
-        self.critic = dense(2, 1, width, rng=rng, device=device)
+        self.generator = dense(LATENT, 2, width, rng, device)
+        self.critic = dense(2, 1, width, rng, device)
         self.optimizers = {
             name: mg.optim.Adam(net.parameters(), lr=RATE, betas=(0.5, 0.9))
             for name, net in self.children()
         }
 
-    def forward(self, number, rng):
-        """Points (number, 2) made of noise."""
-        return self.generator(mg.Tensor(rng.normal((number, LATENT), device=self.device)))
+    def forward(self, n, rng):
+        """n generated points, (n, 2)."""
+        return self.generator(mg.Tensor(rng.normal((n, LATENT), device=self.device)))
 
-    def learn(self, rng, factor):
-        """One step of the generator, after those of the critic, whose last loss is returned."""
+    def train_step(self, rng, factor):
+        """The steps of the critic, then one of the generator; returns the critic's last loss."""
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = RATE * factor
         penalty = {"weight": PENALTY, "rng": rng} if self.loss is wasserstein_gp else {}
         for _ in range(self.critic_steps):
             with mg.no_grad():
                 fake = self(BATCH, rng)
-            lost = self.loss.critic(self.critic, real(BATCH, rng, self.device), fake, **penalty)
-            self.optimizers["critic"].step(mg.grad(lost, self.critic.parameters()))
-        lost_by_generator = self.loss.generator(self.critic, self(BATCH, rng))
-        gradients = mg.grad(lost_by_generator, self.generator.parameters())
-        self.optimizers["generator"].step(gradients)
-        return lost
+            loss = self.loss.critic(self.critic, real(BATCH, rng, self.device), fake, **penalty)
+            self.optimizers["critic"].step(mg.grad(loss, self.critic.parameters()))
+        generator_loss = self.loss.generator(self.critic, self(BATCH, rng))
+        self.optimizers["generator"].step(mg.grad(generator_loss, self.generator.parameters()))
+        return loss
 
     @mg.no_grad()
     def samples(self):
-        """What it makes of noise that is always the same, (SAMPLES, 2)."""
+        """Generated points (SAMPLES, 2), unscaled, from the same noise at every call."""
         return SCALE * self(SAMPLES, mg.Generator(1)).numpy()
 
 
 def judge(points):
-    """The modes found, the good points of the poorest mode, and all good ones in per cent."""
+    """Modes found, good points of the mode that has fewest, per cent of points that are good."""
     distance = np.linalg.norm(points[:, None] - MODES, axis=2)  # (N, 25)
     good = distance.min(1) < 3 * STD
     counts = np.bincount(distance.argmin(1)[good], minlength=len(MODES))
@@ -119,23 +119,24 @@ def judge(points):
 
 
 def draw(run, pairs):
-    """Data and samples side by side, and the curves."""
+    """Draw the data beside the samples, and the curves."""
     clouds = {"data": SCALE * real(SAMPLES, mg.Generator(1), "cpu").numpy()}
     clouds |= {METHODS[name][0]: pair.samples() for name, pair in pairs.items()}
-    titles = {title: judge(points) for title, points in clouds.items()}
-    titles = {t: f"{t}: {modes} modes, {good:.1f} % good" for t, (modes, _, good) in titles.items()}
-    clouds = {titles[title]: points for title, points in clouds.items()}
-    figures.point_clouds(run.out / "samples.png", clouds, MODES, 3 * STD)
+    titled = {}
+    for title, points in clouds.items():
+        modes, _, good = judge(points)
+        titled[f"{title}: {modes} modes, {good:.1f} % good"] = points
+    figures.point_clouds(run.out / "samples.png", titled, MODES, 3 * STD)
     panels = [
-        {METHODS[name][0]: run.series(f"{name}_{what}") for name in METHODS}
-        for what in ("good", "modes")
+        {title: run.series(f"{name}_{score}") for name, (title, *_) in METHODS.items()}
+        for score in ("good", "modes")
     ]
     figures.curves(run.out / "curves.png", panels, ylabels=["good samples, %", "modes found"])
 
 
 def flags():
     parser = argument_parser(
-        __doc__, out="runs/gan_modes", epochs=6, data="grid", kinds="grid, which is made here"
+        __doc__, out="runs/gan_modes", epochs=6, data="grid", data_help="grid, which is generated"
     )
     parser.add_argument("--width", type=positive_int, default=128, help="of hidden layers")
     parser.add_argument("--steps", type=positive_int, default=500, help="in an epoch")

@@ -1,8 +1,8 @@
-"""Train a small GPT on the characters of a text and let it write.
+"""Train a small GPT on the characters of a text and sample from it.
 
-A decoder-only Transformer (Radford et al. 2019): 4 layers of 4 heads, 128 wide, context 64, batch
+A decoder-only Transformer (Radford et al. 2019): 4 layers of 4 heads, width 128, context 64, batch
 12, 2,000 steps of AdamW at 1e-3 with a warm-up and a cosine to 1e-4. --data is a text file, or
-"reference", the Python language reference that every Python carries. Expect a validation loss of
+"reference", the language reference that comes with Python. Expect a validation loss of
 about 1.89 nats a character on tinyshakespeare, in about ten minutes on two busy cores; guessing
 by the frequency of the characters gives 3.3. An epoch is 250 steps. Under --out it leaves
 sample.txt, attention.png, curves.png, metrics.jsonl and a checkpoint.
@@ -16,13 +16,13 @@ from minigen.models import GPT
 from minigen.training import Run, argument_parser, positive_int, run_example
 from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
 
-RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last, steps to rise
-PIECE = 24  # characters of the test text that attention.png is about
+RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last; warm-up steps
+DRAWN_CHARACTERS = 24  # of the test text, in attention.png
 
 
 def main():
     args = flags()
-    vocabulary, train, test = text_data(args.data, args.context)
+    vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     size = (args.context, args.layers, args.heads, args.width)
     model = GPT(len(vocabulary), *size, rng=rng, device=device)
@@ -38,7 +38,8 @@ def main():
                 starts = rng.integers(0, len(train) - args.context, args.batch)
                 for group in optimizer.param_groups:
                     group["lr"] = RATE * factor(run.step)
-                loss = model.loss(*windows(train, starts, args.context, device))
+                ids, targets = windows(train, starts, args.context, device)  # (B, T) each
+                loss = model.loss(ids, targets)
                 optimizer.zero_grad()
                 loss.backward()
                 norm = mg.optim.clip_grad_norm(model.parameters(), 1.0)
@@ -52,32 +53,34 @@ def main():
 
 
 def decayed_groups(model):
-    """Weight decay for matrices; none for biases and norms, whose size carries no complexity."""
+    """Parameter groups with weight decay for matrices only: biases and norms add no complexity."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim < 2]
     return [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
 
 
 def draw(model, run, ids, vocabulary):
-    """What each head of the first and of the last layer looks at in some text, and the curves."""
-    ids = ids[: min(PIECE, model.context)]
+    """Draw the attention weights of the first and the last layer on a text, and the curves."""
+    ids = ids[: min(DRAWN_CHARACTERS, model.context)]  # (T,)
     maps = mg.nn.attention_maps(model, mg.tensor(ids[None], device=run.device))
-    ends = sorted({0, len(model.blocks) - 1})
-    heads = [weights for i in ends for weights in maps[f"blocks.{i}"][0]]  # (T, T) each
-    each = len(heads) // len(ends)
-    titles = [f"layer {i + 1}, head {j + 1}" for i in ends for j in range(each)]
+    layers = sorted({0, len(model.blocks) - 1})
+    heads = [weights for i in layers for weights in maps[f"blocks.{i}"][0]]  # (T, T) each
+    heads_per_layer = len(heads) // len(layers)
+    titles = [f"layer {i + 1}, head {j + 1}" for i in layers for j in range(heads_per_layer)]
     texts = [vocabulary.decode(ids)] * len(heads)
-    figures.attention_maps(run.out / "attention.png", heads, texts, texts, titles, each)
+    figures.attention_maps(run.out / "attention.png", heads, texts, texts, titles, heads_per_layer)
     losses = {"train": run.series("loss"), "test": run.series("test")}
     figures.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
 
 
 def flags():
-    parser = argument_parser(__doc__, out="runs/gpt", epochs=8, data="reference", kinds=TEXT_DATA)
+    parser = argument_parser(
+        __doc__, out="runs/gpt", epochs=8, data="reference", data_help=TEXT_DATA
+    )
     parser.add_argument("--layers", type=positive_int, default=4, help="blocks")
     parser.add_argument("--heads", type=positive_int, default=4, help="heads of a block")
-    parser.add_argument("--width", type=positive_int, default=128, help="of a token's vector")
-    parser.add_argument("--context", type=positive_int, default=64, help="characters seen")
+    parser.add_argument("--width", type=positive_int, default=128, help="size of an embedding")
+    parser.add_argument("--context", type=positive_int, default=64, help="characters in a window")
     parser.add_argument("--batch", type=positive_int, default=12, help="windows a step")
     parser.add_argument("--steps", type=positive_int, default=250, help="in an epoch")
     args = parser.parse_args()

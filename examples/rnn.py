@@ -1,4 +1,4 @@
-"""Train an LSTM to read digits row by row, and look at what it tells apart.
+"""Train an LSTM to classify characters, reading an image row by row.
 
 Hochreiter and Schmidhuber 1997, "Long Short-Term Memory": 28 steps of 28 pixels, 128 units, the
 class from the last state, Adam 1e-3, batch 64. Expect a test accuracy of about 94 % on glyphs
@@ -21,29 +21,28 @@ def main():
     classes = int(train_y.max()) + 1
     model = LSTMClassifier(28, args.hidden, classes, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    data = {"shuffle": True, "rng": rng, "device": device}
-    loader = DataLoader((train_x, train_y), batch_size=64, **data)
+    loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
-    read = lambda images: model(pixels(images).to(device))
+    logits_of = lambda images: model(pixels(images).to(device))  # (N, 28, 28) to (N, classes)
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
     with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
-                logits = read(x)
+                logits = logits_of(x)
                 loss = mg.cross_entropy(logits, y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                right = (logits.data.argmax(1) == y).mean()
-                run.record(loss=loss, train_accuracy=100 * right)
-            run.end_epoch(**score(predict(read, test_x), test_y))
-        draw(run, predict(read, test_x), test_x, test_y)
+                accuracy = (logits.data.argmax(1) == y).mean()
+                run.record(loss=loss, train_accuracy=100 * accuracy)
+            run.end_epoch(**score(predict(logits_of, test_x), test_y))
+        draw(run, predict(logits_of, test_x), test_x, test_y)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def pixels(images):
-    """uint8 (N, 28, 28) as a tensor in [0, 1]; each row of an image is one step."""
+    """uint8 (N, 28, 28) as a tensor in [0, 1]: N sequences of 28 steps, a row each."""
     return mg.tensor(images) / 255
 
 

@@ -1,4 +1,4 @@
-"""Train a variational autoencoder, dense or convolutional, and look at what it has learnt.
+"""Train a variational autoencoder, dense or convolutional, and draw samples and reconstructions.
 
 Kingma and Welling 2014, "Auto-Encoding Variational Bayes". `--arch dense`: 784-400-20-400-784.
 `--arch conv`: 4x4 convolutions of stride 2 to 16 and 32 filters, 256 units, z, and the mirror
@@ -6,7 +6,7 @@ image. Adam 1e-3, batch 128. Expect a test negative ELBO of about 108.5 nats an 
 (dense, 30 epochs, under a minute on two cores), and on 8,000 MNIST digits after 20 epochs 112.5
 (dense) and 107.7 (conv, about five times the work). Under --out it leaves samples.png,
 reconstructions.png, traversal.png, curves.png, metrics.jsonl and a checkpoint. With --conditional
-samples.png has a row for each class, which it follows better with --beta 4.
+samples.png has a row for each class; with --beta 4 the samples agree better with their class.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from minigen.training import (
     run_example,
 )
 
-KINDS = {"dense": VAE, "conv": ConvVAE}
+MODELS = {"dense": VAE, "conv": ConvVAE}
 
 
 def main():
@@ -36,10 +36,9 @@ def main():
     settings = {"classes": classes, "beta": args.beta, "rng": rng, "device": device}
     if args.hidden is not None:
         settings["hidden"] = args.hidden
-    model = KINDS[args.arch](args.latent, **settings)
+    model = MODELS[args.arch](args.latent, **settings)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    data = {"shuffle": True, "rng": rng, "device": device}
-    loader = DataLoader((train_x, train_y), batch_size=128, **data)
+    loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
@@ -63,7 +62,7 @@ def pixels(images, model, device):
 
 @mg.no_grad()
 def evaluate(model, images, labels, device):
-    """The mean negative ELBO (beta 1) of a test set, one sample of z an image, in nats."""
+    """The mean negative ELBO (beta 1) of a test set, with one sample of z per image, in nats."""
     total = 0.0
     for x, y in DataLoader((images, labels), batch_size=500):
         _, reconstruction, kl = model.loss(pixels(x, model, device), y)
@@ -73,28 +72,28 @@ def evaluate(model, images, labels, device):
 
 @mg.no_grad()
 def draw(model, run, images, labels):
-    """Samples from the prior, reconstructions of test images, and walks between two of them."""
+    """Draw samples from the prior, reconstructions of test images, and paths between two codes."""
     as_images = lambda logits: mg.sigmoid(logits).numpy().reshape(-1, 28, 28)
     rows = model.classes or 10
     z = mg.Generator(1).normal((rows * 10, model.latent), device=run.device)
-    given = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
-    figures.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), given)), 10)
+    label = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
+    figures.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), label)), 10)
 
     x, y = pixels(images[:30], model, run.device), labels[:30]
     mean, _ = model.encode(x, y)
-    again = as_images(model.decode(mean, y))
+    decoded = as_images(model.decode(mean, y))  # (30, 28, 28)
     pairs = [
-        part for i in range(0, 30, 10) for part in (images[i : i + 10] / 255, again[i : i + 10])
+        part for i in range(0, 30, 10) for part in (images[i : i + 10] / 255, decoded[i : i + 10])
     ]
     figures.image_sheet(run.out / "reconstructions.png", np.concatenate(pairs), 10)
 
-    start, end = mean[0:20:2], mean[1:20:2]
-    walk = [start + (end - start) * t for t in np.linspace(0, 1, 10).tolist()]
-    walks = mg.stack(walk, axis=1).reshape(100, model.latent)  # (10 walks, 10 steps, latent)
-    given = np.repeat(y[0:20:2], 10)
-    figures.image_sheet(run.out / "traversal.png", as_images(model.decode(walks, given)), 10)
+    start, end = mean[0:20:2], mean[1:20:2]  # (10, latent) each
+    path = [start + (end - start) * t for t in np.linspace(0, 1, 10).tolist()]
+    paths = mg.stack(path, axis=1).reshape(100, model.latent)  # from (10 paths, 10 steps, latent)
+    label = np.repeat(y[0:20:2], 10)
+    figures.image_sheet(run.out / "traversal.png", as_images(model.decode(paths, label)), 10)
 
-    train = np.add(run.series("reconstruction"), run.series("kl"))  # with beta 1, as the test has
+    train = np.add(run.series("reconstruction"), run.series("kl"))  # beta 1, as in `evaluate`
     figures.curves(
         run.out / "curves.png",
         [
@@ -107,7 +106,7 @@ def draw(model, run, images, labels):
 
 def flags():
     parser = argument_parser(__doc__, out="runs/vae", epochs=30)
-    parser.add_argument("--arch", choices=KINDS, default="dense", help="layers")
+    parser.add_argument("--arch", choices=MODELS, default="dense", help="layers")
     parser.add_argument("--latent", type=positive_int, default=20, help="size of z")
     parser.add_argument(
         "--hidden", type=positive_int, help="dense units; by default 400, with conv 256"

@@ -12,7 +12,7 @@ from minigen.testing.cases import CASES
 
 
 def gradcheck(args: argparse.Namespace) -> int:
-    """Print the table, a line an op; 1 if a limit is exceeded."""
+    """Print the table, one line per op. Returns 1 if a limit is exceeded, 2 for bad arguments."""
     unknown = [name for name in args.ops if name not in CASES]
     if unknown:
         print(f"there is no op {unknown[0]!r}; one of: {', '.join(CASES)}", file=sys.stderr)
@@ -37,8 +37,8 @@ def gradcheck(args: argparse.Namespace) -> int:
     return bool(wrong)
 
 
-def examine(args: argparse.Namespace) -> int:
-    """Print the report of the doctor, or the result of one self-test; 1 if something is broken."""
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print the doctor's report, or the result of one self-test. Returns 1 if a part is broken."""
     if args.self_test is None:
         return doctor()
     print(self_test(resolve_device(args.self_test)))
@@ -55,9 +55,11 @@ def main() -> int:
     check.add_argument("--cases", type=int, default=20, help="calls of each op; default 20")
     check.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default cpu")
     check.set_defaults(run=gradcheck)
-    helper = commands.add_parser("doctor", help="say what works here, and remedies for the rest")
-    helper.add_argument("--self-test", metavar="DEVICE", help="only test this device, here")
-    helper.set_defaults(run=examine)
+    report = commands.add_parser("doctor", help="report what works on this machine, and remedies")
+    report.add_argument(
+        "--self-test", metavar="DEVICE", help="only test this device, in this process"
+    )
+    report.set_defaults(run=run_doctor)
     args = parser.parse_args()
     return args.run(args)
 

@@ -1,4 +1,4 @@
-"""Making tensors: from data, filled, and counted."""
+"""New tensors: from data, filled with one value, or with numbers in a row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigen.backend.arrays import Array, Shape, cupy
-from minigen.backend.devices import device_of, made_on, to_device
+from minigen.backend.devices import created_on, device_of, to_device
 from minigen.backend.dtypes import as_array, check_dtype
 from minigen.errors import ShapeError
 from minigen.ops.indexing import check_range
@@ -19,6 +19,7 @@ def tensor(
     """A tensor with a copy of data: numbers, nested lists, an array or a tensor (detached).
 
     Python floats become float32, ints int64; arrays and tensors keep their dtype and device.
+    DTypeError if data is no array or has a dtype that is not supported.
     """
     source = data.data if isinstance(data, Tensor) else _unwrapped(data)
     array = as_array(source, dtype, device)
@@ -28,21 +29,22 @@ def tensor(
 
 
 def _unwrapped(data: Any) -> Any:
-    """Lists of tensors as lists of arrays."""
+    """data, nested lists, with each tensor replaced by its array."""
     if isinstance(data, (list, tuple)):
         return [_unwrapped(part) for part in data]
     return data.detach().numpy() if isinstance(data, Tensor) else data
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A tensor that shares the memory of any array with the DLPack protocol."""
+    """A tensor that shares the memory of x, an array with the DLPack protocol."""
     if hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == 2:  # kDLCUDA
         return Tensor(cupy().from_dlpack(x))
     return Tensor(np.from_dlpack(x))
 
 
-def _made(make: Callable, device: str | None, requires_grad: bool = False) -> Tensor:
-    return Tensor(made_on(device, make)).requires_grad_(requires_grad)
+def _created(create: Callable, device: str | None, requires_grad: bool = False) -> Tensor:
+    """A tensor of create(xp), with xp the array module of that device."""
+    return Tensor(created_on(device, create)).requires_grad_(requires_grad)
 
 
 def zeros(
@@ -72,9 +74,9 @@ def full(
     device: str | None = None,
     requires_grad=False,
 ) -> Tensor:
-    """A tensor of one value; its dtype, unless given, is that of mg.tensor(value)."""
+    """A tensor with all elements equal to value; by default with the dtype of mg.tensor(value)."""
     dtype = as_array(value).dtype if dtype is None else check_dtype(dtype)
-    return _made(lambda xp: xp.full(shape, value, dtype), device, requires_grad)
+    return _created(lambda xp: xp.full(shape, value, dtype), device, requires_grad)
 
 
 def zeros_like(x: Tensor | Array, dtype: Any = None) -> Tensor:
@@ -96,31 +98,37 @@ def arange(
     dtype: Any = None,
     device: str | None = None,
 ) -> Tensor:
-    """start, start + step, ... up to but without stop; from 0 if one number is given."""
+    """The numbers start, start + step, ... below stop; arange(n) counts from 0 to n - 1.
+
+    int64 if all arguments are integers, else float32.
+    """
     start, stop = (0, start) if stop is None else (start, stop)
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
         dtype = np.int64 if whole else np.float32
     dtype = check_dtype(dtype)
-    return _made(lambda xp: xp.arange(start, stop, step).astype(dtype), device)
+    return _created(lambda xp: xp.arange(start, stop, step).astype(dtype), device)
 
 
 def linspace(
     start: float, stop: float, num: int = 50, dtype: Any = np.float32, device: str | None = None
 ) -> Tensor:
-    """num numbers at equal distances from start to stop, both included."""
+    """num evenly spaced numbers from start to stop, both included."""
     dtype = check_dtype(dtype or np.float32)
-    return _made(lambda xp: xp.linspace(start, stop, num).astype(dtype), device)
+    return _created(lambda xp: xp.linspace(start, stop, num).astype(dtype), device)
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32, device: str | None = None) -> Tensor:
     """The (n, m) matrix with ones on its diagonal, (n, n) by default."""
     dtype = check_dtype(dtype or np.float32)
-    return _made(lambda xp: xp.eye(n, m, dtype=dtype), device)
+    return _created(lambda xp: xp.eye(n, m, dtype=dtype), device)
 
 
 def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) -> Tensor:
-    """Rows of the identity by integer index of any shape S: shape S + (num_classes,)."""
+    """One-hot vectors: index (...) of integers in [0, num_classes), result (..., num_classes).
+
+    IndexError for an index out of range.
+    """
     index = as_array(index.data if isinstance(index, Tensor) else index)
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes must be at least 1, got {num_classes}")

@@ -1,4 +1,4 @@
-"""The errors that minigen raises. Each is also the builtin that a caller would catch."""
+"""The errors that minigen raises. Each is a subclass of the builtin that a caller would catch."""
 
 
 class ShapeError(ValueError):
@@ -10,20 +10,20 @@ class DTypeError(TypeError):
 
 
 class GradError(RuntimeError):
-    """A gradient that cannot be computed: no graph, a freed graph, a parameter stepped since."""
+    """A gradient that cannot be computed: no graph, a freed graph, a parameter changed since."""
 
 
 class DeviceError(RuntimeError):
-    """Arrays that live on different devices met in one operation."""
+    """The arguments of one operation are on different devices."""
 
 
 class BackendUnavailable(RuntimeError):
-    """A device was asked for that this machine cannot use; the message says why."""
+    """A device that this machine cannot use; the message gives the reason."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint file that cannot be trusted or does not fit the model."""
+    """A checkpoint that is damaged, cannot be written, or does not fit the model."""
 
 
 class DatasetError(ValueError):
-    """A data file that is missing, damaged or not what it claims to be."""
+    """A data file that is missing, damaged or of another format than its name says."""

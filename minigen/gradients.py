@@ -1,11 +1,11 @@
-"""Gradients of tensors as values, and where graphs are recorded."""
+"""Gradients as return values (`grad`), and the switches of grad mode."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import grad_mode
-from minigen.autodiff.walk import own
+from minigen.autodiff.walk import copied
 from minigen.errors import GradError
 from minigen.tensors import Tensor, start_cotangent
 
@@ -19,10 +19,12 @@ def grad(
     retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> Any:
-    """The gradient of outputs, weighted by cotangents, for each of inputs, which may be interior.
+    """The vector-Jacobian products of cotangents with outputs, with respect to inputs.
 
-    One Tensor for one input, a tuple for a sequence; no `.grad` is touched. An input that
-    outputs do not depend on raises GradError, or gives None with allow_unused.
+    inputs may be leaves or results of ops. cotangents has one entry for each output, None for 1.
+    The result is one Tensor for one input, a tuple for a sequence; no `.grad` is changed. For an
+    input that outputs do not depend on, it is None with allow_unused, else GradError is raised.
+    create_graph and retain_graph as in `Tensor.backward`.
     """
     several = not isinstance(outputs, Tensor)
     outputs = list(outputs) if several else [outputs]
@@ -32,8 +34,8 @@ def grad(
         cotangents = [None] * len(outputs)
     if len(cotangents) != len(outputs):
         raise GradError(f"grad: {len(outputs)} outputs but {len(cotangents)} cotangents")
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for i, x in enumerate(wanted):
+    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(xs):
         if not isinstance(x, Tensor):
             raise TypeError(f"grad: input {i} is no tensor but {type(x).__name__}")
         if not x.requires_grad:
@@ -43,26 +45,26 @@ def grad(
     pairs = zip(outputs, cotangents)
     roots = [(y.node, start_cotangent(y, g, create_graph)) for y, g in pairs]
     options = {"retain_graph": bool(retain_graph), "create_graph": create_graph}
-    found = backprop(roots, {x.node for x in wanted}, Tensor, **options)
-    for i, x in enumerate(wanted):
+    found = backprop(roots, {x.node for x in xs}, Tensor, **options)
+    for i, x in enumerate(xs):
         if x.node not in found and not allow_unused:
             raise GradError(
                 f"grad: the outputs do not depend on input {i}; or pass allow_unused=True"
             )
-    gradients, seen = [found.get(x.node) for x in wanted], set()
-    for i, x in enumerate(wanted):  # an input that is given twice gets two arrays
+    gradients, seen = [found.get(x.node) for x in xs], set()
+    for i, x in enumerate(xs):  # an input that is listed twice gets two arrays
         if x.node in seen and gradients[i] is not None:
-            gradients[i] = own(gradients[i])
+            gradients[i] = copied(gradients[i])
         seen.add(x.node)
     gradients = tuple(g if g is None or create_graph else Tensor(g) for g in gradients)
     return gradients[0] if isinstance(inputs, Tensor) else gradients
 
 
 def no_grad(function: Callable | None = None) -> Any:
-    """A context, or a decorator, in which ops record no graph."""
+    """A context manager, or a decorator, in which ops record no graph."""
     return grad_mode(False) if function is None else grad_mode(False)(function)
 
 
 def enable_grad(function: Callable | None = None) -> Any:
-    """A context, or a decorator, in which ops record a graph; inside no_grad too."""
+    """A context manager, or a decorator, in which ops record a graph, also inside no_grad."""
     return grad_mode(True) if function is None else grad_mode(True)(function)

@@ -1,9 +1,13 @@
 """A counter-based random generator: a seed and a counter are its whole state.
 
-Every number is a pure function of (seed, position in the stream), by Philox 4x32-10 (Salmon et
-al. 2011), so CPU and GPU draw the same numbers and draws do not depend on how they are split:
-three and then five are the same eight. A number of 32 bits takes one word of the stream, one of
-64 bits two; a normal takes two such numbers (Box and Muller 1958), so that it stands alone.
+It is Philox 4x32-10 (Salmon et al. 2011). A seed defines a stream of 32-bit words, each a pure
+function of the seed and its position in the stream; the counter is the position of the next word.
+So CPU and GPU draw the same numbers, and a draw of three numbers and one of five give the same
+numbers as a draw of eight.
+
+A number of 32 bits takes one word, a number of 64 bits two. A normal number takes two uniform ones
+(Box and Muller 1958); the second normal that they could give is not used, as a draw would then
+depend on whether the one before it left a number over.
 """
 
 import math
@@ -15,7 +19,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.backend.arrays import Array, Shape, array_module
-from minigen.backend.devices import capturing, device_of, made_on, to_device, to_numpy
+from minigen.backend.devices import capturing, created_on, device_of, to_device, to_numpy
 from minigen.backend.dtypes import PYTHON_SCALARS, check_dtype
 from minigen.errors import DTypeError
 
@@ -32,7 +36,7 @@ class Generator:
 
     @property
     def state(self) -> tuple[int, int]:
-        """(seed, counter): all there is to save and restore. The counter counts 32-bit words."""
+        """(seed, counter), to save and restore; counter is the position of the next 32-bit word."""
         return self._seed, self._counter
 
     @state.setter
@@ -42,8 +46,8 @@ class Generator:
             raise ValueError(f"seed and counter must be in [0, 2**64), got {seed} and {counter}")
         self._seed, self._counter = seed, counter
 
-    def __reduce__(self) -> tuple:  # for copy, deepcopy and other processes: without the lock
-        return _of_state, (self.state,)
+    def __reduce__(self) -> tuple:  # for copy, deepcopy and pickle, which cannot copy the lock
+        return _generator_with_state, (self.state,)
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, counter={self._counter})"
@@ -76,7 +80,7 @@ class Generator:
         dtype: Any = np.float32,
         device: str | None = None,
     ) -> Array:
-        """Normal with that mean and standard deviation (std >= 0)."""
+        """Normal with mean `mean` and standard deviation `std` >= 0."""
         if not std >= 0:
             raise ValueError(f"normal needs std >= 0, got {std}")
         dtype, shape = _float_dtype(dtype, "normal"), _shape(shape)
@@ -94,7 +98,7 @@ class Generator:
         dtype: Any = np.int64,
         device: str | None = None,
     ) -> Array:
-        """Integers in [low, high), each equally likely up to range / 2^64."""
+        """Integers in [low, high), of equal probability up to an error of (high - low) / 2^64."""
         dtype = check_dtype(dtype)
         if not low < high:
             raise ValueError(f"integers needs low < high, got {low} and {high}")
@@ -104,7 +108,7 @@ class Generator:
             raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
         shape = _shape(shape)
         scaled = _scale_down(self._bits64(math.prod(shape), device), int(high) - int(low))
-        # Modular addition: right for every low, though low may be negative.
+        # Unsigned addition is modulo 2^64, and so right for a negative low, too.
         return (scaled + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
 
     def bernoulli(
@@ -115,7 +119,7 @@ class Generator:
         dtype: Any = np.bool_,
         device: str | None = None,
     ) -> Array:
-        """True with probability p; p a number, or an array of the shape (or broadcast to it)."""
+        """True with probability p: a number, or an array that broadcasts to shape."""
         if not np.all((p >= 0) & (p <= 1)):
             raise ValueError(f"bernoulli needs p in [0, 1], got {p}")
         shape = np.shape(p) if shape is None else _shape(shape)
@@ -143,9 +147,12 @@ class Generator:
         dtype: Any = np.int64,
         device: str | None = None,
     ) -> Array:
-        """Draws from 0 .. n - 1, with probabilities p (n,) if given, or without replacement."""
+        """Draws from 0 .. n - 1, with or without replacement; p (n,) are their probabilities.
+
+        By default all are equally likely.
+        """
         shape = _shape(shape)
-        count = math.prod(shape)
+        size = math.prod(shape)
         if p is not None:
             p = np.asarray(to_numpy(p), np.float64)
             if p.shape != (n,) or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-6):
@@ -158,44 +165,45 @@ class Generator:
             drawn = array_module(u).searchsorted(edges, u, side="right")
             return _array(drawn.astype(check_dtype(dtype)))
         possible = n if p is None else np.count_nonzero(p)
-        if count > possible:
-            raise ValueError(f"choice of {count} without replacement from {possible}")
+        if size > possible:
+            raise ValueError(f"choice of {size} without replacement from {possible}")
         if p is None:
-            return self.permutation(n, dtype=dtype, device=device)[:count].reshape(shape)
-        # Efraimidis and Spirakis 2006: the smallest of exponential draws over their weights.
+            return self.permutation(n, dtype=dtype, device=device)[:size].reshape(shape)
+        # Efraimidis and Spirakis 2006: those with the smallest keys, exponential draws of rate p.
         u = self._unit((n,), FLOAT64, device)
         with np.errstate(divide="ignore"):
-            waiting = -np.log1p(-u) / array_module(u).asarray(p)
-        waiting[array_module(u).asarray(p == 0)] = np.inf
-        order = waiting.argsort(kind="stable")[:count]
+            keys = -np.log1p(-u) / array_module(u).asarray(p)
+        keys[array_module(u).asarray(p == 0)] = np.inf
+        order = keys.argsort(kind="stable")[:size]
         return order.reshape(shape).astype(check_dtype(dtype), copy=False)
 
     def _filled(
         self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
     ) -> Array:
-        """A new array that a kernel fills from the next words of the stream.
+        """A new array that kernel(out, *constants, seed, start) fills from the next words.
 
-        An item takes as many words as fill it, at least one.
+        An item takes itemsize / 4 words, at least one.
         """
         if (recording := capturing.get()) is not None:
-            recording.draws_from(self)
+            recording.register_generator(self)
         with self._lock:
             start = self._counter
             self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)
-        words = *constants, self._seed, start
-        return made_on(device, lambda xp: kernel(xp.empty(shape, dtype), *words))
+        arguments = *constants, self._seed, start
+        return created_on(device, lambda xp: kernel(xp.empty(shape, dtype), *arguments))
 
-    def _bits64(self, count: int, device: str | None) -> Array:
-        """Uniform uint64 (count,), two words each, the first the low half."""
-        words = self._filled(kernels.philox, (2 * count,), WORD, device).astype(np.uint64)
+    def _bits64(self, n: int, device: str | None) -> Array:
+        """Uniform uint64 (n,), of two words each, the first the low half."""
+        words = self._filled(kernels.philox, (2 * n,), WORD, device).astype(np.uint64)
         return words[0::2] | words[1::2] << np.uint64(32)
 
     def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
-        """Uniform in [0, 1): as many high bits of the words as the dtype holds exactly."""
+        """Uniform in [0, 1): 24 random bits in float32, 53 in float64."""
         return self._filled(kernels.uniform, shape, dtype, device)
 
 
-def _of_state(state: tuple[int, int]) -> Generator:
+def _generator_with_state(state: tuple[int, int]) -> Generator:
+    """A new generator with that state."""
     rng = Generator()
     rng.state = state
     return rng
@@ -213,18 +221,20 @@ def _scale_down(bits: Array, n: int) -> Array:
 
 
 def _array(x: Array) -> Array:
-    """x as an array, where NumPy has made a scalar of one without dims."""
+    """x as an array: NumPy's functions return a scalar for an array without dims."""
     return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def _shape(shape: int | Shape) -> Shape:
-    sides = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
-    if any(n < 0 for n in sides):
-        raise ValueError(f"a shape has no negative sides, got {shape}")
-    return sides
+    """shape as a tuple of ints; ValueError if one is negative."""
+    dims = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    if any(n < 0 for n in dims):
+        raise ValueError(f"a shape has no negative dims, got {shape}")
+    return dims
 
 
 def _float_dtype(dtype: Any, name: str) -> np.dtype:
+    """dtype checked; DTypeError unless it is a floating one."""
     found = check_dtype(dtype)
     if found.kind != "f":
         raise DTypeError(f"{name}: dtype {found} is not float32 or float64")
@@ -235,11 +245,11 @@ _default = Generator(0)
 
 
 def default_generator() -> Generator:
-    """The generator that is used where no rng is passed; it starts from seed 0."""
+    """The generator that is used where no rng is passed; its seed is 0 at first."""
     return _default
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generator over from a seed in [0, 2^64); returns it."""
+    """Set the default generator to a seed in [0, 2^64) and the counter 0; returns it."""
     _default.state = (seed, 0)
     return _default

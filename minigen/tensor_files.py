@@ -1,8 +1,8 @@
-"""Tensors to files and back: safetensors, checked by hash, never half-written.
+"""Tensors in files: the safetensors format, with a checksum, written atomically.
 
-A file holds named arrays and text: no code, so reading one executes nothing. It is written
-beside its final name, flushed to the disk and moved into place, so a crash leaves the old file
-or the new one; the file before stays as NAME.previous.
+A file has named arrays and text, but no code, so reading one executes nothing. It is written under
+a temporary name, flushed to the disk and renamed, so a crash leaves the old file or the new one.
+The file that it replaces is kept as NAME.previous.
 """
 
 import errno
@@ -23,8 +23,9 @@ from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
-# A file is one of ours if its metadata has one of these keys, or if its header ends with TAIL:
-# white space to any JSON reader, and no JSON any more once a bit of it has flipped.
+# A file was written by minigen, and so has a checksum, if its metadata has one of these keys or its
+# header ends with TAIL. TAIL is white space to a JSON reader; with a flipped bit in TAIL the header
+# is no valid JSON. So no single flipped bit makes a file pass as one of another program.
 KEYS = {"minigen", "sha256"}
 TAIL = b"\n" * 8
 
@@ -34,8 +35,12 @@ def save(
     tensors: Mapping[str, Tensor | Array],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write named tensors, and text to go with them, as a safetensors file; CheckpointError."""
-    # safetensors writes memory in its own order, so a transposed array would come back scrambled
+    """Write named tensors, and metadata text, as a safetensors file.
+
+    CheckpointError if it cannot be written.
+    """
+    # safetensors writes the memory of an array as it is, so a transposed array must be copied to C
+    # order first; otherwise it would be read back with its values in the wrong order.
     arrays = {
         str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
         for name, x in tensors.items()
@@ -51,21 +56,24 @@ def save(
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file; CheckpointError if it is damaged.
 
-    A file that minigen wrote carries a SHA-256 of all that it holds; in one of another program only
-    the structure is checked.
+    A file that minigen wrote has a SHA-256 of its contents, which is checked. Of a file of another
+    program only the structure is checked.
     """
     return {name: Tensor(array) for name, array in read(Path(path))[0].items()}
 
 
 def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes:
-    """The bytes of the file; equal contents give equal bytes, unlike safetensors' own header."""
+    """The bytes of the file: equal contents have equal bytes, unlike with safetensors' own header.
+
+    File format: 8 bytes with the header's length, the header in JSON, the arrays.
+    """
     from safetensors.numpy import save as encode
 
     data = memoryview(encode(arrays))
     start = 8 + int.from_bytes(data[:8], "little")
     header = {"__metadata__": text, **json.loads(bytes(data[8:start]))}
     packed = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    packed += b" " * (-len(packed) % 8) + TAIL  # the arrays begin at a multiple of 8
+    packed += b" " * (-len(packed) % 8) + TAIL  # so that the arrays begin at a multiple of 8
     return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
 
 
@@ -74,14 +82,14 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
             raise OSError("a folder or a device")
-        with safe_open(path, framework="np") as file:  # it checks all sizes against the file's
+        with safe_open(path, framework="np") as file:  # checks all sizes against the file's size
             text = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         with path.open("rb") as file:
             file.seek(int.from_bytes(file.read(8), "little") + 8 - len(TAIL))
-            ours = file.read(len(TAIL)) == TAIL
+            has_tail = file.read(len(TAIL)) == TAIL
     except FileNotFoundError:
         raise refusal(path, "a safetensors file", "no such file") from None
     except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
@@ -92,7 +100,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
                 "convert it in the program that wrote it"
             )
-    if ours or KEYS & text.keys():
+    if has_tail or KEYS & text.keys():
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):
             newer = len(version) > len(str(FORMAT)) or version > str(FORMAT)
@@ -105,14 +113,14 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def refusal(path: Path, expected: str, got: object) -> CheckpointError:
-    """The error for a file that cannot be trusted; it names the save before, if there is one."""
+    """The error for a damaged file; it names NAME.previous, if there is one, as the remedy."""
     previous = path.with_name(f"{path.name}.previous")
     remedy = f"take {previous}, the save before" if previous.is_file() else "name a whole copy"
     return CheckpointError(f"{path}: expected {expected}, got {got}; {remedy}")
 
 
 def _digest(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> str:
-    """SHA-256 over the text, and over names, dtypes, shapes and values of the arrays."""
+    """SHA-256 of the text, and of names, dtypes, shapes and values of the arrays."""
     described = {name: (x.dtype.str, x.shape) for name, x in arrays.items()}
     covered = {key: value for key, value in text.items() if key != "sha256"}
     hasher = hashlib.sha256(json.dumps([covered, described], sort_keys=True).encode())
@@ -122,9 +130,10 @@ def _digest(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> str:
 
 
 def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
-    """Write data to path so that at every moment a whole file is there; CheckpointError.
+    """Write data to path atomically: at every moment path is the old file or the new one.
 
-    With keep_previous the file that was there stays as NAME.previous.
+    With keep_previous the old file is kept as NAME.previous. CheckpointError if data cannot be
+    written.
     """
     new = path.with_name(f"{path.name}.new")
     try:
@@ -137,7 +146,7 @@ def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
             if keep_previous and path.exists():
                 _keep(path)
             os.replace(new, path)
-        except BaseException:  # also where Ctrl-C came in between
+        except BaseException:  # KeyboardInterrupt too
             with suppress(OSError):
                 new.unlink()
             raise
@@ -155,7 +164,7 @@ def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
 
 
 def _keep(path: Path) -> None:
-    """Link the file at path as NAME.previous too, in place of an older one of that name."""
+    """Link the file at path as NAME.previous, replacing an older one of that name."""
     previous = path.with_name(f"{path.name}.previous")
     previous.unlink(missing_ok=True)
     try:
@@ -165,7 +174,7 @@ def _keep(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the folder, and so a new name in it, to the disk, where the system can do that."""
+    """Flush the entries of the folder to the disk, where the operating system can do that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

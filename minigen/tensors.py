@@ -1,4 +1,4 @@
-"""The tensor: an array that remembers how it was made. Its methods are the ops, one line each."""
+"""The tensor: an array and its vertex in the graph. Its methods are the ops, one line each."""
 
 import copy
 import operator
@@ -36,8 +36,8 @@ def _comparison(compare: Callable) -> Callable:
     def compared(self, other):
         other = other.data if type(other) is Tensor else other
         try:
-            found = compare(self.data, other)
-            return found if is_cupy(found) else np.asanyarray(found)
+            result = compare(self.data, other)
+            return result if is_cupy(result) else np.asanyarray(result)
         except ValueError as error:
             raise explained(error, compare.__name__, [self, other]) from None
 
@@ -45,21 +45,22 @@ def _comparison(compare: Callable) -> Callable:
 
 
 class Tensor(Traced):
-    """An array with its place in the graph. `Tensor(array)` wraps without a copy.
+    """An array and its vertex in the graph. `Tensor(array)` wraps the array without a copy.
 
-    Tensors are not written to: `x += 1` makes a new one.
+    Tensors are not written to: `x += 1` binds x to a new tensor.
     """
 
     __slots__ = ()
     __hash__ = object.__hash__
 
     def __init__(self, data: Array, node: Vertex | None = None):
-        # A NumPy scalar, as a reduction to () gives it, becomes an array; a wrong dtype is refused.
+        # A NumPy scalar, NumPy's result of shape (), becomes an array. as_array raises DTypeError
+        # for a dtype that is not supported; arrays that ops return have been checked.
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
             data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
 
-    # ------------------------------------------------------------------ what it is
+    # ------------------------------------------------------------------ attributes
 
     shape = property(operator.attrgetter("data.shape"))
     ndim = property(operator.attrgetter("data.ndim"))
@@ -68,19 +69,19 @@ class Tensor(Traced):
     device = property(lambda self: device_of(self.data))
 
     @Traced.requires_grad.setter
-    def requires_grad(self, wanted: bool) -> None:
+    def requires_grad(self, value: bool) -> None:
         if isinstance(self.node, Node | Output):
             raise GradError("requires_grad can be set on leaves only; use .detach() to cut a graph")
-        if wanted and self.dtype.kind != "f":
+        if value and self.dtype.kind != "f":
             raise DTypeError(f"a tensor of dtype {self.dtype} has no gradient; use floats")
         if type(self.node) is Leaf:
-            if not wanted and self.node.requires_grad:
-                # A graph recorded before still leads here. With the new version it raises
-                # GradError; without, it would silently pass over this leaf.
+            if not value and self.node.requires_grad:
+                # Graphs recorded before refer to this leaf. Without a new version a backward pass
+                # through them would skip the leaf silently; with it, the pass raises GradError.
                 self.node.version += 1
                 self.node.grad = None
-            self.node.requires_grad = wanted
-        elif wanted:  # what an optimizer will write to must be memory that nobody else holds
+            self.node.requires_grad = value
+        elif value:  # an optimizer will write to this memory, so nothing else may hold it
             self.data, self.node = self.data.copy(), Leaf()
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
@@ -90,7 +91,7 @@ class Tensor(Traced):
 
     @property
     def grad(self) -> "Tensor | None":
-        """What backward passes have added up so far; None before the first, and if no leaf."""
+        """The sum of the gradients of all backward passes so far; None if there is none."""
         return self.node.grad if type(self.node) is Leaf else None
 
     @grad.setter
@@ -110,31 +111,32 @@ class Tensor(Traced):
         return as_html(self.numpy(), f"tensor of {self._facts()}")
 
     def _facts(self):
-        made = ", requires_grad" if self.requires_grad else ""
-        made = f", op={self.node.op.name}" if isinstance(self.node, Node | Output) else made
-        return f"{self.shape}, {self.dtype}, {self.device}{made}"
+        graph = ", requires_grad" if self.requires_grad else ""
+        if isinstance(self.node, Node | Output):
+            graph = f", op={self.node.op.name}"
+        return f"{self.shape}, {self.dtype}, {self.device}{graph}"
 
-    # ---------------------------------------------------------------- to other forms
+    # ------------------------------------------------------------------- conversions
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array; the tensor's own memory if it is on the CPU."""
+        """The values as a NumPy array, which shares the tensor's memory if that is on the CPU."""
         return to_numpy(self.data)
 
     def item(self) -> float | int | bool:
-        """The one value, as a Python number."""
+        """The value of a tensor of size 1 as a Python number; ValueError for another size."""
         return self.data.item()
 
     def detach(self) -> "Tensor":
-        """The same values, a constant, in the same memory."""
+        """A constant with the same values, in the same memory."""
         leaf = leaf_of_memory(self.node)
         return Tensor(self.data, None if leaf is None else Alias(leaf))
 
     def astype(self, dtype: Any) -> "Tensor":
-        """In another dtype."""
+        """A tensor of another dtype; self if it has that dtype."""
         return ops.astype(self, dtype)
 
     def to(self, device_or_dtype: Any) -> "Tensor":
-        """On another device ("cpu", "cuda", "cuda:1") or in another dtype."""
+        """A tensor on another device ("cpu", "cuda", "cuda:1") or of another dtype; or self."""
         if names_dtype(device_or_dtype):
             return ops.astype(self, device_or_dtype)
         return ops.to_device(self, device_or_dtype)
@@ -194,23 +196,24 @@ class Tensor(Traced):
         retain_graph: bool = False,
         create_graph: bool = False,
     ) -> None:
-        """Add the gradient of self, weighted by cotangent (1 for a scalar), to leaves' `.grad`.
+        """Add the vector-Jacobian products of cotangent with self to the `.grad` of all leaves.
 
-        The graph is freed unless retain_graph or create_graph. With create_graph the gradients
-        have a graph themselves, and can be differentiated. A further pass adds to the same
-        `.grad`: to have a second derivative alone, use `mg.grad`.
+        cotangent has the shape and dtype of self; by default 1, for self of size 1. The graph is
+        freed unless retain_graph or create_graph. With create_graph the gradients are on a graph
+        and can be differentiated; a second pass then adds to the same `.grad`, so use `mg.grad` for
+        second derivatives. GradError if there is no graph, or if it was freed or written to.
         """
         roots = [(self.node, start_cotangent(self, cotangent, create_graph))]
         options = {"retain_graph": retain_graph, "create_graph": create_graph}
         found = backprop(roots, None, Tensor, **options)  # see autodiff/walk.py
-        for leaf, g in found.items():  # a `Leaf` each, and its slot `grad`
+        for leaf, g in found.items():
             g = g if create_graph else Tensor(g)
             if leaf.grad is not None:
                 with grad_mode(create_graph):
                     g = leaf.grad + g
             leaf.grad = g
 
-    # ------------------- operators and methods: the ops, of `ops/` (matmul in linalg.py,
+    # ------------------- operators and methods: the ops of `ops/` (matmul is in linalg.py,
     # ------------------- sum and mean in reduce.py, reshape in shape.py, tanh in elementwise.py)
 
     __add__ = __radd__ = ops.add
@@ -223,7 +226,7 @@ class Tensor(Traced):
     __abs__ = ops.abs
     __getitem__ = ops.getitem
 
-    # comparisons have no derivative: raw boolean arrays
+    # Comparisons have no derivative and return raw boolean arrays.
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
     __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
@@ -241,11 +244,11 @@ class Tensor(Traced):
     take_along_axis, scatter_add = ops.take_along_axis, ops.scatter_add
 
     def reshape(self, *shape: Any) -> "Tensor":
-        """In another shape, given as one tuple or as several numbers."""
+        """`ops.reshape`; the shape is one tuple or several numbers."""
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> "Tensor":
-        """Axes in another order, given as one tuple or as several numbers; reversed by default."""
+        """`ops.transpose`; the order of the axes is one tuple, several numbers, or reversed."""
         return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
     sum, mean, var, std, norm = ops.sum, ops.mean, ops.var, ops.std, ops.norm
@@ -261,7 +264,10 @@ class Tensor(Traced):
 
 
 def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
-    """The cotangent that a walk from y starts with: checked, raw or a tensor."""
+    """The cotangent with which a walk from y starts, checked: an array, with create_graph a tensor.
+
+    GradError, ShapeError or DTypeError if y has no graph or the cotangent does not fit y.
+    """
     if not y.requires_grad:
         raise GradError(
             "nothing that this tensor was computed from requires grad (or grad mode was off): "
@@ -278,7 +284,7 @@ def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
         return Tensor(g) if create_graph else g
     g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
     _check_cotangent("cotangent", g, y)
-    g = np.asarray(g) if isinstance(g, ndarray) else g  # no np.matrix, whose operators are others
+    g = np.asarray(g) if isinstance(g, ndarray) else g  # np.matrix multiplies differently
     if create_graph:
         return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
     return g

@@ -1,6 +1,7 @@
-"""How often Hypothesis tries: a few fixed cases by default, many new ones with "nightly".
+"""How often Hypothesis tries, and which tests are quick.
 
-Every case that it generates is counted, and the number printed at the end.
+By default it tries a few fixed cases, many new ones with --hypothesis-profile=nightly, and three of
+each property with `-m quick`. Every case is counted, and the number printed at the end.
 """
 
 import platform
@@ -12,16 +13,43 @@ from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
-settings.register_profile(
-    "quick",
-    max_examples=27,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=SLOW,
-)
+FIXED = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": SLOW}
+settings.register_profile("default", max_examples=27, **FIXED)
+settings.register_profile("quick", max_examples=3, **FIXED)
 settings.register_profile("nightly", max_examples=800, deadline=None, suppress_health_check=SLOW)
-settings.load_profile("quick")
+settings.load_profile("default")
+
+# Files that take more than two seconds with three cases of each property. `-m quick` leaves them
+# out, but for the tests below, so that every folder is touched.
+SLOW_FILES = {
+    *("test_attention.py", "test_benchmarks.py", "test_capture.py", "test_download.py"),
+    *("test_examples.py", "test_gpu_benchmarks.py", "test_gpu_examples.py", "test_gpu_models.py"),
+    *("test_gpu_ops.py", "test_gpu_sources.py", "test_models_char_lstm.py", "test_op_cases.py"),
+    *("test_models_seq2seq.py", "test_properties_kernels.py", "test_properties_mutants.py"),
+    *("test_readme.py", "test_scheduler.py", "test_threads.py", "test_vector_math.py"),
+}
+SLOW_TESTS = ("test_a_chain_of_a_million_ops", "test_gradcheck_prints_a_line_for_each_op")
+QUICK_TESTS = (
+    "test_an_example_trains_draws_and_resumes[gpt",
+    "test_a_bad_flag_is_answered_in_a_sentence",
+    "test_every_cuda_file_compiles[softmax.cu-float32-75]",
+    "test_every_link_leads_somewhere",
+)
+
+
+def is_quick(item):
+    """Whether `-m quick` runs a test."""
+    if item.name.startswith(QUICK_TESTS):
+        return True
+    return item.path.name not in SLOW_FILES and not item.name.startswith(SLOW_TESTS)
+
+
+def pytest_configure(config):
+    """Fewer cases of each property with `-m quick`."""
+    config.addinivalue_line("markers", "quick: touches every folder, in less than a minute")
+    if config.option.markexpr == "quick":
+        settings.load_profile("quick")
+
 
 generated = {"cases": 0}
 
@@ -37,8 +65,15 @@ def counted(test):
     return run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count what Hypothesis runs; a test with parameters is one function for many items."""
+    """Mark what is quick, and count what Hypothesis runs.
+
+    A test with parameters is one function for many items.
+    """
+    for item in items:
+        if is_quick(item):
+            item.add_marker(pytest.mark.quick)
     handles = {id(h): h for item in items if (h := getattr(item.obj, "hypothesis", None))}
     for handle in handles.values():
         handle.inner_test = counted(handle.inner_test)
@@ -86,7 +121,7 @@ def registry():
 def each_walk(request, monkeypatch):
     """The test runs twice: on the walk that runs by default, and on the plain one."""
     plain = request.param == "plain"
-    monkeypatch.setattr("minigen.autodiff.fast_walk._plain_is_asked_for", lambda: plain)
+    monkeypatch.setattr("minigen.autodiff.fast_walk._plain_walk_is_set", lambda: plain)
 
 
 @pytest.fixture(scope="module")

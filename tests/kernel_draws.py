@@ -65,7 +65,7 @@ def draw_bernoulli(c):
 
 def draw_scatter_rows(c):
     n, d = c.integer(1, 4), c.integer(0, 3)
-    index = c.whole((c.integer(0, 6),), 0, n)
+    index = c.integer_array((c.integer(0, 6),), 0, n)
     return [c.array((n, d)), index, c.array((len(index), d))]
 
 
@@ -103,7 +103,7 @@ def draw_layer_norm_vjp(c):
 
 def draw_cross_entropy(c):
     m, n = some_rows(c)
-    return [c.array((m, n)), c.whole((m,), -1, n), c.pick((0.0, 0.1))]
+    return [c.array((m, n)), c.integer_array((m,), -1, n), c.pick((0.0, 0.1))]
 
 
 def draw_cross_entropy_vjp(c):

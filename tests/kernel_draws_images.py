@@ -62,7 +62,7 @@ def draw_max_places(c):
 
 def draw_take_in_rows(c):
     n, places, size = c.pick(((0, 3, 4), (2, c.integer(0, 6), c.integer(1, 5)), (100, 900, 30)))
-    index = c.whole((n, places), 0, size).astype(np.int32)  # the last are cut in pieces
+    index = c.integer_array((n, places), 0, size).astype(np.int32)  # the last are cut in pieces
     return [c.array((n, size)), index]
 
 

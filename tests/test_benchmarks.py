@@ -1,4 +1,4 @@
-"""The benchmarks run, and measure the same work on every side."""
+"""The benchmarks run, and measure the same work in every implementation."""
 
 import ast
 import json
@@ -37,8 +37,8 @@ def test_a_training_step_is_measured(tmp_path):
     assert row["ratio"]["products"] > 1
 
 
-def test_the_shares_of_a_step_make_one(tmp_path):
-    flags = "--share", "--only", "tanh", "--pairs", "3", "--threads", "1"
+def test_the_times_of_a_profile_add_up_to_the_step(tmp_path):
+    flags = "--profile", "--only", "tanh", "--pairs", "3", "--threads", "1"
     rows = rows_of("train_step.py", tmp_path / "rows.json", *flags)
     calls = {row["op"]: row["calls"] for row in rows}
     assert {"linear": 3, "tanh": 2, "optimizer": 1}.items() <= calls.items()
@@ -67,16 +67,16 @@ def test_a_bad_flag_is_answered_in_a_sentence(script, flag, tmp_path):
     assert done.stderr.splitlines()[-1].startswith(f"{script}: error: ")
 
 
-def test_an_example_that_is_killed_ends_as_one_in_peace():
+def test_an_example_that_is_killed_ends_as_one_that_is_not():
     flags = "--kills", "1", "--by", "kill", "--only", "char_lstm"
     done = run("kills.py", *flags)
     assert done.returncode == 0, done.stdout + done.stderr
-    name, stops, resumed, anew, ends, identical, lost = done.stdout.splitlines()[1].split()
-    assert (name, int(stops), int(resumed) + int(anew), int(lost)) == ("char_lstm", 1, 1, 0)
+    name, stops, resumed, restarted, ends, identical, lost = done.stdout.splitlines()[1].split()
+    assert (name, int(stops), int(resumed) + int(restarted), int(lost)) == ("char_lstm", 1, 1, 0)
     assert int(identical) == int(ends) >= 1
 
 
-def test_damaged_files_are_refused_or_read_as_they_stand_by_every_reader():
+def test_damaged_files_are_refused_or_read_as_written_by_every_reader():
     done = run("mutated_files.py", "--count", "800")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [re.split(" {2,}", line) for line in done.stdout.splitlines()[1:]]
@@ -94,11 +94,13 @@ def test_a_reader_that_overlooks_damage_is_found(monkeypatch, tmp_path):
     wholes = [b"to be, or not to be"]
     for read in (lambda path: path.read_bytes(), lambda path: path.read_bytes().decode()):
         assert check("any", Reader(read, wholes, KeyError), tmp_path / "f", 50, "0")["wrong"] > 40
-    honest = Reader(lambda path: path.read_bytes(), wholes, KeyError, says=lambda content: content)
+    honest = Reader(
+        lambda path: path.read_bytes(), wholes, KeyError, independent=lambda content: content
+    )
     assert not check("any", honest, tmp_path / "f", 50, "0")["wrong"]
 
 
-def test_both_sides_and_the_products_have_the_same_nets_in_the_same_order(monkeypatch):
+def test_all_implementations_have_the_same_nets_in_the_same_order(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     from workloads import HUGE, LARGE, SMALL
 

@@ -164,7 +164,7 @@ def test_an_index_out_of_range_is_not_forgotten_while_the_host_looks_away(device
     wrong = mg.Tensor(x.data.copy())
     wrong.data[1, 2] = 7
     with monkeypatch.context() as patch:  # as where replays are enqueued before one has ended
-        patch.setattr(captured.recording, "_raise_fault", lambda: None)
+        patch.setattr(captured.recording, "_raise_failed_check", lambda: None)
         captured(wrong, y)
         captured(x, y)
     with pytest.raises(IndexError, match="embedding"):

@@ -1,4 +1,4 @@
-"""Files of tensors and states: exact, atomic, checked."""
+"""Files of tensors and of training states: exact, atomic and checked for damage."""
 
 import json
 import tracemalloc
@@ -35,7 +35,7 @@ def test_tensors_come_back_in_any_layout_and_dtype(path):
         assert np.array_equal(loaded[name].data, array), name
 
 
-def test_files_are_plain_safetensors_both_ways(path):
+def test_files_are_exchangeable_with_safetensors(path):
     mg.save(path, {"w": mg.ones((2, 2))})
     assert np.array_equal(load_file(path)["w"], np.ones((2, 2)))
     save_file({"v": np.zeros(3)}, path)
@@ -64,7 +64,7 @@ def test_two_arrays_of_one_name_are_refused(path):
         checkpoint.save_state(path, {"a.b": one, "a": {"b": two}})
 
 
-def test_every_truncation_and_bit_flip_is_noticed(path):
+def test_every_truncation_and_bit_flip_is_detected(path):
     mg.save(path, {"w": mg.Tensor(np.arange(20.0))}, {"by": "test"})
     whole = path.read_bytes()
     for cut in (0, 4, 8, 50, len(whole) - 1):
@@ -79,7 +79,7 @@ def test_every_truncation_and_bit_flip_is_noticed(path):
             loaded = mg.load(path)
         except CheckpointError as error:
             assert "expected" in str(error) and "got" in str(error)
-        else:  # the padding behind the header may change
+        else:  # the bit is in the padding after the header
             assert np.array_equal(loaded["w"].data, np.arange(20.0))
 
 
@@ -90,7 +90,7 @@ def test_the_hash_covers_the_text_too(path):
         checkpoint.load_state(path)
 
 
-def test_a_state_that_has_lost_its_marks_is_no_state(path):
+def test_a_file_without_the_keys_of_a_state_is_refused(path):
     checkpoint.save_state(path, {"step": 1})
     whole = path.read_bytes()
     marks = {b'"minigen"': b'"minigem"', b'"sha256"': b'"sha255"', tensor_files.TAIL: b" " * 8}
@@ -107,7 +107,7 @@ def test_a_state_that_has_lost_its_marks_is_no_state(path):
         checkpoint.load_state(path)
 
 
-def test_equal_contents_make_equal_files_that_begin_their_arrays_at_a_multiple_of_eight(path):
+def test_equal_contents_give_equal_files_with_arrays_aligned_to_eight_bytes(path):
     tensors = {"w": np.ones(3), "\u00e9": np.arange(2, dtype=np.uint8)}
     files = []
     for _ in range(5):
@@ -118,7 +118,7 @@ def test_equal_contents_make_equal_files_that_begin_their_arrays_at_a_multiple_o
     assert np.array_equal(load_file(path)["\u00e9"], [0, 1])
 
 
-def test_a_damaged_file_is_refused_with_the_way_to_the_save_before(path):
+def test_the_error_for_a_damaged_file_names_the_previous_save(path):
     mg.save(path, {"w": mg.ones(2)})
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="name a whole copy"):
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_refused_with_the_way_to_the_save_before(path):
         mg.load(path)
 
 
-def test_a_description_that_does_not_end_is_refused(path):
+def test_invalid_json_of_a_state_is_refused(path):
     mg.save(path, {}, {"state": "[" * 100_000})
     with pytest.raises(CheckpointError, match="RecursionError"):
         checkpoint.load_state(path)
@@ -143,9 +143,7 @@ def test_a_description_that_does_not_end_is_refused(path):
     ("dtype", "shape", "end"),
     [("F32", [2**40], 2**42), ("F32", [0, 2**62, 2**62], 0), ("U8", [1] * 70, 1), ("BF16", [1], 2)],
 )
-def test_a_header_that_claims_what_cannot_be_is_refused_before_memory_is_taken(
-    path, dtype, shape, end
-):
+def test_an_impossible_header_is_refused_before_allocation(path, dtype, shape, end):
     header = {"w": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(min(end, 2)))
@@ -157,7 +155,7 @@ def test_a_header_that_claims_what_cannot_be_is_refused_before_memory_is_taken(
     assert peak < 2**21
 
 
-def test_pytorch_opens_our_files_and_we_open_its(path):
+def test_files_are_exchangeable_with_pytorch(path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file as torch_load
     from safetensors.torch import save_file as torch_save
@@ -175,7 +173,7 @@ def test_pytorch_opens_our_files_and_we_open_its(path):
     assert np.array_equal(model[0].weight.data, theirs[0].weight.detach().numpy())
 
 
-def test_what_is_no_checkpoint_of_ours_is_refused_with_the_reason(path):
+def test_files_of_other_formats_are_refused_with_the_reason(path):
     with pytest.raises(CheckpointError, match="no such file"):
         mg.load(path)
     path.write_bytes(b"\x80\x04K\x01.")  # a pickle
@@ -196,12 +194,12 @@ def test_what_is_no_checkpoint_of_ours_is_refused_with_the_reason(path):
         checkpoint.load_state(path)
 
 
-def test_the_file_before_is_kept(path):
+def test_the_previous_file_is_kept(path):
     mg.save(path, {"w": mg.ones(2)})
     mg.save(path, {"w": mg.zeros(2)})
     assert np.array_equal(mg.load(f"{path}.previous")["w"].data, np.ones(2))
 
 
-def test_a_name_that_no_file_can_hold_is_refused(path):
+def test_a_reserved_tensor_name_is_refused(path):
     with pytest.raises(ValueError, match="__metadata__"):
         mg.save(path, {"__metadata__": mg.ones(1)})

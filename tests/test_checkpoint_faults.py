@@ -1,4 +1,4 @@
-"""A save that is cut off, by an error or a kill at any of its steps, leaves a whole file."""
+"""A save that an error or a kill interrupts at any system call leaves a complete file."""
 
 import builtins
 import errno
@@ -17,13 +17,13 @@ CALLS = ("mkdir", "open", "stat", "link", "unlink", "replace", "fsync", "close")
 
 
 class Killed(BaseException):
-    """What no code can catch: from here on nothing runs, not even what cleans up."""
+    """Simulates a kill: after it every system call fails, so that no cleanup happens either."""
 
 
 class Disk:
-    """Stands between a save and the disk; lets its call of number `fatal` fail.
+    """Replaces the system calls of a save by ones of which number `fatal` fails.
 
-    The call fails before or after it did its work; a write may do half of it.
+    The call fails before or after its effect, as `when` says. Each write is split into two halves.
     """
 
     def __init__(self, fatal=None, error=None, when="before"):
@@ -66,7 +66,7 @@ class Disk:
 
 
 class File:
-    """A file that is opened for writing, whose write may be short."""
+    """A file opened for writing; each write is two calls."""
 
     def __init__(self, disk, file):
         self.disk, self.file, self.fileno = disk, file, file.fileno
@@ -96,7 +96,7 @@ def calls_of_a_save(path):
     return disk.calls
 
 
-def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_path):
+def test_the_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path):
     path = tmp_path / "file"
     save(path, OLD)
     save(path, OLD)
@@ -122,22 +122,23 @@ def test_a_fault_at_any_call_of_a_save_leaves_the_old_file_or_the_new(tmp_path, 
             except (CheckpointError, Killed) as caught:
                 said = str(caught)
         assert disk.calls[fatal] == name
-        (value,) = set(mg.load(path)["w"].data.tolist())  # it is whole: the hash says so
+        (value,) = set(mg.load(path)["w"].data.tolist())  # load checks the hash
         found.add(value)
         if said == "saved" or "is written" in said:
             assert value == 1
-        elif "unchanged" in said and (name, when) != ("replace", "after"):  # no disk does that
+        # An error of a rename that nevertheless happened is left out: no file system does that.
+        elif "unchanged" in said and (name, when) != ("replace", "after"):
             assert value == 0
         previous = tmp_path / "file.previous"
         assert not previous.exists() or mg.load(previous)["w"].data[0] == 0
         if not isinstance(error, Killed):
             assert not (tmp_path / "file.new").exists() or name == "unlink"
-        save(path, NEW)  # and what was left behind is in nobody's way
+        save(path, NEW)  # leftover files do not prevent the next save
         assert mg.load(path)["w"].data[0] == 1
     assert found == {0.0, 1.0}
 
 
-def test_a_fault_at_any_call_of_a_first_save_leaves_nothing_or_the_file(tmp_path):
+def test_a_fault_at_any_call_of_a_first_save_leaves_no_file_or_the_new(tmp_path):
     for fatal in range(len(calls_of_a_save(tmp_path / "any" / "file"))):
         path = tmp_path / str(fatal) / "file"
         with Disk(fatal, Killed()), pytest.raises(Killed):
@@ -145,7 +146,7 @@ def test_a_fault_at_any_call_of_a_first_save_leaves_nothing_or_the_file(tmp_path
         assert not path.exists() or mg.load(path)["w"].data[0] == 1
 
 
-def test_a_disk_without_room_for_all_the_bytes_keeps_the_old_file(tmp_path):
+def test_a_full_disk_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
     save(path, OLD)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -173,7 +174,7 @@ def test_a_file_system_without_links_keeps_a_copy(tmp_path, monkeypatch):
     assert mg.load(path)["w"].data[0] == 1
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match=r"taken.*cannot be written.*name another folder"):
         save(tmp_path / "taken" / "file", NEW)

@@ -35,7 +35,7 @@ def test_unknown_ops_and_devices_are_refused_in_one_line():
 
 
 def test_a_wrong_derivative_is_seen_in_the_table():
-    fault = next(f for f in catalogue() if f.core == "tanh" and f.kind == "a factor of 1.001")
+    fault = next(f for f in catalogue() if f.op == "tanh" and f.mistake == "a factor of 1.001")
     with planted(fault):
         (row,) = table.rows(3, names=["tanh"])
     assert {"grad 64"} <= set(row.wrong)

@@ -138,7 +138,7 @@ def test_large_batches_are_cut_into_blocks_that_change_nothing(monkeypatch):
     want = all_three(reference)
     for block in (1, 600):
         monkeypatch.setattr(reference.convolution, "BLOCK", block)
-        monkeypatch.setattr(cpu, "MOST", block // 50)
+        monkeypatch.setattr(cpu, "OUTPUTS_PER_BLOCK", block // 50)
         for got, expected in zip((*all_three(reference), *all_three(cpu)), (*want, *want)):
             assert_close(got, expected)
 

@@ -50,8 +50,8 @@ def test_a_broken_environment_costs_no_traceback_but_remedies_and_exit_code_1(tm
     for words in (
         "Numba is installed but cannot be imported (llvmlite is too old)",
         "remedy pip install --force-reinstall numba llvmlite",
-        f"MINIGEN_DATA={tmp_path / 'none'} is no folder.",
-        "MINIGEN_KERNELS=fast means nothing to minigen",
+        f"MINIGEN_DATA={tmp_path / 'none'} is not a folder.",
+        "MINIGEN_KERNELS=fast is not a known value",
         "reference: passed",
         "Something is broken.",
     ):
@@ -253,7 +253,7 @@ def test_a_self_test_that_crashes_hangs_or_cannot_start_is_a_problem_with_a_reme
     assert "test of numba fails: exit code -6" in said(part)
     assert "MINIGEN_KERNELS=reference" in said(part) and broken(part)
     monkeypatch.undo()
-    monkeypatch.setattr(doctor, "MOST_SECONDS", 0)
+    monkeypatch.setattr(doctor, "MAX_SECONDS", 0)
     assert "no end after 0 s" in said(doctor._self_test("reference", "cpu"))
     monkeypatch.setattr(sys, "executable", "/dev/null")
     part = doctor._self_test("reference", "cpu")

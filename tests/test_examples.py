@@ -1,4 +1,4 @@
-"""Each example runs, in a small setting, and leaves what it promises."""
+"""Each example runs in a small setting and writes the files that its docstring lists."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def run(name, out, *flags):
 
 
 def small_data(folder):
-    """A text, TEXT, pairs of texts, PAIRS, and 500 + 60 digits as IDX files in DIGITS."""
+    """Write a text TEXT, pairs of texts PAIRS, and IDX files of 500 + 60 digits in DIGITS."""
     (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
     (folder / "PAIRS").write_text("".join(f"{i}\t{2 * i}\n" for i in range(200)))
     (folder / "DIGITS").mkdir()
@@ -78,8 +78,8 @@ def small_data(folder):
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     small_data(tmp_path)
-    given = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
-    small = ["--epochs", "1", "--device", "cpu", *given]
+    flags = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
+    small = ["--epochs", "1", "--device", "cpu", *flags]
     first = run(name, tmp_path, *small)
     assert first.returncode == 0, first.stderr
     assert "epoch   1/1" in first.stdout
@@ -112,21 +112,21 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
-def test_augment_goes_on_within_a_trial_and_ends_with_the_table_of_all_trials(tmp_path):
+def test_augment_resumes_within_a_trial_and_prints_the_table_of_all_trials(tmp_path):
     small_data(tmp_path)
     tiny = [str(tmp_path / flag) if flag.isupper() else flag for flag in TINY["augment"]]
     tiny += ["--device", "cpu", "--budgets", "10", "20"]  # of 500 + 60 digits
-    straight = run("augment", tmp_path / "a", *tiny)
-    assert straight.returncode == 0, straight.stderr
-    assert "the mean over 2 seeds" in straight.stdout
+    uninterrupted = run("augment", tmp_path / "a", *tiny)
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
+    assert "the mean over 2 seeds" in uninterrupted.stdout
     for figure in FIGURES["augment"]:
         assert (tmp_path / "a" / f"{figure}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     stopped = run("augment", tmp_path / "b", *tiny, "--max-seconds", "0")
-    assert "stopped at step 1" in stopped.stdout  # of three in a trial: the generator is trained
+    assert "stopped at step 1" in stopped.stdout  # of three in a trial, after that of the generator
     again = run("augment", tmp_path / "b", *tiny, "--resume")
     assert again.returncode == 0, again.stderr
     table = lambda text: text.splitlines()[-5:-1]
-    assert table(again.stdout) == table(straight.stdout)
+    assert table(again.stdout) == table(uninterrupted.stdout)
     a, b = ((tmp_path / x / "metrics.jsonl").read_text().splitlines() for x in "ab")
     a, b = ([{**json.loads(line), "seconds": 0} for line in lines] for lines in (a, b))
     assert a == b
@@ -136,7 +136,7 @@ def test_augment_goes_on_within_a_trial_and_ends_with_the_table_of_all_trials(tm
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_an_example_explains_itself(name):
+def test_help_lists_the_common_flags_and_the_file_has_at_most_150_lines(name):
     text = run(name, "unused", "--help").stdout
     for flag in ("--data", "--device", "--seed", "--epochs", "--out", "--resume", "--max-seconds"):
         assert flag in text
@@ -156,7 +156,7 @@ def test_an_example_explains_itself(name):
         ("augment", ["--seeds", "1"], "argument --seeds: invalid choice: 1"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_sentence(name, flags, says, tmp_path):
+def test_errors_of_the_user_end_with_one_sentence(name, flags, says, tmp_path):
     result = run(name, tmp_path, *flags)
     assert result.returncode in (1, 2)
     assert says in result.stderr

@@ -25,13 +25,13 @@ def folder(monkeypatch):
 
 @pytest.fixture
 def tables(folder, monkeypatch):
-    """The module train_step_gpu, whose sides run in this process and not in children."""
+    """The module train_step_gpu, with workloads in this process and not in children."""
     import measuring
     import train_step_gpu
 
-    class Here:
-        def __init__(self, *workload, place=measuring.on_cpu):
-            self.open = lambda: place(*workload)
+    class InThisProcess:
+        def __init__(self, *workload, open_workload=measuring.on_cpu):
+            self.open = lambda: open_workload(*workload)
 
         def __enter__(self):
             self.shapes, self.answers = self.open()
@@ -43,9 +43,9 @@ def tables(folder, monkeypatch):
         def ask(self, question, *values):
             return self.answers[question](*values)
 
-    monkeypatch.setattr(train_step_gpu, "Child", Here)
+    monkeypatch.setattr(train_step_gpu, "Child", InThisProcess)
     monkeypatch.setattr(train_step_gpu, "pytorch_finds_gpu", lambda: False)
-    monkeypatch.setattr(train_step_gpu, "TURN", 1e-4)
+    monkeypatch.setattr(train_step_gpu, "TURN_SECONDS", 1e-4)
     return train_step_gpu
 
 
@@ -122,12 +122,15 @@ def test_ratios_are_of_the_same_turn_and_a_side_that_fails_is_left_out(tables):
     def fails():
         raise tables.ChildFailed
 
-    places = {
+    workloads = {
         "PyTorch": lambda: side(1, 1, 2, 4, 8),  # two turns are warm-up
         "minigen": lambda: side(1, 1, 3, 12, 16),
         "minigen captured": fails,
     }
-    starts = {name: lambda place=place: tables.Child(place=place) for name, place in places.items()}
+    starts = {
+        name: lambda open_workload=open_workload: tables.Child(open_workload=open_workload)
+        for name, open_workload in workloads.items()
+    }
     row = tables.take_turns(starts, "PyTorch", flags())
     assert row["parameters"] == 6
     assert row["seconds"] == {"PyTorch": 4, "minigen": 12}

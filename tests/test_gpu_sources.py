@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stand_in.arrays import UFUNCS, ndarray
 from stand_in.methods import METHODS
-from stand_in.module import ABOUT, FUNCTIONS, MAKERS, VIEWS
+from stand_in.module import CREATION, FUNCTIONS, QUERIES, VIEWS
 
 from minigen.kernels.gpu import launching
 
@@ -68,10 +68,10 @@ def test_every_name_that_is_taken_from_cupy_exists_there():
     assert not [".".join(names) for names in sorted(named) if not exists(names)]
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *VIEWS, *MAKERS, *ABOUT, *UFUNCS}))
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *VIEWS, *CREATION, *QUERIES, *UFUNCS}))
 def test_what_the_stand_in_has_cupy_has(name):
     found = getattr(cupy, name)
-    parameters = {**FUNCTIONS, **VIEWS, **MAKERS, **ABOUT}.get(name, "").split()
+    parameters = {**FUNCTIONS, **VIEWS, **CREATION, **QUERIES}.get(name, "").split()
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):  # compiled without one

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.autodiff.fast_walk import Leaves
+from minigen.autodiff.fast_walk import LeafSums
 from minigen.testing import GradcheckError, gradcheck
 
 X = np.array([0.5, -1.0, 2.0])
@@ -91,8 +91,9 @@ def test_a_wrong_rule_in_numpy_is_diagnosed_at_order_1():
 
 
 def test_a_walk_that_writes_to_what_a_rule_keeps_is_found(monkeypatch):
-    add, zero = Leaves.add, np.zeros(3)
-    monkeypatch.setattr(Leaves, "add", lambda self, leaf, g, is_new=False: add(self, leaf, g, True))
+    add, zero = LeafSums.add, np.zeros(3)
+    new = lambda self, leaf, g, is_new=False: add(self, leaf, g, True)
+    monkeypatch.setattr(LeafSums, "add", new)
     flat = mg.primitive(lambda g, y, x: zero)(lambda x: np.floor(x))
     for f in (lambda x: flat(x) + mg.sin(x), lambda x: flat(x) + x * 2.0 + flat(x)):
         with pytest.raises(GradcheckError, match=r"taken again: .* writes into an array, or keeps"):

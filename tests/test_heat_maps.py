@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.figures.heat_maps import INFINITE, NAN, SIDE
+from minigen.figures.heat_maps import INFINITE, MAX_CELLS, NAN
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -51,8 +51,8 @@ def test_each_value_has_its_colour_and_what_is_not_finite_one_of_its_own():
         (np.zeros((2, 3, 4, 5)), "the first of 6 matrices", (4, 5)),
         (np.full((2, 2), np.nan), "no finite values, 4 NaN", (2, 2)),
         (np.array([5e-324, 1e308]), "from 4.9407e-324 to 1e+308", (1, 2)),
-        (np.ones((1000, 33)), "means of neighbours", (SIDE, SIDE)),
-        (np.ones((3, 10**5)), "from 1 to 1", (3, SIDE)),
+        (np.ones((1000, 33)), "means of neighbours", (MAX_CELLS, MAX_CELLS)),
+        (np.ones((3, 10**5)), "from 1 to 1", (3, MAX_CELLS)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -66,7 +66,7 @@ def test_large_tensors_show_the_means_of_neighbours_and_do_not_hide_a_nan():
     x = np.zeros((64, 96))
     x[:2, :3], x[63, 95], x[10, 10], x[40:42, 39:42] = 1, 4, np.nan, 1e308
     caption, cells, shape = shown(x)
-    assert shape == (SIDE, SIDE) and cells[5, 3] == NAN and "1 NaN" in caption
+    assert shape == (MAX_CELLS, MAX_CELLS) and cells[5, 3] == NAN and "1 NaN" in caption
     assert cells[20, 13] == "#ff2d2d"  # their sum would overflow
     assert cells[0, 0] == "#ffffff"
     assert len(mg.tensor(np.random.default_rng(0).normal(size=(2000, 2000)))._repr_html_()) < 2e4

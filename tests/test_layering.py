@@ -4,9 +4,10 @@ import ast
 from pathlib import Path
 
 import pytest
+from house import FILES, PACKAGE, ROOMS, drawn_map
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "minigen"
+ROOT = PACKAGE.parent
+LAYERS = [room.rstrip("/") for room in ROOMS]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_FILES = sorted(
     path
@@ -14,62 +15,6 @@ ALL_FILES = sorted(
     for path in (ROOT / folder).rglob("*.py")
 )
 
-# From the top down: a module imports those above it only. A name stands for a file or a folder;
-# inside a folder listed below, files are ordered too.
-LAYERS = [
-    "errors",
-    "parallel",
-    "backend",
-    "figures",
-    "kernels",
-    "random",
-    "autodiff",
-    "ops",
-    "tensors",
-    "gradients",
-    "creation",
-    "tensor_files",
-    "nn",
-    "optim",
-    "data",
-    "models",
-    "training",
-    "testing",
-    "doctor",
-    "__main__",
-]
-INSIDE = {  # the files of a folder, in their order
-    "parallel": ["bell", "pool", "pieces", "deferred", "blas"],
-    "autodiff": [
-        *("graph", "walk", "fast_walk", "signatures", "explain", "checks", "primitives"),
-        *("fused", "trace"),
-    ],
-    "optim": ["optimizer", "sgd", "rmsprop", "adam", "clipping", "schedules"],
-}
-INSIDE["backend"] = ["arrays", "devices", "precision", "dtypes"]
-INSIDE["figures"] = ["canvas", "images", "charts", "attention_weights", "heat_maps"]
-INSIDE["training"] = [
-    *("flags", "metrics", "texts", "checkpoint", "progress", "interrupts", "nonfinite"),
-    *("run", "classification", "cuda_graphs"),
-]
-INSIDE["ops"] = [
-    "shape",
-    "joining",
-    "elementwise",
-    "indexing",
-    "activations",
-    "reduce",
-    "counting",
-    "linalg",
-    "normalization",
-    "windows",
-    "conv",
-    "pooling",
-    "recurrent",
-    "attention",
-    "losses",
-    "densities",
-]
 ONLY = {  # what these may import of the package besides their own folder, whatever the order
     "parallel": {"errors"},
     "autodiff.graph": {"errors"},
@@ -114,30 +59,40 @@ def source(request):
     return request.param, ast.parse(request.param.read_text())
 
 
-def test_every_module_has_its_layer():
-    tops = {name_of(path).split(".")[0] for path in SOURCES} - {""}
-    assert tops == set(LAYERS)
-    for folder, files in INSIDE.items():
-        assert {path.stem for path in (PACKAGE / folder).glob("*.py")} == {*files, "__init__"}
+def test_every_module_has_its_place_in_the_plan():
+    assert {name_of(path).split(".")[0] for path in SOURCES} - {""} == set(LAYERS)
+    for room in ROOMS:
+        assert (
+            (PACKAGE / room).is_dir() if room.endswith("/") else (PACKAGE / f"{room}.py").exists()
+        )
+    for folder, files in FILES.items():
+        path = PACKAGE / folder.replace(".", "/")
+        there = {child.stem for child in path.glob("*.py")}
+        there |= {child.parent.name for child in path.glob("*/__init__.py")}
+        assert there == {*files, "__init__"}, folder
 
 
-def test_a_module_imports_only_from_layers_above(source):
+def test_the_map_of_the_house_is_the_plan():
+    print(drawn_map())
+    assert drawn_map() in (PACKAGE / "README.md").read_text(), "copy the output of tests/house.py"
+
+
+def test_a_module_imports_only_from_rooms_above(source):
     path, tree = source
     me = name_of(path)
-    if not me:
-        return
-    top, _, mine = me.partition(".")
+    folder, _, mine = me.rpartition(".")
+    top = me.partition(".")[0]
     for other, _ in imports(tree):
-        theirs, _, other_file = other.partition(".")
-        if theirs == top:
-            if mine and top in INSIDE:
-                files = INSIDE[top]
-                assert files.index(other_file) < files.index(mine), f"{me} imports {other}"
-        else:
+        theirs = other.partition(".")[0]
+        if theirs != top and me:
             assert theirs in LAYERS, f"{me} imports {other or 'the package itself'}"
             assert LAYERS.index(theirs) < LAYERS.index(top), f"{me} imports {other}"
             only = ONLY.get(me, ONLY.get(top, set(LAYERS)))
             assert theirs in only, f"{me} imports {other}"
+        if folder in FILES and other.rpartition(".")[0] == folder and mine in FILES[folder]:
+            files = FILES[folder]
+            other_file = other.rpartition(".")[2]
+            assert files.index(other_file) < files.index(mine), f"{me} imports {other}"
 
 
 def test_no_import_cycle():

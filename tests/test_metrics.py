@@ -1,4 +1,4 @@
-"""Numbers that compare samples with data, and results with chance."""
+"""The Frechet distance and confidence intervals, against SciPy."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from minigen.errors import ShapeError
 from minigen.training.metrics import frechet_distance, mean_interval
 
 
-def test_the_frechet_distance_is_that_of_the_matrix_square_root():
+def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 6)), rng.normal(0.3, 2, size=(70, 6)) @ rng.normal(size=(6, 6))
     cx, cy = np.cov(x.T), np.cov(y.T)
@@ -18,13 +18,13 @@ def test_the_frechet_distance_is_that_of_the_matrix_square_root():
     assert frechet_distance(y, x) == pytest.approx(want, rel=1e-10)
 
 
-def test_the_frechet_distance_to_itself_is_zero_and_to_a_moved_copy_the_squared_move():
+def test_the_frechet_distance_of_a_shifted_copy_is_the_squared_shift():
     x = np.random.default_rng(1).normal(size=(40, 3))
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-10)
     assert frechet_distance(x, x + [3.0, 0.0, 4.0]) == pytest.approx(25)
 
 
-def test_a_feature_that_never_varies_does_no_harm():
+def test_a_constant_feature_gives_a_finite_distance():
     x = np.random.default_rng(2).normal(size=(40, 3)) * [1.0, 0.0, 1.0]
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-10)
 
@@ -36,21 +36,21 @@ def test_features_that_do_not_fit_are_refused_with_their_shapes(shapes):
 
 
 @pytest.mark.parametrize("n", range(2, 11))
-def test_the_interval_of_a_mean_is_students(n):
+def test_the_interval_of_a_mean_equals_scipys_t_interval(n):
     values = np.random.default_rng(n).normal(90, 3, n)
-    mean, reach = mean_interval(values)
+    mean, half_width = mean_interval(values)
     low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
     assert mean == pytest.approx(values.mean(), rel=1e-14)
-    assert reach == pytest.approx((high - low) / 2, rel=2e-4)  # the table has four digits
+    assert half_width == pytest.approx((high - low) / 2, rel=2e-4)  # the table has four digits
 
 
-def test_the_interval_covers_the_truth_19_times_in_20():
+def test_the_interval_covers_the_true_mean_19_times_in_20():
     samples = np.random.default_rng(0).normal(3, 2, (4000, 5))
-    hits = [abs(mean - 3) <= reach for mean, reach in map(mean_interval, samples)]
+    hits = [abs(mean - 3) <= half_width for mean, half_width in map(mean_interval, samples)]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [0.0] * 11, [[1.0, 2.0]]])
-def test_an_interval_that_the_table_does_not_reach_is_refused(values):
+def test_too_few_or_too_many_values_are_refused(values):
     with pytest.raises(ShapeError, match="values must be 2 to 10 numbers"):
         mean_interval(values)

@@ -1,4 +1,4 @@
-"""CharLSTM: it learns, it computes what PyTorch does, and it generates what its logits say."""
+"""CharLSTM: it learns, equals PyTorch's layers, and generates from its logits."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from minigen.models import CharLSTM
 FIXTURE = Path(__file__).parent / "fixtures" / "char_lstm.safetensors"
 
 
-def test_outputs_loss_and_gradients_are_pytorchs():
+def test_outputs_loss_and_gradients_equal_pytorchs():
     theirs = {name: x.numpy() for name, x in mg.load(FIXTURE).items()}
-    pick = lambda kind: {k.partition(".")[2]: v for k, v in theirs.items() if k.startswith(kind)}
+    pick = lambda prefix: {k[len(prefix) :]: v for k, v in theirs.items() if k.startswith(prefix)}
     model = CharLSTM(7, 3, 4, 2, rng=mg.Generator(0), dtype=np.float64)
     model.load_state_dict(pick("state."))
     logits, _ = model(theirs["ids"])
@@ -38,11 +38,11 @@ def test_it_learns_a_cycle_and_generates_it():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05
-    made = model.generate(np.array([[2, 3], [0, 1]]), 6, temperature=0)
-    assert made.tolist() == [[2, 3, 4, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 0, 1, 2]]
+    generated = model.generate(np.array([[2, 3], [0, 1]]), 6, temperature=0)
+    assert generated.tolist() == [[2, 3, 4, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 0, 1, 2]]
 
 
-def test_generation_is_decided_by_its_generator_and_carries_the_state():
+def test_the_generator_determines_the_text_and_the_state_is_kept():
     model = CharLSTM(7, 4, 6, layers=2, dropout=0.5, rng=mg.Generator(0))
     prompt = mg.tensor([[1, 2, 3]])
     one, two, other = (model.generate(prompt, 20, 0.8, rng=mg.Generator(s)) for s in (3, 3, 4))
@@ -64,7 +64,7 @@ def test_generation_is_decided_by_its_generator_and_carries_the_state():
         model.generate(prompt, 3, -1.0)
 
 
-def test_a_step_with_the_state_is_a_step_of_the_whole_text():
+def test_two_parts_with_the_state_give_the_logits_of_the_whole_text():
     model = CharLSTM(7, 4, 6, layers=2, rng=mg.Generator(0), dtype=np.float64)
     ids = mg.Generator(1).integers(0, 7, (3, 9))
     whole, _ = model(ids)

@@ -1,4 +1,4 @@
-"""Encoder-decoder and classifier: they learn, ignore padding, and search as they should."""
+"""Encoder-decoder and classifier: learning, padding, causality and beam search."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def trained(model, steps, *batch):
 
 
 def reversals(n, length, seed=0):
-    """Sources of 3..8 and targets that are the same reversed, the second half of them shorter."""
+    """Sources of ids 3..8 and the reversed targets; the second half of them is shorter by one."""
     source = mg.Generator(seed).integers(3, 9, (n, length))
     source[n // 2 :, -1] = PAD
     target = np.full((n, length + 2), PAD)
@@ -33,7 +33,7 @@ def reversals(n, length, seed=0):
     return source, target
 
 
-def test_an_encoder_decoder_learns_to_reverse_and_decodes_what_it_learnt():
+def test_an_encoder_decoder_learns_to_reverse_sequences():
     source, target = reversals(8, 4)
     model = Seq2SeqTransformer(9, 9, **SMALL, dropout=0.0, rng=mg.Generator(0))
     assert trained(model, 120, source, target) < 0.05
@@ -47,7 +47,7 @@ def test_an_encoder_decoder_learns_to_reverse_and_decodes_what_it_learnt():
 def test_a_wide_beam_finds_the_likeliest_of_all_sequences():
     model = Seq2SeqTransformer(9, 5, **SMALL, rng=mg.Generator(3), dtype=np.float64)
     for p in model.head.parameters():
-        p.data[...] *= 8  # sequences that differ in likelihood
+        p.data[...] *= 8  # so that sequences differ in likelihood
     source = reversals(2, 3)[0]
     best, scores = model.beam(source, 3, 5**3)
     model.eval()
@@ -72,7 +72,7 @@ def test_padding_of_a_source_changes_nothing():
     assert np.abs(model(source, target).data - model(longer, target).data).max() < 1e-12
 
 
-def test_no_target_token_sees_those_after_it():
+def test_logits_do_not_depend_on_later_target_tokens():
     model = Seq2SeqTransformer(9, 9, **SMALL, rng=mg.Generator(0)).eval()
     source, target = reversals(4, 4)
     other = target.copy()
@@ -82,9 +82,9 @@ def test_no_target_token_sees_those_after_it():
     assert not np.array_equal(one[:, 3:], two[:, 3:])
 
 
-def test_no_gradient_of_a_target_token_reaches_those_after_it():
+def test_gradients_of_logits_by_later_target_tokens_are_zero():
     model = Seq2SeqTransformer(9, 9, **SMALL, dropout=0.0, rng=mg.Generator(0), dtype=np.float64)
-    target = np.array([[BEGIN, 5, 3, 8, 4, END]])  # each token once: row of the table, position
+    target = np.array([[BEGIN, 5, 3, 8, 4, END]])  # distinct: a row of the table is one position
     logits, table = model(reversals(1, 4)[0], target), model.decoder.token.weight
     for t in range(6):
         g = mg.Generator(t).normal(9, dtype=np.float64)
@@ -103,7 +103,7 @@ def test_a_classifier_learns_and_ignores_padding():
     assert np.isfinite(model(np.full((1, 3), PAD)).data).all()  # nothing to read
 
 
-def test_searching_leaves_the_mode_as_it_was_and_refuses_nonsense():
+def test_search_restores_the_training_mode_and_refuses_invalid_arguments():
     model = Seq2SeqTransformer(9, 9, **SMALL, dropout=0.5, rng=mg.Generator(0))
     source = reversals(2, 3)[0]
     assert np.array_equal(model.greedy(source, 4), model.greedy(source, 4))

@@ -1,4 +1,4 @@
-"""Whole models against Taylor's theorem: |f(x + hd) - f(x) - h <g, d>| falls as h squared."""
+"""Gradients of whole models by Taylor's theorem: |f(x + hd) - f(x) - h <g, d>| is O(h^2)."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,12 @@ import pytest
 import minigen as mg
 from minigen import models
 
-STEPS = np.logspace(-4, -6, 5)  # long enough to see beyond rounding, too short to meet a kink
+STEPS = np.logspace(-4, -6, 5)  # above rounding error, too small to cross kinks
 SMALL = {"width": 8, "heads": 2, "layers": 2, "hidden": 16, "dropout": 0.0}
 
 
-def kind(seed=0):
+def factory(seed=0):
+    """Keyword arguments of a model's constructor."""
     return {"rng": mg.Generator(seed), "dtype": np.float64}
 
 
@@ -24,7 +25,7 @@ def ids(*shape, high=7, seed=2):
 
 def vae(model_class, **settings):
     def make():
-        model = model_class(3, 8, **settings, **kind())
+        model = model_class(3, 8, **settings, **factory())
         x = uniform(5, *model.shape)
 
         def loss():
@@ -38,8 +39,8 @@ def vae(model_class, **settings):
 
 def gan(part, objective):
     def make():
-        generator = models.Generator(3, (8,), 12, **kind())
-        critic = models.Discriminator(12, (8,), **kind(1))
+        generator = models.Generator(3, (8,), 12, **factory())
+        critic = models.Discriminator(12, (8,), **factory(1))
         z = uniform(5, 3)
         if part == "generator":
             return generator, lambda: objective.generator(critic, generator(z))
@@ -56,32 +57,32 @@ def gan(part, objective):
 
 
 def cnn():
-    model = models.CNN(4, side=8, widths=(2, 3), hidden=6, **kind())
+    model = models.CNN(4, side=8, widths=(2, 3), hidden=6, **factory())
     return model, lambda: model.loss(uniform(3, 1, 8, 8), ids(3, high=4))
 
 
 def rnn():
-    model = models.LSTMClassifier(4, 6, 5, **kind())
+    model = models.LSTMClassifier(4, 6, 5, **factory())
     return model, lambda: model.loss(uniform(3, 7, 4), ids(3, high=5))
 
 
 def char_lstm():
-    model = models.CharLSTM(7, 4, 6, **kind())
+    model = models.CharLSTM(7, 4, 6, **factory())
     return model, lambda: model.loss(ids(3, 6), ids(3, 6, seed=3))
 
 
 def gpt():
-    model = models.GPT(7, 6, 2, 2, 8, **kind())
+    model = models.GPT(7, 6, 2, 2, 8, **factory())
     return model, lambda: model.loss(ids(3, 6), ids(3, 6, seed=3))
 
 
 def seq2seq():
-    model = models.Seq2SeqTransformer(7, 7, **SMALL, **kind())
+    model = models.Seq2SeqTransformer(7, 7, **SMALL, **factory())
     return model, lambda: model.loss(ids(3, 6), 1 + ids(3, 5, high=6, seed=3))
 
 
 def classifier():
-    model = models.TransformerClassifier(7, 4, **SMALL, **kind())
+    model = models.TransformerClassifier(7, 4, **SMALL, **factory())
     return model, lambda: model.loss(1 + ids(3, 6, high=6), ids(3, high=4))
 
 
@@ -102,7 +103,7 @@ MAKERS = {
 
 
 def slopes(make, wrong_by=0.0):
-    """The slope of the remainder in h, log-log, with the gradient wrong by that share."""
+    """The log-log slope of the remainder in h, with the gradient scaled by 1 + wrong_by."""
     model, loss = make()
     parameters = list(model.parameters())
     rng = mg.Generator(9)
@@ -110,18 +111,18 @@ def slopes(make, wrong_by=0.0):
     value = loss().item()
     gradients = [g.data for g in mg.grad(loss(), parameters)]
     scale = sum(g.size for g in gradients) / sum(float((g * g).sum()) for g in gradients)
-    # A random direction, and as much of the gradient's own: so f surely changes along it.
-    along = [rng.normal(g.shape, dtype=np.float64) + scale**0.5 * g for g in gradients]
-    expected = sum(float((g * d).sum()) for g, d in zip(gradients, along))
+    # A random direction plus a multiple of the gradient of the same norm, so that f changes in it.
+    direction = [rng.normal(g.shape, dtype=np.float64) + scale**0.5 * g for g in gradients]
+    expected = sum(float((g * d).sum()) for g, d in zip(gradients, direction))
     expected *= 1 + wrong_by
 
     def remainder(h):
-        for p, x, d in zip(parameters, start, along):
+        for p, x, d in zip(parameters, start, direction):
             p.data[...] = x + h * d
         return abs(loss().item() - value - h * expected)
 
-    left = [remainder(h) for h in STEPS]
-    return np.polyfit(np.log(STEPS), np.log(left), 1)[0]
+    remainders = [remainder(h) for h in STEPS]
+    return np.polyfit(np.log(STEPS), np.log(remainders), 1)[0]
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -130,5 +131,5 @@ def test_the_remainder_of_a_first_order_step_falls_with_slope_two(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_gradient_wrong_by_a_thousandth_falls_with_slope_one(name):
+def test_with_a_gradient_wrong_by_a_thousandth_the_slope_is_one(name):
     assert slopes(MAKERS[name], wrong_by=1e-3) < 1.6

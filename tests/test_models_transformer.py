@@ -1,4 +1,4 @@
-"""GPT: it learns, it is causal, and it generates what its logits say (property 26)."""
+"""GPT: learning, causality, and generation from its logits."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ VOCAB, CONTEXT = 11, 12
 def model(**settings):
     settings = {"layers": 2, "heads": 2, "width": 16, "rng": mg.Generator(0)} | settings
     gpt = GPT(VOCAB, CONTEXT, **settings)
-    for p in gpt.parameters():  # far from the start, where all logits are alike
+    for p in gpt.parameters():  # initial weights would give nearly equal logits
         p.data[...] += mg.Generator(p.size).normal(p.shape, std=0.3, dtype=p.dtype)
     return gpt
 
@@ -32,7 +32,7 @@ def test_gpt_overfits_one_batch():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert abs(losses[0] - np.log(VOCAB)) < 0.1  # starts from knowing nothing
+    assert abs(losses[0] - np.log(VOCAB)) < 0.1  # the initial prediction is about uniform
     assert losses[-1] < 0.05
     assert np.array_equal(gpt.generate(ids[:1, :3], 6, top_k=1), ids[:1, :9])
 
@@ -51,7 +51,7 @@ def test_cached_decoding_equals_the_full_forward(dtype, limit):
 
 
 @pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"temperature": 0.5}])
-def test_the_cache_changes_nothing_also_beyond_the_context(how):
+def test_generation_is_the_same_without_the_cache_also_beyond_the_context(how):
     gpt, ids = model(dtype=np.float64), tokens(2, 3)
     with_cache, without = (
         gpt.generate(ids, CONTEXT + 5, rng=mg.Generator(5), use_cache=use, **how)
@@ -63,7 +63,7 @@ def test_the_cache_changes_nothing_also_beyond_the_context(how):
 
 
 def test_top_k_1_and_temperature_0_are_greedy():
-    gpt, ids = model(dropout=0.5), tokens(2, 3)  # which generation leaves out
+    gpt, ids = model(dropout=0.5), tokens(2, 3)  # generation runs without dropout
     first = gpt.generate(ids, 6, top_k=1)
     assert gpt.training
     assert np.array_equal(first, gpt.generate(ids, 6, top_k=1, rng=mg.Generator(9)))
@@ -83,7 +83,7 @@ def test_samples_follow_the_softmax():
     assert np.abs([(drawn == i).mean() for i in top] - p).max() < 0.015
 
 
-def test_no_token_sees_those_after_it():
+def test_logits_do_not_depend_on_later_tokens():
     gpt, ids = model(), tokens(2, CONTEXT)
     logits = gpt(ids).data
     other = ids.copy()
@@ -92,13 +92,13 @@ def test_no_token_sees_those_after_it():
     assert not np.array_equal(logits[:, 7:], gpt(other).data[:, 7:])
 
 
-def test_no_gradient_of_the_past_reaches_the_future():
+def test_gradients_of_logits_by_later_positions_are_zero():
     gpt, ids = model(dtype=np.float64), tokens(2, CONTEXT)
-    logits, place = gpt(ids), gpt.position.weight  # row s is read at position s alone
+    logits, position = gpt(ids), gpt.position.weight  # row s is used at position s only
     for t in range(CONTEXT):
         g = mg.Generator(t).normal((2, VOCAB), dtype=np.float64)
-        gp = mg.grad((logits[:, t] * g).sum(), place, retain_graph=True).data
-        assert (gp[t + 1 :] == 0.0).all() and (gp[: t + 1] != 0.0).all()
+        g_position = mg.grad((logits[:, t] * g).sum(), position, retain_graph=True).data
+        assert (g_position[t + 1 :] == 0.0).all() and (g_position[: t + 1] != 0.0).all()
 
 
 def test_attention_maps_are_causal_and_sum_to_one():
@@ -111,14 +111,14 @@ def test_attention_maps_are_causal_and_sum_to_one():
         assert (np.triu(weights, 1) == 0).all() and (weights[..., 0, 0] == 1).all()
 
 
-def test_initial_weights_are_gpt2s():
+def test_initial_weights_have_the_deviations_of_gpt2():
     gpt = GPT(50, 16, 8, 4, 64, rng=mg.Generator(0))
     block = gpt.blocks[3]
     for weight, std in (
         (gpt.token.weight, 0.02),
         (block.up.weight, 0.02),
         (block.down.weight, 0.02 / 4),
-        (block.attended.weight, 0.02 / 4),
+        (block.out_proj.weight, 0.02 / 4),
     ):
         assert abs(weight.data.std() / std - 1) < 0.05
     assert not block.qkv.bias.data.any()
@@ -143,7 +143,7 @@ def test_bad_input_is_refused():
             gpt.generate(tokens(1, 1), **({"length": 1} | how))
 
 
-def test_several_tokens_at_once_behind_a_cache_see_none_after_them():
+def test_several_tokens_after_a_cache_are_masked_causally():
     gpt, ids = model(), tokens(2, 6)
     whole = gpt(ids).data
     caches = [[] for _ in gpt.blocks]

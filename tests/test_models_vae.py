@@ -1,4 +1,4 @@
-"""The dense and the convolutional VAE: they learn, keep their shapes, and ask for labels."""
+"""The dense and the convolutional VAE: learning, shapes, labels and the KL term."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ DENSE = ["encoder.0", "mean", "logvar", "decoder.0", "decoder.2"]
 CONV = ["down.0", "down.2", "up.2", "up.4"]
 
 
-def small(kind, classes=0, latent=8, **settings):
-    """A small model of the dense or the convolutional kind, of 64 pixels."""
-    size = {"pixels": 64} if kind is VAE else {"side": 8, "widths": (4, 8)}
-    return kind(latent, 32, classes, **size, **{"rng": mg.Generator(0)} | settings)
+def small(model_class, classes=0, latent=8, **settings):
+    """A small VAE or ConvVAE for 64 pixels."""
+    size = {"pixels": 64} if model_class is VAE else {"side": 8, "widths": (4, 8)}
+    return model_class(latent, 32, classes, **size, **{"rng": mg.Generator(0)} | settings)
 
 
 @pytest.mark.parametrize("classes", [0, 10])
-@pytest.mark.parametrize("kind", [VAE, ConvVAE])
-def test_it_overfits_one_batch(kind, classes):
-    model, rng = small(kind, classes), mg.Generator(1)
+@pytest.mark.parametrize("model_class", [VAE, ConvVAE])
+def test_it_overfits_one_batch(model_class, classes):
+    model, rng = small(model_class, classes), mg.Generator(1)
     optimizer = mg.optim.Adam(model.parameters(), lr=3e-3)
     x = mg.Tensor(rng.bernoulli(0.5, (8, *model.shape), dtype=np.float32))
     label = rng.integers(0, 10, 8)
@@ -30,23 +30,23 @@ def test_it_overfits_one_batch(kind, classes):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert abs(losses[0] - 64 * np.log(2)) < 4  # the pixels' nats where nothing is known
+    assert abs(losses[0] - 64 * np.log(2)) < 4  # of uniform predictions for 64 pixels
     assert losses[-1] < 0.5 * losses[0]
     assert loss.item() == pytest.approx(reconstruction.item() + kl.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", [VAE, ConvVAE])
-def test_logits_have_the_shape_of_x_and_q_that_of_z(kind):
-    model, labels = small(kind, 3, latent=5), np.array([0, 2])
+@pytest.mark.parametrize("model_class", [VAE, ConvVAE])
+def test_logits_have_the_shape_of_x_and_q_that_of_z(model_class):
+    model, labels = small(model_class, 3, latent=5), np.array([0, 2])
     logits, mean, logvar = model(mg.zeros((2, *model.shape)), labels)
     assert logits.shape == (2, *model.shape)
     assert mean.shape == logvar.shape == (2, 5)
     assert model.decode(mg.zeros((2, 5)), labels).shape == (2, *model.shape)
 
 
-@pytest.mark.parametrize("kind", [VAE, ConvVAE])
-def test_the_label_reaches_both_halves_and_is_asked_for(kind):
-    model = small(kind, 3)
+@pytest.mark.parametrize("model_class", [VAE, ConvVAE])
+def test_encoder_and_decoder_use_the_label_and_require_it(model_class):
+    model = small(model_class, 3)
     x, z = mg.Tensor(mg.Generator(2).uniform((1, *model.shape))), mg.zeros((1, 8))
     one, two = np.array([0]), np.array([1])
     assert not np.array_equal(model.encode(x, one)[0].data, model.encode(x, two)[0].data)
@@ -58,28 +58,28 @@ def test_the_label_reaches_both_halves_and_is_asked_for(kind):
         model.decode(z)
 
 
-@pytest.mark.parametrize("kind", [VAE, ConvVAE])
-def test_beta_weighs_the_kl(kind):
-    model = small(kind, beta=3.0)
+@pytest.mark.parametrize("model_class", [VAE, ConvVAE])
+def test_beta_is_the_weight_of_the_kl(model_class):
+    model = small(model_class, beta=3.0)
     loss, reconstruction, kl = model.loss(mg.ones((4, *model.shape)))
     assert kl.item() > 0
     assert loss.item() == pytest.approx(reconstruction.item() + 3 * kl.item(), rel=1e-6)
 
 
-def test_the_names_of_the_weights_are_those_of_saved_files():
-    dense = [f"{layer}.{kind}" for layer in DENSE for kind in ("weight", "bias")]
+def test_the_keys_of_the_state_dict():
+    dense = [f"{layer}.{name}" for layer in DENSE for name in ("weight", "bias")]
     assert sorted(small(VAE).state_dict()) == sorted(dense)
-    conv = [f"{layer}.{kind}" for layer in DENSE + CONV for kind in ("weight", "bias")]
+    conv = [f"{layer}.{name}" for layer in DENSE + CONV for name in ("weight", "bias")]
     assert sorted(small(ConvVAE).state_dict()) == sorted(conv)
 
 
-def test_a_signal_keeps_its_size_through_the_convolutional_layers():
+def test_convolutional_layers_preserve_the_variance_of_a_signal():
     model, rng = ConvVAE(rng=mg.Generator(0)), mg.Generator(1)
     seen = model.down(mg.Tensor(rng.normal((16, *model.shape))))
     assert 0.5 < np.square(seen.data).mean() < 2
 
 
-def test_sides_that_do_not_fit_are_refused():
+def test_an_invalid_side_is_refused():
     with pytest.raises(ValueError, match="side must be a multiple of 4, got 30"):
         ConvVAE(side=30)
     with pytest.raises(mg.errors.ShapeError):

@@ -54,7 +54,7 @@ def test_0d_and_empty_arrays_are_drawn(name):
 
 
 def test_axes_are_drawn_in_every_form():
-    axes = [call.bound(call.arrays)[1].get("axis", "left out") for call in drawn_calls("sum")]
+    axes = [call.with_arrays(call.arrays)[1].get("axis", "left out") for call in drawn_calls("sum")]
     assert {type(axis) for axis in axes} == {str, type(None), int, tuple}
     assert () in axes and any(type(axis) is int and axis < 0 for axis in axes)
 
@@ -62,7 +62,7 @@ def test_axes_are_drawn_in_every_form():
 def test_every_kind_of_index_is_drawn():
     found = set()
     for seed in range(200):
-        index = draw_call("getitem", Choices(seed)).bound([np.zeros(())])[0][1]
+        index = draw_call("getitem", Choices(seed)).with_arrays([np.zeros(())])[0][1]
         for part in index if type(index) is tuple else (index,):
             found.add(part.dtype.kind if isinstance(part, np.ndarray) else type(part).__name__)
     assert found == {"i", "b", "int", "slice", "list", "tuple", "NoneType", "ellipsis"}

@@ -15,7 +15,7 @@ from minigen.testing.strategies import op_calls
 
 BROADCASTING = [name for name in DIFFERENTIABLE if REGISTRY[name].domain or name == "where"]
 UNARY = [name for name in BROADCASTING if len(REGISTRY[name].signature.arrays) == 1]
-SEVERAL = [name for name in DIFFERENTIABLE if CASES[name].several]
+SEVERAL = [name for name in DIFFERENTIABLE if CASES[name].returns_tuple]
 every_differentiable_op = pytest.mark.parametrize("name", DIFFERENTIABLE)
 FUSED = [name for name, op in REGISTRY.items() if isinstance(op, Fused)]
 
@@ -78,7 +78,7 @@ def test_fused_path_equals_its_definition(name, data):
 @every_differentiable_op
 @given(data=st.data())
 def test_rules_read_only_what_they_declared_to_save(name, data):
-    check(name, data, properties.saves_is_honest)
+    check(name, data, properties.rules_read_only_saved_values)
 
 
 # ------------------------------------------------------------------- ops that tests declare

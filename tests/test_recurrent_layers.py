@@ -32,7 +32,7 @@ def test_parameters_are_named_shaped_and_bounded_as_pytorchs(cls):
         for end in ("", "_reverse")
         for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     ]
-    state, gates = layer.state_dict(), cls.gates
+    state, gates = layer.state_dict(), cls.num_gates
     assert list(state) == names
     assert state["weight_ih_l0_reverse"].shape == (gates * 100, 5)
     assert state["weight_ih_l1"].shape == (gates * 100, 200)

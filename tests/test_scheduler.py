@@ -1,4 +1,7 @@
-"""Products that threads take without the interpreter: at once, put off, and interrupted."""
+"""The scheduler of products: tasks that workers compute without the interpreter lock.
+
+Products at once and deferred, full queues, errors, Ctrl-C, forks, sleeping workers.
+"""
 
 import os
 import threading
@@ -15,8 +18,11 @@ from minigen.parallel.bell import ASLEEP, HAS_SEMAPHORES
 
 pytest.importorskip("numba")
 from minigen.kernels.cpu import products
-from minigen.kernels.cpu import scheduler as crews
+from minigen.kernels.cpu.gemm import N_BLOCK
+from minigen.kernels.cpu.scheduler import MAX_DEFERRED, Scheduler, scheduler_for
+from minigen.kernels.cpu.task_queue import POLLING, QUEUED, SLOTS, TAKEN
 
+FLOAT32 = np.dtype(np.float32)
 rng = np.random.default_rng(0)
 
 
@@ -32,11 +38,11 @@ def operands(m, k, n, dtype=np.float32):
     return rng.random((m, k)).astype(dtype), rng.random((k, n)).astype(dtype)
 
 
-def given(a, b, out):
-    return products._given(a, b, None, out)
+def product(a, b, out):
+    return products._product(a, b, None, out)
 
 
-def net(count, width=64):
+def linear_layers(count, width=64):
     rng = mg.Generator(0)
     return [mg.nn.Linear(width, width, rng=rng) for _ in range(count)]
 
@@ -50,70 +56,70 @@ def gradients(layers, x):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("m, k, n", [(600, 100, 5000), (150, 40, 9000), (9000, 30, 2100)])
-def test_wide_products_are_made_in_pieces_that_fit_the_space_of_a_thread(m, k, n, dtype):
+def test_tasks_of_wide_products_fit_the_workspace_of_a_thread(m, k, n, dtype):
     a, b = operands(m, k, n, dtype)
     y = kernels.matmul(a, b)
     np.testing.assert_allclose(y, a @ b, 1e-5)
-    assert all(right - left <= crews.COLUMNS for *_, left, right in given(a, b, y)[-1])
+    assert all(n_stop - n_start <= N_BLOCK for *_, n_start, n_stop in product(a, b, y).parts)
 
 
 @pytest.mark.parametrize("repeated", [1, 3])
-def test_gradients_put_off_are_those_of_one_thread_bit_for_bit(repeated):
-    """Also where a weight has several cotangents, which are added, and where a line is full."""
-    layers, x = net(80) * repeated, mg.Tensor(rng.random((512, 64), np.float32))
+def test_deferred_gradients_are_those_of_one_thread_bit_for_bit(repeated):
+    """Also where a weight has several cotangents, which are added, and where a queue is full."""
+    layers, x = linear_layers(80) * repeated, mg.Tensor(rng.random((512, 64), np.float32))
     found = gradients(layers, x)
     mg.set_num_threads(1)
     assert found == gradients(layers, x)
 
 
-def test_a_line_has_room_for_more_pieces_than_places():
-    crew = crews.Crew(np.dtype(np.float32))
+def test_a_queue_takes_more_tasks_than_it_has_slots():
+    scheduler = Scheduler(FLOAT32)
     a, b = operands(200, 64, 300)
-    outs = [np.empty((200, 300), np.float32) for _ in range(3 * crews.LENGTH)]
+    outs = [np.empty((200, 300), np.float32) for _ in range(3 * SLOTS)]
     for out in outs:
-        assert crew.put_off(given(a, b, out), (a, b, out))
-        assert len(crew.later.kept) <= crews.PUT_OFF
-    crew.finish()
+        assert scheduler.defer(product(a, b, out), (a, b, out))
+        assert len(scheduler.deferred.unfinished) <= MAX_DEFERRED
+    scheduler.finish_deferred()
     assert all(out.tobytes() == outs[0].tobytes() for out in outs)
     np.testing.assert_allclose(outs[0], a @ b, 1e-5)
 
 
-def test_no_piece_is_lost_where_nobody_helps_and_a_line_is_full():
-    crew = crews.Crew(np.dtype(np.float32))
-    crew._summon = lambda pieces: 0
-    mg.set_num_threads(24)  # so products have many pieces
+def test_no_task_is_lost_without_workers_and_with_a_full_queue():
+    scheduler = Scheduler(FLOAT32)
+    scheduler._request_workers = lambda tasks: 0
+    mg.set_num_threads(24)  # so products have many tasks
     a, b = operands(4096, 30, 2304)
     outs = [np.full((4096, 2304), np.nan, np.float32) for _ in range(6)]
-    assert crews.LENGTH / 4 < len(given(a, b, outs[0])[-1]) < crews.LENGTH / 2
+    assert SLOTS / 4 < len(product(a, b, outs[0]).parts) < SLOTS / 2
     for out in outs:
-        assert crew.put_off(given(a, b, out), (a, b, out))
-    crew.finish()
+        assert scheduler.defer(product(a, b, out), (a, b, out))
+    scheduler.finish_deferred()
     assert all(out.tobytes() == outs[0].tobytes() for out in outs)
     np.testing.assert_allclose(outs[0], a @ b, 1e-5)
 
 
-def test_a_product_of_more_pieces_than_places_is_made_whole():
-    a, b = operands(24, 24, 300 * crews.COLUMNS)
-    for _ in range(2):  # from another place the second time
+def test_a_product_of_more_tasks_than_slots_is_computed_completely():
+    a, b = operands(24, 24, 300 * N_BLOCK)
+    for _ in range(2):  # the second time, its first task is in another slot
         out = np.full((len(a), b.shape[1]), np.nan, np.float32)
         kernels.matmul(a, b, out)
         np.testing.assert_allclose(out[:, ::1000], a @ b[:, ::1000], 1e-5)
         kernels.matmul(b[:, :400].T, b[:, :300])
 
 
-def test_arrays_are_let_go_when_their_product_is_made():
-    crew = crews.Crew(np.dtype(np.float32))
+def test_references_to_arrays_are_dropped_when_their_product_is_done():
+    scheduler = Scheduler(FLOAT32)
     a, b = operands(200, 64, 300)
     out = np.empty((200, 300), np.float32)
-    assert crew.put_off(given(a, b, out), (a, b, out))
+    assert scheduler.defer(product(a, b, out), (a, b, out))
     alive = weakref.ref(a)
     del a
-    crew.finish()
+    scheduler.finish_deferred()
     assert alive() is None
 
 
-def test_what_an_error_interrupts_is_made_all_the_same():
-    crew = crews.Crew(np.dtype(np.float32))
+def test_an_interrupted_product_is_computed_all_the_same():
+    scheduler = Scheduler(FLOAT32)
     a, b = operands(200, 64, 300)
 
     def interrupt():
@@ -121,14 +127,14 @@ def test_what_an_error_interrupts_is_made_all_the_same():
 
     out = np.zeros((200, 300), np.float32)
     with pytest.raises(KeyboardInterrupt):
-        crew.run([given(a, b, out)], (a, b, out), [(interrupt,)])
+        scheduler.run([product(a, b, out)], (a, b, out), [(interrupt,)])
     np.testing.assert_allclose(out, a @ b, 1e-5)
-    assert not crew.now.kept
-    assert crew.run([given(a, b, out)], (a, b, out), [])
+    assert not scheduler.urgent.unfinished
+    assert scheduler.run([product(a, b, out)], (a, b, out), [])
 
 
 def test_a_rule_that_fails_leaves_nothing_unfinished():
-    layer = net(1)[0]
+    layer = linear_layers(1)[0]
 
     @mg.primitive(lambda g, y, x: 1 / 0)
     def broken(x):
@@ -137,37 +143,37 @@ def test_a_rule_that_fails_leaves_nothing_unfinished():
     x = mg.Tensor(rng.random((512, 64), np.float32)).requires_grad_()
     with pytest.raises(ZeroDivisionError):
         layer(broken(x)).sum().backward()
-    assert not crews.crew_for(np.dtype(np.float32)).later.kept
+    assert not scheduler_for(FLOAT32).deferred.unfinished
     assert layer.weight.grad is None
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_what_was_put_off_cannot_be_made_in_a_child():
-    """Another thread may have been at it, and is not there."""
-    crew = crews.crew_for(np.dtype(np.float32))
+def test_deferred_products_cannot_be_finished_in_a_forked_child():
+    """A worker may have taken a task of them, and a child has no workers."""
+    scheduler = scheduler_for(FLOAT32)
     child = os.fork()
     if not child:
         try:
-            crew.finish()
+            scheduler.finish_deferred()
         except RuntimeError:
             os._exit(7)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-def test_while_one_thread_leads_another_makes_its_products_alone():
-    crew = crews.crew_for(np.dtype(np.float32))
+def test_while_one_thread_uses_the_scheduler_another_computes_its_products_alone():
+    scheduler = scheduler_for(FLOAT32)
     a, b = operands(200, 64, 300)
     found = []
-    with crew.lead:
+    with scheduler.lock:
         other = threading.Thread(target=lambda: found.append(kernels.matmul(a, b)))
         other.start()
         other.join(timeout=30)
     np.testing.assert_allclose(found[0], a @ b, 1e-5)
 
 
-def test_a_thread_that_waits_for_products_hears_of_other_jobs():
+def test_a_worker_that_waits_for_products_takes_tasks_of_other_jobs():
     a, b = operands(400, 300, 500)
     for _ in range(50):
         kernels.matmul(a, b)
@@ -176,67 +182,67 @@ def test_a_thread_that_waits_for_products_hears_of_other_jobs():
         assert sorted(done) == [0, 1, 2, 3]
 
 
-def until(condition):
-    """Wait for what another thread does."""
+def wait_until(condition):
+    """Wait until another thread has made condition() true."""
     end = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
 
 
-def asleep(count):
-    return lambda: pool._pool.bell.numbers[ASLEEP] == count
+def sleeping(workers):
+    return lambda: pool._pool.events.state[ASLEEP] == workers
 
 
-@pytest.mark.skipif(not HAS_SEMAPHORES, reason="there is nothing to sleep at here")
-def test_a_thread_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_jobs():
+@pytest.mark.skipif(not HAS_SEMAPHORES, reason="this system has no semaphores to sleep on")
+def test_a_worker_that_sleeps_in_compiled_code_wakes_up_for_products_and_for_jobs():
     a, b = operands(400, 300, 500)
-    crew = crews.crew_for(np.dtype(np.float32))
-    until(lambda: crew.now.state[crews.WATCHED] == 0)  # threads of the pool before have ended
+    scheduler = scheduler_for(FLOAT32)
+    wait_until(lambda: scheduler.urgent.memory[POLLING] == 0)  # workers of earlier pools have ended
     y = kernels.matmul(a, b)
     for _ in range(3):
-        until(asleep(1))
+        wait_until(sleeping(1))
         out = np.empty_like(y)
-        assert crew.put_off(given(a, b, out), (a, b, out))
-        line = crew.later.state
-        until(lambda line=line: line[crews.TAKEN] == line[crews.PUT])  # nobody else takes them
-        crew.finish()
+        assert scheduler.defer(product(a, b, out), (a, b, out))
+        queue = scheduler.deferred.memory
+        wait_until(lambda queue=queue: queue[TAKEN] == queue[QUEUED])  # only the worker takes tasks
+        scheduler.finish_deferred()
         assert out.tobytes() == y.tobytes()
-        until(asleep(1))
+        wait_until(sleeping(1))
         both = threading.Barrier(2, timeout=20)
         pool.run(both.wait, [(), ()])  # each needs a thread
-    mg.set_num_threads(1)  # and to end
-    until(lambda: not any(thread.name == "minigen-0" for thread in threading.enumerate()))
+    mg.set_num_threads(1)  # a sleeping worker also wakes up to end
+    wait_until(lambda: not any(thread.name == "minigen-0" for thread in threading.enumerate()))
 
 
-def test_without_semaphores_threads_wait_in_the_interpreter(monkeypatch):
+def test_without_semaphores_workers_wait_in_the_interpreter(monkeypatch):
     monkeypatch.setattr(bell, "HAS_SEMAPHORES", False)
     monkeypatch.setattr(bell, "_functions", None)
     mg.set_num_threads(1)
     mg.set_num_threads(2)
     a, b = operands(400, 300, 500)
     y = kernels.matmul(a, b)
-    crew = crews.crew_for(np.dtype(np.float32))
-    until(lambda: crew.now.state[crews.WATCHED] == 0)
-    assert asleep(0)()
+    scheduler = scheduler_for(FLOAT32)
+    wait_until(lambda: scheduler.urgent.memory[POLLING] == 0)
+    assert sleeping(0)()
     both = threading.Barrier(2, timeout=20)
     pool.run(both.wait, [(), ()])
     assert kernels.matmul(a, b).tobytes() == y.tobytes()
 
 
-def test_a_pool_that_was_closed_starts_no_threads():
-    """Who leads may have it still when another thread sets the number of threads."""
+def test_a_closed_pool_starts_no_workers():
+    """A caller may still use it when another thread sets the number of threads."""
     mg.set_num_threads(3)
     closed, done = pool._pool, []
     mg.set_num_threads(2)
     closed.run(pool.Job(done.append, [(i,) for i in range(5)]))
-    closed.wake(2, 0, crews.crew_for(np.dtype(np.float32)).serve)
+    closed.wake(2, 0, scheduler_for(FLOAT32).serve)
     assert sorted(done) == list(range(5)) and not closed.workers and closed.idle is None
 
 
-def test_the_tracer_of_non_finite_values_sees_gradients_as_they_are_made(monkeypatch):
-    monkeypatch.setattr(crews.Crew, "put_off", lambda *_: pytest.fail("it would be seen unmade"))
-    layer, x = net(1)[0], np.full((512, 64), 1e20, np.float32)
+def test_detect_anomaly_sees_gradients_when_they_are_computed(monkeypatch):
+    monkeypatch.setattr(Scheduler, "defer", lambda *_: pytest.fail("it would see unfinished ones"))
+    layer, x = linear_layers(1)[0], np.full((512, 64), 1e20, np.float32)
     with mg.detect_anomaly():
         y = layer(mg.Tensor(x).requires_grad_())
         with pytest.raises(FloatingPointError, match="derivative of op 'linear' for argument 1"):

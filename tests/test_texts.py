@@ -1,4 +1,4 @@
-"""What the examples on text share: the split, the windows, the loss, the sample."""
+"""The helpers of the examples on text: the split, the windows, the loss, the sample."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def path(tmp_path):
     return str(tmp_path / "text")
 
 
-def test_the_first_nine_tenths_are_to_train_on(path):
+def test_the_first_nine_tenths_are_the_training_set(path):
     vocabulary, train, test = text_data(path, 8)
     assert len(train) == 378 and len(test) == 42
     assert vocabulary.decode(np.concatenate([train, test])) == "To be, or not to be.\n" * 20
@@ -31,7 +31,7 @@ def test_a_text_too_short_for_the_context_is_refused(path):
         text_data(path, 42)
 
 
-def test_windows_are_rows_and_the_same_one_place_on():
+def test_targets_are_the_windows_shifted_by_one():
     ids, targets = windows(np.arange(20) * 10, np.array([3, 0]), 4)
     assert ids.tolist() == [[30, 40, 50, 60], [0, 10, 20, 30]]
     assert targets.tolist() == [[40, 50, 60, 70], [10, 20, 30, 40]]
@@ -49,7 +49,7 @@ def test_the_loss_of_a_text_is_the_mean_over_its_windows_without_dropout(make, p
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_a_sample_is_text_decided_by_its_generator(make, path):
+def test_the_generator_determines_the_sample(make, path):
     vocabulary, _, _ = text_data(path, 8)
     model = make(len(vocabulary))
     one, two, other = (sample_text(model, vocabulary, 30, mg.Generator(s)) for s in (1, 1, 2))

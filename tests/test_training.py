@@ -1,4 +1,4 @@
-"""The run: it learns, stops where it is told, and goes on as if it had not stopped."""
+"""`Run`: training, stopping, and resuming bit for bit."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ def arguments(out, **changes):
 
 
 def train(out, stop_at=None, signals=False, interrupt_at_end=False, contents=(), **changes):
-    """Three epochs of a small regression; the model's weights, or how it ended."""
+    """Three epochs of a small regression; returns the model's weights."""
     rng, args = mg.Generator(0), arguments(out, **changes)
     x = rng.normal((50, 3))
     data = (x, x.sum(1, keepdims=True))
@@ -52,10 +52,10 @@ def train(out, stop_at=None, signals=False, interrupt_at_end=False, contents=(),
 
 
 def train_two(out, stop_at=None, **changes):
-    """Two epochs of two networks, the second of which learns what the first says of noise."""
+    """Two epochs of two networks; the second learns the output of the first on noise."""
     rng = mg.Generator(0)
-    kind = {"rng": rng, "dtype": np.float64}
-    model = mg.nn.ModuleDict({name: mg.nn.Linear(2, 1, **kind) for name in ("teacher", "pupil")})
+    linear = lambda: mg.nn.Linear(2, 1, rng=rng, dtype=np.float64)
+    model = mg.nn.ModuleDict({name: linear() for name in ("teacher", "pupil")})
     optimizer = {name: mg.optim.Adam(model[name].parameters(), lr=0.05) for name in model}
     loader = DataLoader(np.arange(20), batch_size=5, shuffle=True, rng=rng)
     args = arguments(out, epochs=2, **changes)
@@ -64,10 +64,10 @@ def train_two(out, stop_at=None, **changes):
         for _ in run.epochs():
             for _ in run.batches():
                 x = mg.Tensor(rng.normal((5, 2), dtype=np.float64))
-                said, heard = model["teacher"](x), model["pupil"](x)
+                target, output = model["teacher"](x), model["pupil"](x)
                 for name, loss in (
-                    ("pupil", mg.mse_loss(heard, said.detach())),
-                    ("teacher", mg.mse_loss(said, x[:, :1])),
+                    ("pupil", mg.mse_loss(output, target.detach())),
+                    ("teacher", mg.mse_loss(target, x[:, :1])),
                 ):
                     optimizer[name].step(mg.grad(loss, optimizer[name].params))
                     run.record(**{name: loss})
@@ -86,36 +86,36 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("stop_at", [0, 3, 6, 7, 15])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path, stop_at):
-    straight = train(tmp_path / "a")
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path, stop_at):
+    uninterrupted = train(tmp_path / "a")
     with pytest.raises(SystemExit) as stop:
         train(tmp_path / "b", stop_at=stop_at)
     assert stop.value.code == 0
-    assert same(straight, train(tmp_path / "b", resume=True))
+    assert same(uninterrupted, train(tmp_path / "b", resume=True))
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
-def test_ctrl_c_ends_the_step_saves_and_exits_130(tmp_path, capsys):
+def test_ctrl_c_finishes_the_step_saves_and_exits_with_130(tmp_path, capsys):
     before = signal.getsignal(signal.SIGINT)
-    straight = train(tmp_path / "a")
+    uninterrupted = train(tmp_path / "a")
     with pytest.raises(SystemExit) as stop:
         train(tmp_path / "b", stop_at=9, signals=True)
     assert stop.value.code == 130
     assert load_state(tmp_path / "b/checkpoint.safetensors")["step"] == 10
     assert "Ctrl-C again" in capsys.readouterr().out
-    assert same(straight, train(tmp_path / "b", resume=True))
+    assert same(uninterrupted, train(tmp_path / "b", resume=True))
     assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("stop_at", [0, 3, 6])
-def test_two_networks_with_two_optimizers_go_on_bit_for_bit(tmp_path, stop_at):
-    straight = train_two(tmp_path / "a", judge="one")
+def test_two_networks_with_two_optimizers_resume_bit_for_bit(tmp_path, stop_at):
+    uninterrupted = train_two(tmp_path / "a", judge="one")
     with pytest.raises(SystemExit):
         train_two(tmp_path / "b", stop_at=stop_at, judge="one")
     state = load_state(tmp_path / "b/checkpoint.safetensors")
     assert {"teacher_optimizer", "pupil_optimizer"} < state.keys()
     assert "judge" not in state["config"]
-    assert same(straight, train_two(tmp_path / "b", resume=True, judge="another"))
+    assert same(uninterrupted, train_two(tmp_path / "b", resume=True, judge="another"))
     assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
 
 
@@ -127,7 +127,7 @@ def test_resuming_with_other_settings_or_without_a_checkpoint_is_refused(tmp_pat
         train(tmp_path, resume=True, seed=5)
 
 
-def test_a_mean_is_over_the_steps_that_recorded_the_number_also_after_a_stop(tmp_path):
+def test_a_mean_is_over_the_steps_that_recorded_the_value_also_after_a_stop(tmp_path):
     def alternate(stop_at=None, **changes):
         model, rng = mg.nn.Linear(1, 1), mg.Generator(0)
         parts = {"optimizer": mg.optim.SGD(model.parameters(), lr=1), "rng": rng}
@@ -146,7 +146,7 @@ def test_a_mean_is_over_the_steps_that_recorded_the_number_also_after_a_stop(tmp
     assert [(row["even"], row["odd"]) for row in metrics(tmp_path)] == [(2, 2)] * 3
 
 
-def test_the_screen_and_the_metrics_tell_of_each_epoch(tmp_path, capsys):
+def test_each_epoch_is_printed_and_written_to_the_metrics(tmp_path, capsys):
     train(tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert [line[:11] for line in lines] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
@@ -159,22 +159,22 @@ def test_two_hundred_steps_repeat_bit_for_bit(tmp_path):
     assert same(train(tmp_path / "a", epochs=29), train(tmp_path / "b", epochs=29))
 
 
-def test_what_training_depends_on_may_not_change_on_resume(tmp_path):
+def test_resuming_with_other_flags_or_data_is_refused(tmp_path):
     train(tmp_path)
     with pytest.raises(mg.errors.CheckpointError, match=r"epochs: 3 then, 5 now"):
-        train(tmp_path, epochs=5, resume=True)  # a schedule may run over the epochs
+        train(tmp_path, epochs=5, resume=True)  # a schedule may depend on the number of epochs
     with pytest.raises(mg.errors.CheckpointError, match=r"contents: [0-9a-f]+ then, [0-9a-f]+ now"):
         train(tmp_path, contents=["a text", np.ones(3)], resume=True)
 
 
-def test_a_checkpoint_of_another_example_is_refused_by_its_name(tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_example_is_refused(tmp_path, monkeypatch):
     train(tmp_path)
     monkeypatch.setattr("sys.argv", ["examples/other.py"])
     with pytest.raises(mg.errors.CheckpointError, match=r"is of .*, not of other"):
         train(tmp_path, resume=True)
 
 
-def test_metrics_that_are_not_of_the_checkpoint_are_written_anew_from_it(tmp_path):
+def test_damaged_metrics_are_rewritten_from_the_checkpoint(tmp_path):
     train(tmp_path)
     path = tmp_path / "metrics.jsonl"
     before = path.read_text()
@@ -186,9 +186,9 @@ def test_metrics_that_are_not_of_the_checkpoint_are_written_anew_from_it(tmp_pat
 
 
 @pytest.mark.parametrize("file", ["metrics.jsonl", "checkpoint.safetensors"])
-def test_a_kill_between_the_files_of_a_save_costs_nothing(tmp_path, monkeypatch, file):
-    """Before either of the two files of a save, in each of the saves of a run."""
-    straight = train(tmp_path / "a")
+def test_a_run_killed_between_the_two_files_of_a_save_can_resume(tmp_path, monkeypatch, file):
+    """For each of the two files, in each of the saves of a run."""
+    uninterrupted = train(tmp_path / "a")
     write = tensor_files.replace_file
     for number in range(2):
         left = [number]
@@ -197,7 +197,7 @@ def test_a_kill_between_the_files_of_a_save_costs_nothing(tmp_path, monkeypatch,
             if path.name == file:
                 left[0] -= 1
                 if left[0] < 0:
-                    raise KeyboardInterrupt("as good as a kill: nothing handles it")
+                    raise KeyboardInterrupt("not handled by the run, so as final as a kill")
             write(path, *args, **named)
 
         out = tmp_path / f"{number}"
@@ -207,11 +207,11 @@ def test_a_kill_between_the_files_of_a_save_costs_nothing(tmp_path, monkeypatch,
         with pytest.raises(KeyboardInterrupt):
             train(out, stop_at=number and 9, resume=number)
         monkeypatch.undo()
-        assert same(straight, train(out, resume=True))
+        assert same(uninterrupted, train(out, resume=True))
         assert metrics(tmp_path / "a") == metrics(out)
 
 
-def test_a_state_that_does_not_fit_the_run_is_refused_and_nothing_changed(tmp_path):
+def test_a_state_that_does_not_fit_the_run_is_refused_and_nothing_changes(tmp_path):
     train(tmp_path)
     path = tmp_path / "checkpoint.safetensors"
     state = load_state(path)
@@ -235,7 +235,7 @@ def test_a_state_that_does_not_fit_the_run_is_refused_and_nothing_changed(tmp_pa
     assert np.array_equal(model.weight.data, before)
 
 
-def test_saving_takes_a_hundredth_of_the_time_but_the_last_epoch_is_saved(tmp_path, monkeypatch):
+def test_saving_takes_one_percent_of_the_time_but_the_last_epoch_is_saved(tmp_path, monkeypatch):
     saved = []
     write = checkpoint.save_state
 
@@ -250,7 +250,7 @@ def test_saving_takes_a_hundredth_of_the_time_but_the_last_epoch_is_saved(tmp_pa
     assert len(metrics(tmp_path)) == 9
 
 
-def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(tmp_path, monkeypatch, capsys):
+def test_a_temporarily_full_disk_does_not_end_the_training(tmp_path, monkeypatch, capsys):
     full = [True, True]
     write = tensor_files.replace_file
 
@@ -259,17 +259,17 @@ def test_a_disk_that_is_full_for_a_while_does_not_end_the_training(tmp_path, mon
             raise mg.errors.CheckpointError(f"{path}: cannot be written")
         write(path, *args, **named)
 
-    straight = train(tmp_path / "a")
+    uninterrupted = train(tmp_path / "a")
     monkeypatch.setattr(tensor_files, "replace_file", replace_file)
-    assert same(straight, train(tmp_path / "b"))
+    assert same(uninterrupted, train(tmp_path / "b"))
     assert capsys.readouterr().out.count("not saved, training goes on: ") == 2
-    assert same(straight, train(tmp_path / "b", resume=True))
+    assert same(uninterrupted, train(tmp_path / "b", resume=True))
     full += [True] * 3
-    with pytest.raises(mg.errors.CheckpointError):  # but in the end it must be saved
+    with pytest.raises(mg.errors.CheckpointError):  # the save after the last epoch must succeed
         train(tmp_path / "c")
 
 
-def test_ctrl_c_behind_the_last_step_exits_130_with_all_saved(tmp_path):
+def test_ctrl_c_after_the_last_step_saves_and_exits_with_130(tmp_path):
     with pytest.raises(SystemExit) as stop:
         train(tmp_path / "b", interrupt_at_end=True)
     assert stop.value.code == 130

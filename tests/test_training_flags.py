@@ -1,4 +1,4 @@
-"""The flags that every example has, the data that they name, and how an example ends."""
+"""The common flags of the examples, the data that they name, and errors without a traceback."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_glyphs_are_split_into_train_and_test():
         (["--max-seconds", "soon"], "number of at least 0, got soon"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused_in_words(flags, says, capsys):
+def test_invalid_flags_are_refused_with_an_explanation(flags, says, capsys):
     with pytest.raises(SystemExit) as stop:
         argument_parser("", out="runs", epochs=1).parse_args(flags)
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""A run whose numbers cease to be finite stops, says where it begins, and keeps a good state."""
+"""A run with a NaN or infinity stops, names the op that computed it, and keeps a good state."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from minigen.training.checkpoint import load_state
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """NumPy's own warnings are not the subject."""
+    """Silence NumPy's own warnings."""
     with np.errstate(all="ignore"):
         yield
 
@@ -27,7 +27,7 @@ def arguments(out, **changes):
 
 
 class Training:
-    """Three epochs of seven steps; `fault(step, x, y, loss)` may spoil the loss of a step."""
+    """Three epochs of seven steps; fault(step, x, y, loss) returns the loss that a step uses."""
 
     def __init__(self, out, fault=lambda step, x, y, loss: loss, **changes):
         self.rng = mg.Generator(0)
@@ -56,50 +56,52 @@ class Training:
         return self.model.weight.data.copy()
 
 
-def log_at(spoilt):
-    return lambda step, x, y, loss: mg.log(loss - loss - 1) if step == spoilt else loss
+def log_at(faulty):
+    return lambda step, x, y, loss: mg.log(loss - loss - 1) if step == faulty else loss
 
 
-def slope_at(spoilt):
-    """A finite loss whose gradient is not: the slope of the root at 0."""
-    return lambda step, x, y, loss: loss + mg.sqrt(loss - loss) if step == spoilt else loss
+def sqrt_at(faulty):
+    """A finite loss with an infinite gradient: the derivative of sqrt at 0."""
+    return lambda step, x, y, loss: loss + mg.sqrt(loss - loss) if step == faulty else loss
 
 
 LOG_LINE = f"{__file__}:{log_at.__code__.co_firstlineno + 1}"
-SLOPE_LINE = f"{__file__}:{slope_at.__code__.co_firstlineno + 2}"
+SQRT_LINE = f"{__file__}:{sqrt_at.__code__.co_firstlineno + 2}"
 
 
-@pytest.mark.parametrize("spoilt", [1, 4, 7, 8, 11, 21])
-def test_a_loss_that_is_not_finite_is_named_with_its_step_its_op_and_its_line(tmp_path, spoilt):
-    training = Training(tmp_path, log_at(spoilt))
+@pytest.mark.parametrize("faulty", [1, 4, 7, 8, 11, 21])
+def test_a_nonfinite_loss_is_reported_with_step_op_and_source_line(tmp_path, faulty):
+    training = Training(tmp_path, log_at(faulty))
     with pytest.raises(FloatingPointError) as caught:
         training.train()
-    said = str(caught.value)
-    for part in (f"loss is nan at step {spoilt}: in step {spoilt} op 'log'", LOG_LINE):
-        assert part in said
-    if spoilt > 7:
-        assert said.endswith(f"the last good state is in {tmp_path / 'checkpoint.safetensors'}")
+    message = str(caught.value)
+    for part in (f"loss is nan at step {faulty}: in step {faulty} op 'log'", LOG_LINE):
+        assert part in message
+    if faulty > 7:
+        assert message.endswith(f"the last good state is in {tmp_path / 'checkpoint.safetensors'}")
         state = load_state(tmp_path / "checkpoint.safetensors")
-        assert state["step"] == 7 * ((spoilt - 1) // 7)
+        assert state["step"] == 7 * ((faulty - 1) // 7)
         assert all(np.isfinite(value).all() for value in state["model"].values())
-        Training(tmp_path, resume=True).train()  # and it is good
+        Training(tmp_path, resume=True).train()
     else:
-        assert "last good state" not in said  # there is none of this run
+        assert "last good state" not in message  # this run has saved none
         assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize("spoilt", [4, 7, 14, 21])
-def test_a_finite_loss_with_a_gradient_that_is_not_is_found_in_the_step_before(tmp_path, spoilt):
+@pytest.mark.parametrize("faulty", [4, 7, 14, 21])
+def test_a_nonfinite_gradient_of_a_finite_loss_is_found_in_the_step_before(tmp_path, faulty):
     with pytest.raises(FloatingPointError) as caught:
-        Training(tmp_path, slope_at(spoilt)).train()
-    said = str(caught.value)
-    seen = "weight has values that are not finite" if spoilt % 7 == 0 else "loss is nan"
-    found = spoilt if spoilt % 7 == 0 else spoilt + 1
-    assert said.startswith(f"{seen} at step {found}: in step {spoilt} the derivative of op 'sqrt'")
-    assert SLOPE_LINE in said
+        Training(tmp_path, sqrt_at(faulty)).train()
+    message = str(caught.value)
+    seen = "weight has values that are not finite" if faulty % 7 == 0 else "loss is nan"
+    found = faulty if faulty % 7 == 0 else faulty + 1
+    assert message.startswith(
+        f"{seen} at step {found}: in step {faulty} the derivative of op 'sqrt'"
+    )
+    assert SQRT_LINE in message
 
 
-def test_only_a_run_in_trouble_takes_steps_again(tmp_path):
+def test_only_a_nonfinite_run_repeats_steps(tmp_path):
     good, bad = Training(tmp_path / "a"), Training(tmp_path / "b", log_at(10))
     good.train()
     with pytest.raises(FloatingPointError):
@@ -108,7 +110,7 @@ def test_only_a_run_in_trouble_takes_steps_again(tmp_path):
     assert bad.taken == [*range(1, 11), 8, 9, 10, 8, 9, 10]
 
 
-def test_a_resumed_run_goes_back_to_where_it_was_resumed(tmp_path):
+def test_a_resumed_run_repeats_from_the_step_where_it_was_resumed(tmp_path):
     first = Training(tmp_path)
     first.fault = lambda step, x, y, loss: (
         setattr(first.run.interrupts, "requested", step == 9) or loss
@@ -122,7 +124,7 @@ def test_a_resumed_run_goes_back_to_where_it_was_resumed(tmp_path):
     assert load_state(tmp_path / "checkpoint.safetensors")["step"] == 9
 
 
-def test_a_new_run_in_trouble_leaves_an_old_one_whole(tmp_path):
+def test_a_nonfinite_new_run_keeps_the_checkpoint_of_an_old_one(tmp_path):
     Training(tmp_path).train()
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(FloatingPointError):
@@ -130,7 +132,7 @@ def test_a_new_run_in_trouble_leaves_an_old_one_whole(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_a_number_that_no_op_made_is_told_from_one_that_an_op_made(tmp_path):
+def test_a_nan_that_no_op_computed_is_reported_as_such(tmp_path):
     training = Training(tmp_path)
     record = training.run.record
     training.run.record = lambda loss: record(loss=loss if training.taken[-1] != 9 else np.nan)
@@ -138,7 +140,7 @@ def test_a_number_that_no_op_made_is_told_from_one_that_an_op_made(tmp_path):
         training.train()
 
 
-def test_trouble_that_does_not_come_again_stops_the_run_too(tmp_path):
+def test_a_nan_that_does_not_recur_stops_the_run_too(tmp_path):
     training = Training(tmp_path)
     once = lambda step: step if training.taken.count(9) == 1 else None
     training.fault = lambda step, *rest: log_at(9)(once(step), *rest)
@@ -146,7 +148,7 @@ def test_trouble_that_does_not_come_again_stops_the_run_too(tmp_path):
         training.train()
 
 
-def test_no_state_with_weights_that_are_not_finite_is_saved(tmp_path):
+def test_a_state_with_nonfinite_weights_is_not_saved(tmp_path):
     training = Training(tmp_path)
     training.model.weight.data[0, 0] = np.inf
     with pytest.raises(FloatingPointError, match=r"weight has values .* not finite.* is not saved"):
@@ -154,12 +156,12 @@ def test_no_state_with_weights_that_are_not_finite_is_saved(tmp_path):
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
-def test_a_number_recorded_outside_a_step_stops_at_once(tmp_path):
+def test_a_nonfinite_number_recorded_outside_a_step_raises_at_once(tmp_path):
     with pytest.raises(FloatingPointError, match="loss is inf at step 1"):
         Training(tmp_path).run.record(loss=np.inf)
 
 
-def test_an_example_in_trouble_ends_in_one_sentence_and_exit_code_1(tmp_path):
+def test_a_nonfinite_example_ends_with_one_sentence_and_exit_code_1(tmp_path):
     script = tmp_path / "example.py"
     script.write_text(
         "import sys\n"

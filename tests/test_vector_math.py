@@ -23,7 +23,7 @@ WIDE, INF, NAN = np.longdouble, math.inf, math.nan
 TRUTH = {  # and the most units in the last place that ours may be off
     "exp": (np.exp, 1.1),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 3.0),
-    "log1p_of_share": (np.log1p, 3.0),
+    "log1p_unit_interval": (np.log1p, 3.0),
     "tanh": (np.tanh, 7.0),
     "erf": (lambda x: special.erf(x.astype(np.float64)), 8.0),
 }
@@ -67,7 +67,7 @@ def values(name, dtype):
     """All sizes of numbers, most of them where the function bends."""
     rng = np.random.default_rng(0)
     tiny = 10.0 ** rng.uniform(-30, 0, 20_000)
-    if name == "log1p_of_share":
+    if name == "log1p_unit_interval":
         return np.concatenate([tiny, rng.uniform(0, 1, 100_000), [0.0, 1.0]]).astype(dtype)
     wide = rng.uniform(-1, 1, 100_000) * (90 if dtype is np.float32 else 710)
     near = rng.uniform(-7, 7, 200_000)

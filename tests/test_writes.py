@@ -14,21 +14,21 @@ OWN = "an array that the function makes for itself"
 PARAMETER = "the two writers: a parameter, or the optimizer's own state"
 WRITES = {
     "autodiff/fast_walk.py": {
-        "self[vertex] += g": "a sum that the walk made: vertex is in `made`",
-        "self.sums[leaf] += g": "a sum that the walk made, or new as the op declares: in `new`",
+        "self[vertex] += g": "a sum that the walk created: vertex is in `owned`",
+        "self.sums[leaf] += g": "created by the walk, or by an op with returns_new: in `owned`",
     },
     "nn/module.py": {
         "x.data[...] =": "parameters and buffers, which own their memory; versions count"
     },
     "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
     "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
-    "ops/joining.py": {"y[_inside(pad_width, sides)] = x": RETURNED},
+    "ops/joining.py": {"y[_inside(pad_width, shape)] = x": RETURNED},
     "ops/normalization.py": {
         "running_mean += momentum *": "the two writers: running statistics; versions count",
         "running_var += momentum *": "the two writers: running statistics; versions count",
     },
     "ops/recurrent.py": {
-        "state[0] = start": RETURNED,
+        "state[0] = first": RETURNED,
         "gz[t] = gh": OWN,
         "h[t + 1] = activation": RETURNED,
         "gh += gy[t]": "a copy of the cotangent, or a product made here",
@@ -38,7 +38,7 @@ WRITES = {
     "optim/optimizer.py": {"bucket.settings[:] =": "the optimizer's own"},
     "optim/rmsprop.py": dict.fromkeys(["s[...] =", "v[...] =", "p -= lr"], PARAMETER),
     "optim/sgd.py": dict.fromkeys(["v[...] =", "p -= lr"], PARAMETER),
-    "random.py": {"waiting[array_module(u).asarray(p == 0)] = np.inf": OWN},
+    "random.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
     "tensors.py": {"g.fill(1)": OWN},
     "models/seq2seq.py": dict.fromkeys(
         ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
@@ -66,12 +66,12 @@ def statements_that_may_write(path):
 
 NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and texts
     *("self.sums[leaf] = ", "sums[vertex] =", "self[vertex] = ", "found[vertex] =", "depths["),
-    *("order[", "keeps[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "parts[i] ="),
+    *("order[", "must_save[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "found[i] ="),
     *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
-    *("wrong +=", "given[name] =", "version", "text +=", "shapes |=", "self.shapes["),
+    *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
-    *("sides[letter]", "count -= half", "self.state[i]", "start += len", "self._counter +="),
-    *("turns[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
+    *("lengths[letter]", "n -= half", "self.state[i]", "start += len", "self._counter +="),
+    *("uses[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
 }
 
 

@@ -1,6 +1,6 @@
-"""Training steps in minigen: each function gives a step and the shapes of what it trains.
+"""Training steps in minigen. Each function returns a step and the shapes of its parameters.
 
-A step returns its last loss.
+A step returns its loss, of the GAN that of the generator.
 """
 
 import warnings
@@ -10,7 +10,7 @@ import minigen as mg
 from minigen import models, nn, optim
 from minigen.backend.arrays import cupy
 from minigen.training.cuda_graphs import WARM_UP, Captured, capture
-from workloads.shares import shares  # noqa: F401 - part of what a child is asked
+from workloads.profiling import profile  # noqa: F401 - called by measuring.on_cpu
 
 Workload = tuple[Callable[[], mg.Tensor], list[tuple[int, ...]]]
 
@@ -46,10 +46,10 @@ def vae(batch: int, hidden: int, device: str = "cpu") -> Workload:
 
 
 def gan(batch: int, device: str = "cpu") -> Workload:
-    """The step of examples/gan.py: no gradient is made that no optimizer asks for."""
+    """The step of examples/gan.py: only gradients that an optimizer uses are computed."""
     rng = mg.Generator(0)
-    kind = {"rng": rng, "device": device}
-    generator, discriminator = models.Generator(**kind), models.Discriminator(**kind)
+    factory = {"rng": rng, "device": device}
+    generator, discriminator = models.Generator(**factory), models.Discriminator(**factory)
     rate = {"lr": 5e-4, "betas": (0.5, 0.999)}
     of_generator = optim.Adam(generator.parameters(), **rate)
     of_discriminator = optim.Adam(discriminator.parameters(), **rate)
@@ -95,11 +95,11 @@ def gpt(
 
 def tanh(batch: int, device: str = "cpu") -> Workload:
     rng = mg.Generator(0)
-    kind = {"rng": rng, "device": device}
+    factory = {"rng": rng, "device": device}
     model = nn.Sequential(
-        *(nn.Linear(2, 16, **kind), nn.Tanh()),
-        *(nn.Linear(16, 16, **kind), nn.Tanh()),
-        nn.Linear(16, 1, **kind),
+        *(nn.Linear(2, 16, **factory), nn.Tanh()),
+        *(nn.Linear(16, 16, **factory), nn.Tanh()),
+        nn.Linear(16, 1, **factory),
     )
     x, y = (mg.Tensor(rng.normal((batch, n), device=device)) for n in (2, 1))
     return workload(model, lambda: mg.mse_loss(model(x), y), lambda p: optim.SGD(p, lr=0.01))
@@ -113,23 +113,23 @@ def set_precision(precision: str) -> None:
 
 
 def prepared(step: Callable, captured: bool) -> Callable:
-    """The step after its first runs; with captured, replayed from one CUDA graph.
+    """The step after its first runs; if captured, replayed from one CUDA graph.
 
-    Memory is counted from there on, without what weights were drawn in.
+    Memory that only the first runs and the initial weights needed is freed: it is not counted.
     """
     if captured:
         step = capture(step)
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", "capture: ")  # steps would run eagerly
+        warnings.filterwarnings("error", "capture: ")  # such a step would run eagerly
         for _ in range(WARM_UP + 1):
             step()
-    cupy().cuda.Device().synchronize()  # if it fails, then here
+    cupy().cuda.Device().synchronize()  # raises here if a step failed
     cupy().get_default_memory_pool().free_all_blocks()
     return step
 
 
 def device_seconds(step: Callable, repeats: int) -> float:
-    """The time of one step, from `repeats` in a row, the last of which the GPU has done."""
+    """The mean time of one step over `repeats` in a row, by events on the GPU."""
     cuda = cupy().cuda
     start, end = cuda.Event(), cuda.Event()
     start.record()
@@ -141,7 +141,7 @@ def device_seconds(step: Callable, repeats: int) -> float:
 
 
 def device_bytes(step: Callable) -> int:
-    """What CuPy's pools hold of the GPU: arrays, and what lay between them at the peak."""
+    """The bytes that CuPy's pools hold of the GPU: arrays, and gaps between them at the peak."""
     pools = [cupy().get_default_memory_pool()]
     if isinstance(step, Captured):
         pools.append(step.recording.pool)

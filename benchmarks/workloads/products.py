@@ -1,7 +1,8 @@
-"""The floor of each training step: its matrix products alone, in NumPy, one after the other.
+"""The matrix products of each training step alone, in NumPy, one after the other.
 
-A product is (stack, m, k, n): `stack` times (m, k) @ (k, n). Those that make the gradient of the
-input of a net are no part of a step, nor are those of what the generator's step does not train.
+Their time is a floor for the time of the step. A product (stack, m, k, n) is `stack` times
+(m, k) @ (k, n). A step has no gradient for the input of the net, and the generator's step none for
+the weights of the critic: these products are left out.
 """
 
 from collections.abc import Callable
@@ -12,29 +13,28 @@ Products = list[tuple[int, int, int, int]]
 
 
 def set_threads(count: int) -> None:
-    """Nothing: the parent has set NumPy's threads in the environment."""
+    """Does nothing: `measuring.Child` has set NumPy's threads in the environment."""
 
 
 def workload(products: Products) -> tuple[Callable[[], None], None]:
-    """A step that makes the products, of random operands, into arrays that are there already."""
-    rng, ready = np.random.default_rng(0), {}
-    for stack, *sides in set(products):
-        m, k, n = sides
+    """A step that computes the products of random operands into preallocated arrays."""
+    rng, operands = np.random.default_rng(0), {}
+    for stack, m, k, n in set(products):
         lead = () if stack == 1 else (stack,)
         a = rng.standard_normal((*lead, m, k), np.float32)
         b = rng.standard_normal((*lead, k, n), np.float32)
-        ready[stack, m, k, n] = a, b, np.matmul(a, b)
-    work = [ready[product] for product in products]
+        operands[stack, m, k, n] = a, b, np.matmul(a, b)
+    calls = [operands[product] for product in products]
 
     def step():
-        for a, b, out in work:
+        for a, b, out in calls:
             np.matmul(a, b, out=out)
 
     return step, None
 
 
 def dense(rows: int, inputs: int, outputs: int, to_x: bool = True, to_w: bool = True) -> Products:
-    """y = x @ w.T, and with y's gradient those of x and of w."""
+    """y = x @ w.T, and the gradients of x and of w."""
     y, x = (1, rows, inputs, outputs), (1, rows, outputs, inputs)
     return [y, *[x] * to_x, *[(1, outputs, rows, inputs)] * to_w]
 
@@ -49,17 +49,17 @@ def gan(batch: int) -> tuple:
     generator = dense(batch, 100, 256, to_x=False)
     generator += dense(batch, 256, 512) + dense(batch, 512, 784)
     later = dense(batch, 512, 256) + dense(batch, 256, 1)
-    critic = 2 * (dense(batch, 784, 512, to_x=False) + later)  # of real and of drawn images
-    sides = [(784, 512), (512, 256), (256, 1)]
-    through = [product for side in sides for product in dense(batch, *side, to_w=False)]
-    return workload(generator + critic + through)
+    critic = 2 * (dense(batch, 784, 512, to_x=False) + later)  # for real and for generated images
+    layers = [(784, 512), (512, 256), (256, 1)]
+    through_critic = [product for layer in layers for product in dense(batch, *layer, to_w=False)]
+    return workload(generator + critic + through_critic)
 
 
 def convolution(batch: int, inputs: int, filters: int, side: int, to_x: bool = True) -> Products:
-    """Of 3x3 windows, which are columns already."""
-    depth, places = 9 * inputs, side * side
-    y, x = (batch, filters, depth, places), (batch, depth, filters, places)
-    return [y, *[x] * to_x, (batch, filters, places, depth)]
+    """A 3x3 convolution as products with the unfolded images, (9 * inputs, side * side) each."""
+    depth, positions = 9 * inputs, side * side
+    y, x = (batch, filters, depth, positions), (batch, depth, filters, positions)
+    return [y, *[x] * to_x, (batch, filters, positions, depth)]
 
 
 def cnn(batch: int, channels: int, side: int, widths: tuple[int, int]) -> tuple:
@@ -73,14 +73,16 @@ def lstm(batch: int, hidden: int) -> tuple:
     steps, gates = 28, 4 * hidden
     products = dense(steps * batch, 28, gates, to_x=False)
     products += (steps - 1) * dense(batch, hidden, gates, to_w=False)  # the first state is 0
-    products += [(1, gates, steps * batch, hidden)]  # the gradient of weight_hh, at once
+    products += [
+        (1, gates, steps * batch, hidden)
+    ]  # the gradient of weight_hh, for all steps at once
     return workload(products + dense(batch, hidden, 10))
 
 
 def gpt(batch: int, block: int, layers: int, width: int, heads: int = 4) -> tuple:
     rows, stack, depth = batch * block, batch * heads, width // heads
     wide, narrow = (stack, block, depth, block), (stack, block, block, depth)
-    attention = [wide, narrow, wide, narrow, narrow, narrow]  # scores, y; then of p, v, q, k
+    attention = [wide, narrow, wide, narrow, narrow, narrow]  # scores, y; gradients of p, v, q, k
     layer = dense(rows, width, 3 * width) + attention + dense(rows, width, width)
     layer += dense(rows, width, 4 * width) + dense(rows, 4 * width, width)
     return workload(layers * layer + dense(rows, width, 65))

@@ -1,4 +1,4 @@
-"""Training steps in PyTorch: what `ours` does, each at PyTorch's best setting."""
+"""The training steps of `ours` in PyTorch, with the settings that are fastest for PyTorch."""
 
 import warnings
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-WARM_UP = 4  # steps before a GPU is timed
+WARM_UP = 4  # steps on a GPU before it is timed
 Workload = tuple[Callable[[], torch.Tensor], list[tuple[int, ...]]]
 
 
@@ -18,7 +18,7 @@ def set_threads(count: int) -> None:
 
 def adam(parameters, **settings):
     parameters = list(parameters)
-    capturable = parameters[0].is_cuda  # asked for by a graph; the fused kernel is the same
+    capturable = parameters[0].is_cuda  # a CUDA graph requires it; the fused kernel is the same
     return torch.optim.Adam(parameters, **settings, fused=True, capturable=capturable)
 
 
@@ -78,7 +78,7 @@ def gan(batch: int, device: str = "cpu") -> Workload:
     real = torch.rand(batch, 784, device=device) * 2 - 1
 
     def descend(lost, part, optimizer):
-        """A step with the gradients of one part alone, as fast as PyTorch gives them."""
+        """A step of one part with its gradients only, the fastest way in PyTorch."""
         parameters = list(part.parameters())
         for p, g in zip(parameters, torch.autograd.grad(lost, parameters)):
             p.grad = g
@@ -134,7 +134,7 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.qkv = nn.LayerNorm(width), nn.Linear(width, 3 * width)
-        self.attended, self.norm2 = nn.Linear(width, width), nn.LayerNorm(width)
+        self.out_proj, self.norm2 = nn.Linear(width, width), nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x):
@@ -142,7 +142,7 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm1(x)).view(B, T, 3, self.heads, W // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.attended(y.transpose(1, 2).reshape(B, T, W))
+        x = x + self.out_proj(y.transpose(1, 2).reshape(B, T, W))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
 
@@ -185,22 +185,22 @@ def tanh(batch: int, device: str = "cpu") -> Workload:
 def set_precision(precision: str) -> None:
     torch.set_float32_matmul_precision(precision)
     torch.backends.cudnn.allow_tf32 = precision == "high"  # True by default
-    torch.backends.cudnn.benchmark = True  # tries which convolution is fastest
+    torch.backends.cudnn.benchmark = True  # measures which convolution is fastest
 
 
 def prepared(step: Callable, captured: bool) -> Callable:
-    """The step after its first runs; with captured, replayed from one CUDA graph.
+    """The step after its first runs; if captured, replayed from one CUDA graph.
 
-    As PyTorch's notes on CUDA graphs have it, the first runs are on a stream of their own. Memory
-    is counted from there on, without what convolutions were tried in.
+    The first runs are on a side stream, as PyTorch's notes on CUDA graphs demand. Memory is counted
+    after them, so without that in which convolutions were measured.
     """
     warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-    current, beside = torch.cuda.current_stream(), torch.cuda.Stream()
-    beside.wait_stream(current)
-    with torch.cuda.stream(beside):
+    current, side_stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    side_stream.wait_stream(current)
+    with torch.cuda.stream(side_stream):
         for _ in range(WARM_UP):
             step()
-    current.wait_stream(beside)
+    current.wait_stream(side_stream)
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -208,7 +208,7 @@ def prepared(step: Callable, captured: bool) -> Callable:
 
 
 class Captured:
-    """A step as one CUDA graph, beside the step: it holds the tensors that the graph works on."""
+    """A step as one CUDA graph. The step is kept: it holds the tensors that the graph works on."""
 
     def __init__(self, step: Callable):
         self.step, self.graph = step, torch.cuda.CUDAGraph()
@@ -221,7 +221,7 @@ class Captured:
 
 
 def device_seconds(step: Callable, repeats: int) -> float:
-    """The time of one step, from `repeats` in a row, the last of which the GPU has done."""
+    """The mean time of one step over `repeats` in a row, by events on the GPU."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(repeats):
@@ -232,5 +232,5 @@ def device_seconds(step: Callable, repeats: int) -> float:
 
 
 def device_bytes(_: Callable) -> int:
-    """What PyTorch's allocator held of the GPU at the peak: arrays, and what lay between them."""
+    """The bytes that PyTorch's allocator held of the GPU at the peak, with gaps between arrays."""
     return torch.cuda.max_memory_reserved()

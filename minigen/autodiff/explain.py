@@ -1,7 +1,7 @@
-"""What is wrong with the arguments of an op, in one sentence that names the op.
+"""Error messages: what is wrong with the arguments of an op, in one sentence that names the op.
 
-Ops run without checking what Python or NumPy will notice anyway. When that has raised, this
-file looks at the arguments and says what the user needs to know.
+Ops do not check what Python or NumPy check anyway, since that would cost time in each call. After
+an exception, the functions of this file look at the arguments and word the message.
 """
 
 import re
@@ -16,10 +16,10 @@ ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpo
 
 
 def with_number_as_array(error: Exception, args: Sequence) -> list | None:
-    """args with an array for the Python number that error says was taken for one; or None.
+    """args with an array in place of the Python number that the AttributeError names; or None.
 
-    Most ops get arrays. So a number is made one where an op has failed on it, and not looked for
-    in each call.
+    To convert numbers before each call would cost time, and most arguments are arrays. So a number
+    is converted after the op has failed on it, and the op is called again.
     """
     number = error.obj if isinstance(error, AttributeError) else None
     if type(number) not in PYTHON_SCALARS:
@@ -31,9 +31,9 @@ def with_number_as_array(error: Exception, args: Sequence) -> list | None:
 
 
 def explained(error: Exception, name: str, args: Sequence) -> Exception:
-    """The error to raise in the place of error, which op `name` met with args."""
+    """The error to raise instead of error, which the op `name` raised for args."""
     if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
-        return error  # it says already
+        return error  # its message names an op already
     if isinstance(error, MemoryError):
         on_gpu = type(error).__module__.startswith("cupy")
         free = f"; {free_memory():,} bytes are free there" if on_gpu else ""
@@ -75,25 +75,30 @@ def _device(x: Any) -> str:
 
 
 def _two_devices(name: str, arrays: list) -> DeviceError:
-    places = [_device(x) for x in arrays]
-    other = next(i for i, place in enumerate(places) if place != places[0])
-    said = [f"array {i}, of shape {arrays[i].shape}, is on {places[i]}" for i in (0, other)]
-    return DeviceError(f"{name}: {' and '.join(said)}; bring both to one device with .to")
+    devices = [_device(x) for x in arrays]
+    other = next(i for i, device in enumerate(devices) if device != devices[0])
+    both = [f"array {i}, of shape {arrays[i].shape}, is on {devices[i]}" for i in (0, other)]
+    return DeviceError(f"{name}: {' and '.join(both)}; bring both to one device with .to")
 
 
 def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str:
+    """The last axis whose lengths do not broadcast, in words; "" if there is none."""
     for axis in range(1, max(map(len, shapes), default=0) + 1):
-        sides = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
-        if len(sides) > 1:
-            return f"axis {-axis} has lengths {' and '.join(map(str, sorted(sides)))}"
+        lengths = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
+        if len(lengths) > 1:
+            return f"axis {-axis} has lengths {' and '.join(map(str, sorted(lengths)))}"
     return ""
 
 
 def name_module(error: Exception, module: Any) -> None:
-    """Add to the message the path of the module that failed; called from the inside out."""
+    """Add the path of the module that failed, within module, to the message of error.
+
+    Each enclosing module calls this as error propagates, the innermost one first.
+    """
     message, failed = vars(error).setdefault("origin", (str(error), module))
     for path, part in module.named_modules():
         if part is failed:
-            kind, whole = type(failed).__name__, type(module).__name__
-            error.args = (f"{message}; in {f'{path} ({kind}) of {whole}' if path else whole}",)
+            part_class, whole = type(failed).__name__, type(module).__name__
+            where = f"{path} ({part_class}) of {whole}" if path else whole
+            error.args = (f"{message}; in {where}",)
             return

@@ -1,12 +1,13 @@
 """The walk of `walk.py` in less time, for first-order gradients: equal to it bit for bit.
 
-Three savings, each with its class or its few lines:
-- sums in place: from the third cotangent of a vertex on, no new array (`Sums`);
-- no copy of a leaf's gradient that an op declares to be new, and sums in place into it (`Leaves`);
-- products of weights' gradients made by other threads while the walk goes on (`deferring`).
+It saves time in three ways:
+- From the third cotangent of a vertex on, sums are added in place, without a new array (`Sums`).
+- If an op declares `returns_new`, its array becomes the gradient of a leaf without a copy, and
+  further cotangents are added to it in place (`LeafSums`).
+- Other threads compute products of weights' gradients while the walk goes on (`deferring`).
 
-The safety of it: the walk writes only into arrays that it made itself, and into those of ops that
-declare `returns_new`. What any other rule returns, somebody may hold.
+The walk writes only into arrays that it created itself and into arrays that ops with `returns_new`
+returned. It never writes into what another rule returned: the rule, or the user, may hold it.
 """
 
 import os
@@ -15,118 +16,122 @@ from functools import cache
 import numpy as np
 
 from minigen.autodiff.graph import Leaf, Node, trace_observer
-from minigen.autodiff.walk import own, plan, walk
+from minigen.autodiff.walk import copied, plan, walk
 from minigen.parallel.deferred import DEFERRABLE, deferring
 
-MOST_WAITING = 8  # cotangents of leaves that wait to be added, at most: they take memory
+MAX_PENDING = 8  # cotangents of leaves that wait to be added: bounds the memory that they take
 
 
 def backprop(roots, inputs, cls, *, create_graph=False, **options):
-    """The walk that runs: `walk` where the walk itself is recorded, watched or asked for."""
-    plain = create_graph or trace_observer.get() is not None or _plain_is_asked_for()
-    with np.errstate(all="ignore"):  # an infinite slope is an answer here, not worth a warning
+    """Run `fast_walk`; or `walk` under create_graph, an observer or MINIGEN_WALK=plain."""
+    plain = create_graph or trace_observer.get() is not None or _plain_walk_is_set()
+    with np.errstate(all="ignore"):  # an infinite derivative is a result, so no warning
         if plain:
             return walk(roots, inputs, cls, create_graph=create_graph, **options)
         return fast_walk(roots, inputs, cls, **options)
 
 
 @cache
-def _plain_is_asked_for():
+def _plain_walk_is_set():
     return os.environ.get("MINIGEN_WALK") == "plain"
 
 
 def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=()):
-    """As `walk`, of raw cotangents."""
+    """As `walk`, on raw cotangents."""
     order, inputs = plan([vertex for vertex, _ in roots], inputs, stop)
     found, sums = {}, Sums()
     with deferring() as deferred:
-        leaves = Leaves(deferred)
+        leaf_sums = LeafSums(deferred)
         for vertex, g in roots:
-            (leaves if type(vertex) is Leaf else sums).add(vertex, g)
+            (leaf_sums if type(vertex) is Leaf else sums).add(vertex, g)
         for vertex in reversed(order):
             g = sums.pop(vertex, None)
-            if g is None:  # as all leaves: what flows into them is in `leaves`
+            if g is None:  # so it is for every leaf: their cotangents are in leaf_sums
                 continue
             if vertex in inputs:
-                found[vertex] = own(g)
+                found[vertex] = copied(g)
+            # The cotangent of a leaf is not read before the walk ends, so it may be deferred.
             wanted = [
                 p in order and (DEFERRABLE if type(p) is Leaf else True) for p in vertex.parents
             ]
             if vertex in stop or not any(wanted):
                 continue
-            if type(vertex) is Node:  # as its method pull does, with one call less
-                parts = vertex.op.pull(g, vertex, wanted, cls, False)
+            if type(vertex) is Node:  # the body of its method pull, which saves a call
+                cotangents = vertex.op.pull(g, vertex, wanted, cls, False)
             else:
-                parts = vertex.pull(g, wanted, cls, False)
-            for parent, part in zip(vertex.parents, parts):
-                if part is not None:
+                cotangents = vertex.pull(g, wanted, cls, False)
+            for parent, cotangent in zip(vertex.parents, cotangents):
+                if cotangent is not None:
                     if type(parent) is Leaf:
-                        leaves.add(parent, part, vertex.op.returns_new)
+                        leaf_sums.add(parent, cotangent, vertex.op.returns_new)
                     else:
-                        sums.add(parent, part)
+                        sums.add(parent, cotangent)
             if not retain_graph:
                 vertex.free()
-        leaves.settle()
-    found.update((leaf, g) for leaf, g in leaves.owned() if leaf in inputs)
+        leaf_sums.add_pending()
+    found.update((leaf, g) for leaf, g in leaf_sums.gradients() if leaf in inputs)
     return found
 
 
 class Sums(dict):
-    """What has flowed into each vertex so far.
+    """The sum of the cotangents that have reached each interior vertex so far.
 
-    The first cotangent is kept as it came, the second makes a new array, and to that the others
-    are added in place: if they have its layout, for a sum of two has that of both.
+    The first cotangent is kept as it is. Adding the second creates a new array. Further cotangents
+    are added to that array in place, but only if they have its strides: otherwise the plain walk's
+    a + b might have other strides than a.
     """
 
     def __init__(self):
-        self.made = set()  # vertices whose sum is an array that was made here
+        self.owned = set()  # vertices whose sum is an array that was created here
 
     def add(self, vertex, g):
         if vertex not in self:
             self[vertex] = g
-        elif vertex in self.made and _alike(self[vertex], g):
+        elif vertex in self.owned and _same_layout(self[vertex], g):
             self[vertex] += g
         else:
             self[vertex] = self[vertex] + g
-            self.made.add(vertex)
+            self.owned.add(vertex)
 
 
-def _alike(a, b):
+def _same_layout(a, b):
     return type(a) is type(b) and getattr(a, "strides", None) == getattr(b, "strides", None)
 
 
-class Leaves:
-    """What has flowed into the leaves; their first cotangents may be filled later.
+class LeafSums:
+    """The sum of the cotangents that have reached each leaf so far.
 
-    Others wait in a short queue, in the order in which they came, until these are filled.
+    A cotangent of a leaf may be an array that other threads have yet to fill (`deferring`), so
+    nothing can be added to it at once. Later cotangents of the leaf wait in a short queue, in the
+    order of their arrival, until all arrays are filled.
     """
 
     def __init__(self, deferred):
-        self.deferred, self.sums, self.waiting = deferred, {}, []
-        self.new = set()  # leaves whose sum is an array that nobody else holds
+        self.deferred, self.sums, self.pending = deferred, {}, []
+        self.owned = set()  # leaves whose sum is an array that nothing else refers to
 
     def add(self, leaf, g, is_new=False):
         if leaf not in self.sums:
             self.sums[leaf] = g
             if is_new:
-                self.new.add(leaf)
+                self.owned.add(leaf)
             return
-        self.waiting.append((leaf, g))
-        if len(self.waiting) == MOST_WAITING:
-            self.settle()
+        self.pending.append((leaf, g))
+        if len(self.pending) == MAX_PENDING:
+            self.add_pending()
 
-    def settle(self):
-        """Have all cotangents filled, and add those that wait."""
+    def add_pending(self):
+        """Finish the deferred products, then add the cotangents that wait."""
         self.deferred.finish()
-        for leaf, g in self.waiting:
-            if leaf in self.new:
+        for leaf, g in self.pending:
+            if leaf in self.owned:
                 self.sums[leaf] += g
             else:
                 self.sums[leaf] = self.sums[leaf] + g
-                self.new.add(leaf)
-        self.waiting.clear()
+                self.owned.add(leaf)
+        self.pending.clear()
 
-    def owned(self):
-        """(leaf, gradient), each an array of its own, in C order as a copy is."""
+    def gradients(self):
+        """Pairs (leaf, gradient); nothing else refers to a gradient, and it is in C order."""
         for leaf, g in self.sums.items():
-            yield leaf, g if leaf in self.new and g.flags.c_contiguous else own(g)
+            yield leaf, g if leaf in self.owned and g.flags.c_contiguous else copied(g)

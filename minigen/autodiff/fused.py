@@ -3,8 +3,8 @@
     @fused(definition, backward)
     def softplus(x): ...
 
-The definition is a composition of other ops. It says what the op is, and gives the derivatives
-of higher order; a test holds the fast ways to it.
+The definition is a composition of other ops. It specifies the op, and its derivatives are those of
+higher order. A test compares forward and backward with it.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ def fused(
 ) -> Callable:
     """Declare an op that computes `definition`, a composition of other ops, in a faster way.
 
-    The decorated forward returns (y, residuals). First-order gradients come from
-    backward(g, residuals, wanted, *arrays, **static), a tuple with one for each array; wanted says
-    which are wanted (see also `parallel.deferred.DEFERRABLE`). Higher orders, and first ones where
-    there is no backward, trace the definition again and differentiate that: nobody writes a second
-    derivative by hand. prepare and returns_new: as for `primitive`. writes: arguments that forward
-    writes to, as batch_norm does to its running statistics, and nothing else.
+    The decorated forward returns (y, residuals): what backward reads besides the arguments.
+    backward(g, residuals, wanted, *arrays, **static) returns a tuple with the cotangent of each
+    array; wanted[i] says whether that of array i is wanted (see also `DEFERRABLE` in
+    `parallel/deferred.py`). Derivatives of higher order, or of any order without a backward, are
+    computed by recording the definition and differentiating it. prepare and returns_new: as for
+    `primitive`. writes: names of arguments that forward writes to, as batch_norm does.
     """
     return lambda forward: function_of(
         Fused(forward, definition, backward, prepare, returns_new, writes)
@@ -48,33 +48,34 @@ class Fused(Op):
         checks.check_definition(self)
 
     def rule(self, i, create_graph):
-        """The function that gives the cotangent of argument i; None if there is none."""
+        """The function that computes the cotangent of argument i; None if there is none."""
         return None if create_graph else self.backward
 
     def values_for_rule(self, i, g, node, wanted):
-        """What backward is called with, by name."""
+        """The values with which backward is called, by name."""
         first = {"g": g, "residuals": node.residuals, "wanted": wanted}
         return first | dict(zip(self.signature.arrays, node.args))
 
-    def keeps(self, tracked):
-        """All arguments: the definition may read any."""
+    def must_save(self, tracked):
+        """All arguments, since the definition may read any, but not y."""
         return False, (True,) * len(tracked)
 
     def cotangents(self, g, node, wanted, cls, create_graph):
         """What backward returns; for higher orders, the gradients of the definition."""
         if self.backward and not create_graph:
-            parts = self.backward(g, node.residuals, wanted, *node.args, **node.static)
-            return checks.checked_parts(self, parts)
-        # Trace the definition on stand-ins and walk that small graph alone. A stand-in is an
-        # identity node over its argument: so a tensor that is two arguments gets two cotangents,
-        # and the walk does not run on into the graph that the arguments came from.
+            found = self.backward(g, node.residuals, wanted, *node.args, **node.static)
+            return checks.checked_cotangents(self, found)
+        # Record the definition and walk back through that graph only. The plain way, to call the
+        # definition on the arguments themselves, would add up the cotangents of a tensor that is
+        # passed as two arguments, and the walk would go on into the graph that the arguments came
+        # from. So each argument is replaced by a stand-in: an identity node over it, or a new leaf.
         args, _ = node.saved_as_handles(cls) if create_graph else (node.args, None)
         with grad_mode(True):
             inner = [_stand_in(x, w, cls) for x, w in zip(args, wanted)]
             result = self.definition(*inner, **node.static)
-        results = checks.checked_results(self, result, node.num_outputs, g)
+        results = checks.checked_definition(self, result, node.num_outputs, g)
         pairs = zip(results, g if isinstance(g, tuple) else (g,))
-        roots = [(r.node, part) for r, part in pairs if part is not None and r.requires_grad]
+        roots = [(r.node, gr) for r, gr in pairs if gr is not None and r.requires_grad]
         inputs = [x.node if w else None for x, w in zip(inner, wanted)]
         stop = {x.node for x in inner if isinstance(x, Traced)}
         found = backprop(roots, set(inputs), cls, create_graph=create_graph, stop=stop)
@@ -85,12 +86,12 @@ def _identity(x):
     return x
 
 
-# Never called: its rule alone is used, where higher derivatives flow on to the argument itself.
+# Its forward is never called. Its rule passes cotangents of higher order on to the argument.
 _STAND_IN = Primitive(_identity, (lambda g, y, x: g,), "")
 
 
 def _stand_in(x, wanted, cls):
-    """Another handle for an argument: on the graph if it is, on a leaf of its own if raw."""
+    """A new handle for an argument: on an identity node if that has a graph, else on a new leaf."""
     if isinstance(x, Traced) and x.node.requires_grad:
         return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), NOT_SAVED, None, {}, None))
     return cls(x, Leaf()) if wanted else x

@@ -1,14 +1,15 @@
-"""The graph: what a program leaves behind for gradients to flow back through.
+"""The graph: the record of a computation, through which gradients flow back.
 
-A `Traced` handle pairs an array with its vertex in the graph. A `Leaf` is a vertex that no op
-made: gradients arrive there. A `Node` is one call of an op: it knows the vertices of its
-arguments, its parents, and keeps the values that the derivative rules of the op will read. Edges
-point from results to arguments, the way that gradients flow.
+A `Traced` handle pairs an array with its vertex in the graph. A `Leaf` is a vertex that is not the
+result of an op: gradients are accumulated there. A `Node` is one call of an op: it refers to the
+vertices of its arguments, its parents, and saves the values that the derivative rules of the op
+will read. Edges point from results to arguments, the direction in which gradients flow.
 
     x = mg.tensor([1.0, 2.0], requires_grad=True)       x.node is a Leaf
     y = x * 2                                           y.node is a Node, its parents [x.node, None]
 
-This file knows neither arrays nor tensors nor any op. The walk back is the next one: `walk.py`.
+This file depends neither on arrays nor on tensors nor on any op. The next file to read is
+`walk.py`: the backward walk through the graph.
 """
 
 from contextvars import ContextVar
@@ -26,21 +27,22 @@ class Traced:
     """A handle: an array, and its vertex in the graph (None for a constant)."""
 
     __slots__ = ("data", "node")
-    __array_ufunc__ = None  # array + Traced asks Traced, not NumPy
+    __array_ufunc__ = None  # so NumPy leaves array + Traced to the operators of Traced
 
     def __init__(self, data: Any, node: "Vertex | None" = None):
         self.data, self.node = data, node
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow through here. A leaf or constant `Tensor` lets it be set."""
+        """Whether gradients flow to this handle. `Tensor` can set it on leaves and constants."""
         return self.node is not None and self.node.requires_grad
 
 
 class Leaf:
-    """A vertex that no op made: a parameter, an input, or (requires_grad False) a buffer.
+    """A vertex that is not the result of an op: a parameter, an input, or a buffer.
 
-    The array of its handle is the only kind that is written to: `version` counts the writes.
+    A buffer has requires_grad=False. Only the arrays of leaves are ever written to; `version`
+    counts these writes.
     """
 
     __slots__ = ("grad", "requires_grad", "version")
@@ -51,23 +53,23 @@ class Leaf:
 
 
 class Node:
-    """One call of an op: the vertices of its arguments, and the values that its rules read.
+    """One call of an op: the vertices of its arguments, and the saved values that its rules read.
 
-    It holds no handle, so a graph has no reference cycle and is freed with its last handle. One
-    exception: after `backward(create_graph=True)` there is a cycle from a leaf to its grad, a
-    handle, and through the graph of that back to the leaf; `zero_grad()` cuts it.
-    `args` keeps an argument if a rule that may be called reads it, else a `Spec`, its shape and
-    dtype. Of x @ w with w alone asking for a gradient it keeps x, which the rule for w reads, and a
-    Spec of w. `y`, the result or a tuple of results, is kept likewise, else `NOT_SAVED`.
-    `residuals` is what else the forward of a fused op hands to its backward. `site` is set by an
-    observer.
+    A node holds no handle, so a graph has no reference cycle and is freed with its last handle. One
+    exception: `backward(create_graph=True)` makes a cycle from a leaf to its grad, which is a
+    handle, and through the graph of that grad back to the leaf; `zero_grad()` cuts it.
+    `args` has an argument if a rule that may be called reads it, else a `Spec`, its shape and
+    dtype. If in x @ w only w requires a gradient, args is [x, Spec(w)]: the rule for w reads x.
+    `y`, the result or a tuple of results, is saved likewise, else it is `NOT_SAVED`. `residuals`
+    are further values that the forward of a fused op saves for its backward. `site`, the line of
+    the user's code, is set by an observer.
     """
 
     __slots__ = (
         *("args", "depth", "num_outputs", "op", "parents", "residuals", "site", "static"),
         *("version_sum", "y"),
     )
-    requires_grad, version = True, 0  # its result is never written to
+    requires_grad, version = True, 0  # the result of an op is never written to
 
     def __init__(self, op, parents, args, y, residuals, static, num_outputs):
         self.op, self.parents, self.static = op, parents, static
@@ -80,10 +82,11 @@ class Node:
                 if parent.depth >= depth:
                     depth = parent.depth + 1
         self.depth = depth  # greater than that of any parent
-        self.version_sum = version_sum  # versions only grow: if one has changed, so has the sum
+        # Versions only grow, so if one of them has changed, the sum has changed.
+        self.version_sum = version_sum
 
     def check_usable(self) -> None:
-        """GradError if the saved values are gone, or no longer those of the call."""
+        """GradError if the saved values were freed, or were written to after the call."""
         if self.args is None:
             raise GradError(
                 f"the graph was freed by an earlier backward pass (at op {self.op.name!r}); "
@@ -101,10 +104,11 @@ class Node:
             )
 
     def pull(self, g, wanted, cls, create_graph):
-        """The cotangents of the arguments, given that of the result; None where not wanted.
+        """The cotangents of the arguments, from the cotangent g of the result.
 
-        The op has its rules called: `Op.pull` in primitives.py. cls: the class of handles, which
-        is `Tensor`, but this file does not know it.
+        wanted: for each argument, whether its cotangent is wanted; where not, it is None. cls: the
+        class of handles, which is `Tensor` (this file does not import it). `Op.pull` in
+        primitives.py calls the rules.
         """
         return self.op.pull(g, self, wanted, cls, create_graph)
 
@@ -113,22 +117,22 @@ class Node:
         self.args = self.y = self.residuals = None
 
     def saved_as_handles(self, cls: type[Traced]) -> tuple[list, Any]:
-        """(args, y), each array with its vertex again: what a rule computes of them is recorded.
+        """(args, y) as handles, so that the graph records what a rule computes from them.
 
-        y comes back as a handle on this very node. In the rule of tanh, g * (1 - y * y), y * y is
-        then a new node, whose two parents are this one: so the graph of the gradient joins the
-        graph that it is the gradient of. A constant (parent None) stays a raw array.
+        The handle of y has this node as its vertex. In the rule of tanh, g * (1 - y * y), the
+        product y * y is then a new node whose two parents are this node: the graph of the gradient
+        is connected to the graph of y. A constant (parent None) stays a raw array.
         """
         pairs = zip(self.args, self.parents)
         args = [x if p is None or isinstance(x, Spec) else cls(x, p) for x, p in pairs]
         if type(self.y) is tuple:
-            # Outputs of their own, but of this node: cotangents of both meet here.
+            # New `Output` vertices whose parent is this node: their cotangents are added in it.
             return args, tuple(cls(y, Output(self, i)) for i, y in enumerate(self.y))
         return args, (self.y if self.y is NOT_SAVED else cls(self.y, self))
 
 
 class Output:
-    """The vertex of one result of an op with several; its one parent is the node of the call."""
+    """The vertex of one result of an op with several; its only parent is the node of the call."""
 
     __slots__ = ("depth", "index", "parents")
     requires_grad = True
@@ -142,17 +146,16 @@ class Output:
         return self.parents[0].op
 
     def pull(self, g, wanted, cls, create_graph):
-        """For the node: g in the place of this result, and None elsewhere."""
-        places = range(self.parents[0].num_outputs)
-        part = OutputCotangents(g if i == self.index else None for i in places)
-        return (part,)  # one parent, one part
+        """The cotangent of the node: g for this output, None for the others."""
+        outputs = range(self.parents[0].num_outputs)
+        return (OutputCotangents(g if i == self.index else None for i in outputs),)  # one parent
 
     def free(self) -> None:
-        """It keeps no value."""
+        """An output saves no value."""
 
 
 class OutputCotangents(tuple):
-    """The cotangent of a node with several outputs: one for each, None where none has flowed."""
+    """The cotangent of a node with several outputs: one for each, None where there is none yet."""
 
     def __add__(self, other):
         pairs = zip(self, other)
@@ -160,7 +163,7 @@ class OutputCotangents(tuple):
 
 
 class View(Node):
-    """A call whose result lies in the memory of its one argument, as that of reshape."""
+    """A call whose result shares the memory of its only argument, as that of reshape."""
 
     __slots__ = ("leaf",)
     version = property(lambda self: self.leaf.version if self.leaf else 0)
@@ -171,11 +174,11 @@ class View(Node):
 
 
 class Alias:
-    """The vertex of a constant in the memory of a leaf, as of `w.detach()`.
+    """The vertex of a constant that shares the memory of a leaf, as `w.detach()`.
 
-    No gradient flows through it. Its version is that of the leaf: so `check_usable` of a node that
-    saved the constant notices when the leaf is written to. (A `View` has the version of its leaf,
-    too, but gradients do flow through it.)
+    No gradient flows through an alias. Its version is that of the leaf, so `check_usable` of a node
+    that saved the constant notices when the leaf is written to. (A `View` also has the version of
+    its leaf, but gradients do flow through it.)
     """
 
     __slots__ = ("leaf",)
@@ -190,20 +193,20 @@ Vertex = Leaf | Node | Output | Alias
 
 
 def leaf_of_memory(vertex: Vertex | None) -> Leaf | None:
-    """The leaf that owns the memory of a vertex's array; None if no leaf does."""
+    """The leaf whose memory a vertex's array is in; None if it is in no leaf's memory."""
     if isinstance(vertex, Output):
         vertex = vertex.parents[0]
     return vertex if isinstance(vertex, Leaf) else getattr(vertex, "leaf", None)
 
 
 def count_write(vertex: Vertex | None) -> None:
-    """Count a write into a vertex's memory, so that `check_usable` of older graphs notices."""
+    """Count a write into a vertex's memory, so that `check_usable` of older nodes raises."""
     if (leaf := leaf_of_memory(vertex)) is not None:
         leaf.version += 1
 
 
 class NotSaved:
-    """In the place of a value that no rule declared to read: whoever reads it gets a TypeError."""
+    """Stands for a value that no rule declared to read; reading it raises TypeError."""
 
     __slots__ = ()
     __hash__ = object.__hash__
@@ -215,7 +218,7 @@ class NotSaved:
 
 
 class Spec(NotSaved):
-    """Shape and dtype: all that a rule sees of an argument that was not saved."""
+    """Shape and dtype: all that a rule can read of an argument that was not saved."""
 
     __slots__ = ("dtype", "shape")
 
@@ -223,11 +226,11 @@ class Spec(NotSaved):
         self.shape, self.dtype = x.shape, x.dtype
 
 
-NOT_SAVED = NotSaved()  # in the place of a result
+NOT_SAVED = NotSaved()  # stands for a result that was not saved
 
 
 class grad_mode:
-    """Whether ops record a graph, for the length of a with block or of a decorated function."""
+    """Sets whether ops record a graph, inside a with block or a decorated function."""
 
     def __init__(self, enabled: bool):
         self.enabled, self.tokens = enabled, []
@@ -239,7 +242,7 @@ class grad_mode:
         _grad_enabled.reset(self.tokens.pop())
 
     def __call__(self, function):
-        """A decorator: each call of function has a context of its own, on any thread."""
+        """function, with grad mode set during each call, on whichever thread it is called."""
 
         @wraps(function)
         def in_mode(*args, **kwargs):

@@ -3,9 +3,10 @@
     @primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, saves=("b", "a"))
     def multiply(a, b): ...
 
-The decorated function, forward, takes raw arrays and returns raw arrays. The op that results
-takes handles too (tensors, that is). Given one, it returns handles, and adds a node to the graph
-if a gradient may be asked for.
+A rule is the vector-Jacobian product (VJP) for one argument: it maps the cotangent g of the result
+to the cotangent of that argument. The decorated function, forward, maps raw arrays to raw arrays.
+The function that the decorator returns takes handles (tensors) too. If an argument is a handle, it
+returns handles, and adds a node to the graph if an argument requires a gradient.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ from minigen.autodiff.graph import (
 from minigen.autodiff.signatures import Signature
 from minigen.backend.dtypes import NOT_ARRAYS, checked
 
-# Every op, filled while minigen is imported. Some public functions prepare their arguments and
-# call an op that has their name with an underscore: `where` calls `_where`.
+# Every op by the name of its forward, filled while minigen is imported. Some public functions
+# prepare their arguments, then call an op with an underscore in its name: `where` calls `_where`.
 REGISTRY: dict[str, "Op"] = {}
 
 
@@ -43,20 +44,20 @@ def primitive(
     views: bool = False,
     returns_new: bool = False,
 ) -> Callable:
-    """Declare an op by its rules, one per array argument; it decorates the forward function.
+    """Declare an op by its rules, one for each array argument; decorates the forward function.
 
-    Arguments of forward before a * are arrays. Those after it are static: settings without
-    derivative, which rules get by name (and callers may give by position: sum(x, axis)).
-    Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array i. For an
-    array without derivative give None, not a rule. With several outputs g and y are tuples. A
-    forward with *xs has one rule, which gets i after y.
+    Arguments of forward before the * are arrays, those after it are static: settings that have no
+    derivative. Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array
+    i; None in its place declares that array i has no derivative. With several outputs g and y are
+    tuples. A forward with *xs has one rule, which gets the index i after y.
 
-    saves: what the rules read, "y" or names of arguments ("xs" of *xs): a string of names for all
-    rules, or one for each. At the top of this file the rule for a reads b, and that for b reads a.
-    prepare: maps the raw arguments before forward and rules see them; by default checks dtypes.
-    domain: the interval (low, high) that tests of an elementwise op draw from.
-    views: the result may be a view of an argument.
-    returns_new: every rule returns a new array, held by nobody, that `fast_walk` may write to.
+    saves: the values that the rules read, "y" or names of arguments ("xs" for *xs): one string of
+    names for all rules, or one for each. In the example above the rule for a reads b.
+    prepare: maps the raw arguments before forward and rules get them; by default checks dtypes.
+    domain: the interval (low, high) from which tests of an elementwise op draw.
+    views: the result may be a view of the argument.
+    returns_new: every rule returns a new array that nothing else refers to, so `fast_walk` may
+    write to it.
     """
     return lambda forward: function_of(
         Primitive(forward, rules, saves, prepare, domain, views, returns_new)
@@ -64,7 +65,7 @@ def primitive(
 
 
 def composite(function: Callable) -> Callable:
-    """Register a function that is composed of ops, and has its derivatives from them."""
+    """Register a function that is composed of ops; their rules give its derivatives."""
     op = Op(function)
 
     @wraps(function)
@@ -72,8 +73,8 @@ def composite(function: Callable) -> Callable:
         try:
             return function(*args, **named)
         except Exception as error:
-            if (again := with_number_as_array(error, args)) is not None:
-                return call(*again, **named)
+            if (converted := with_number_as_array(error, args)) is not None:
+                return call(*converted, **named)
             raise explained(error, op.name, [*args, *named.values()]) from error.__cause__
 
     op.function, call.op = call, op
@@ -81,10 +82,10 @@ def composite(function: Callable) -> Callable:
 
 
 class Op:
-    """What is known of an op. `function` is what users call; `domain` is where tests look."""
+    """The declaration of an op: its forward, its settings, and `function`, which users call."""
 
     has_residuals = False  # whether forward returns (y, residuals), see `fused.py`
-    writes: tuple[str, ...] = ()  # arguments that forward writes to, see `fused.py`
+    writes: tuple[str, ...] = ()  # names of arguments that forward writes to, see `fused.py`
 
     def __init__(self, forward, prepare=checked, domain=None, views=False, returns_new=False):
         checks.check_forward(forward)
@@ -95,37 +96,37 @@ class Op:
         REGISTRY[forward.__name__] = self
 
     def pull(self, g, node, wanted, cls, create_graph):
-        """The cotangents of the arguments of a call, given g; None where they are not wanted.
+        """The cotangents of the arguments of a call, from g; None where one is not wanted.
 
-        What subclasses return in `cotangents` is checked here: shape, dtype, and that it is there.
+        Subclasses compute them in their method `cotangents`; this method checks shape and dtype.
         """
         if node.num_outputs is not None:
-            g = tuple(g)  # rules get a plain one
+            g = tuple(g)  # an OutputCotangents; rules get a plain tuple
         try:
-            parts = self.cotangents(g, node, wanted, cls, create_graph)
+            found = self.cotangents(g, node, wanted, cls, create_graph)
         except Exception as error:
             checks.explain_rule(error, self, g, node, wanted)
             raise
-        # A raw array of the right shape and dtype is taken as it is. All else goes to
-        # fitted_cotangent: with create_graph every part, for those are handles. What fits comes
-        # back as it is; what does not raises.
-        for i, (x, part) in enumerate(zip(node.args, parts)):
+        # A raw array of the right shape and dtype passes without a call. checked_cotangent looks at
+        # everything else, which includes the handles of create_graph: it returns what fits, and
+        # raises otherwise.
+        for i, (x, gx) in enumerate(zip(node.args, found)):
             if not wanted[i]:
-                parts[i] = None
-            elif type(part) is not ndarray or part.shape != x.shape or part.dtype != x.dtype:
-                parts[i] = checks.fitted_cotangent(self, i, part, x, g, create_graph)
-        if create_graph:  # a rule may return a raw array, as that of sign does: a constant
-            parts = [p if p is None or isinstance(p, Traced) else cls(p) for p in parts]
+                found[i] = None
+            elif type(gx) is not ndarray or gx.shape != x.shape or gx.dtype != x.dtype:
+                found[i] = checks.checked_cotangent(self, i, gx, x, g, create_graph)
+        if create_graph:  # a rule may return a constant as a raw array, as the rule of sign does
+            found = [gx if gx is None or isinstance(gx, Traced) else cls(gx) for gx in found]
         if (observer := trace_observer.get()) is not None:
-            observer.pulled(node, g, parts)
-        return parts
+            observer.pulled(node, g, found)
+        return found
 
     def __repr__(self) -> str:
         return f"<op {self.signature}>"
 
 
 class Primitive(Op):
-    """An op with a derivative rule for each array argument. (The other kind is in `fused.py`.)"""
+    """An op with a derivative rule for each array argument. (`fused.py` has `Fused` ops.)"""
 
     def __init__(self, forward, rules, saves, *settings):
         super().__init__(forward, *settings)
@@ -133,10 +134,10 @@ class Primitive(Op):
             saves = [saves] * len(rules)
         self.rules = rules
         checks.check_rules(self, rules, saves)
-        self.reads = [text.split() for text in saves]  # names of what each rule reads
+        self.reads = [text.split() for text in saves]  # for each rule, names of the values it reads
 
     def cotangents(self, g, node, wanted, cls, create_graph):
-        """What the rules return: raw arrays, or with create_graph handles on a graph."""
+        """The results of the rules: raw arrays, or handles if create_graph records a graph."""
         if create_graph:
             args, y = node.saved_as_handles(cls)
         else:
@@ -148,10 +149,10 @@ class Primitive(Op):
         pairs = zip(wanted, self.rules)
         return [rule(g, y, *args, **node.static) if w and rule else None for w, rule in pairs]
 
-    def keeps(self, tracked: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
-        """Whether a call keeps y, and each argument, for the rules of the tracked arguments.
+    def must_save(self, tracked: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
+        """Whether a node must save y, and each argument, for the rules of the tracked arguments.
 
-        x * 2 with x tracked keeps the 2, which the rule for x reads, and not x.
+        A node of x * 2 with x tracked saves the 2, which the rule for x reads, and not x.
         """
         if self.signature.variadic:
             (read,) = self.reads
@@ -160,34 +161,38 @@ class Primitive(Op):
         return "y" in read, tuple(name in read for name in self.signature.arrays)
 
     def rule(self, i, create_graph):
-        """The function that gives the cotangent of argument i; None if there is none."""
+        """The function that computes the cotangent of argument i; None if there is none."""
         return self.rules[0 if self.signature.variadic else i]
 
     def values_for_rule(self, i, g, node, wanted):
-        """What the rule for argument i is called with, by name."""
+        """The values with which the rule for argument i is called, by name."""
         first = {"g": g, "y": node.y, **({"i": i} if self.signature.variadic else {})}
         return first | {self.signature.argument(k): x for k, x in enumerate(node.args)}
 
 
 def function_of(op: Op) -> Callable:
-    """The function that users call. Here, and nowhere else, the graph is built."""
+    """The function that users call: it runs forward and records the node.
+
+    Every node that a user's call adds to the graph is created here. Attributes of op are looked up
+    before the inner function is defined, since that runs at each call.
+    """
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
-    count, static_defaults = len(op.signature.arrays), op.signature.static_defaults
+    num_arrays, static_defaults = len(op.signature.arrays), op.signature.static_defaults
     make_node = View if views else Node
-    keeps = {}  # what op.keeps has answered, by which arguments are tracked
+    must_save = {}  # a cache of op.must_save, by its argument tracked
 
     @wraps(forward)
     def function(*args, **static):
-        if static or len(args) != count:
+        if static or len(args) != num_arrays:
             args, static = op.signature.bind(args, static)
         else:
             static = static_defaults
 
-        # Handles are taken apart, if there are any: forward works on raw arrays.
+        # forward takes raw arrays: if an argument is a handle, all arguments are unwrapped.
         cls = observer = residuals = None
         arrays, run = args, forward
         for x in args:
-            if isinstance(x, Traced):  # the first of them: all arguments are taken apart
+            if isinstance(x, Traced):
                 cls = type(x)
                 arrays, parents, tracked = _unwrapped(args)
                 if (observer := trace_observer.get()) is not None:
@@ -197,32 +202,32 @@ def function_of(op: Op) -> Callable:
             arrays = prepare(arrays)
             y = run(*arrays, **static) if static else run(*arrays)
         except Exception as error:
-            if (again := with_number_as_array(error, args)) is not None:
-                return function(*again, **static)
+            if (converted := with_number_as_array(error, args)) is not None:
+                return function(*converted, **static)
             raise explained(error, op.name, arrays) from error.__cause__
         if has_residuals:
             y, residuals = checks.checked_pair(op, y)
-        # No plain array, or perhaps a view that is not declared: worth a closer look.
+        # Not a NumPy array, or perhaps a view although views is False: check_outputs decides.
         if type(y) is not ndarray or (
             not views and (y.base is not None or y is arrays[0] or y is arrays[-1])
         ):
             checks.check_outputs(op, y, arrays)
-        if cls is None:  # raw in, raw out
+        if cls is None:  # no argument is a handle: return raw arrays
             return y
         if not (True in tracked and is_grad_enabled()):
             return _constants(y, cls, parents if views else ())
 
-        # The node keeps what the rules will read. Of other arguments they see a Spec.
+        # The node saves the values that the rules will read, and a Spec of the other arguments.
         try:
-            keeps_y, keeps_args = keeps[tracked]
+            save_y, save_args = must_save[tracked]
         except KeyError:
-            keeps_y, keeps_args = keeps[tracked] = op.keeps(tracked)
-        saved = []
-        for x, keep in zip(arrays, keeps_args):  # NOT_ARRAYS: Python's numbers and None
-            saved.append(x if keep or type(x) in NOT_ARRAYS else Spec(x))
+            save_y, save_args = must_save[tracked] = op.must_save(tracked)
+        saved_args = []
+        for x, save in zip(arrays, save_args):  # NOT_ARRAYS: Python's numbers and None
+            saved_args.append(x if save or type(x) in NOT_ARRAYS else Spec(x))
         num_outputs = len(y) if type(y) is tuple else None
-        kept_y = y if keeps_y else NOT_SAVED
-        node = make_node(op, parents, saved, kept_y, residuals, static, num_outputs)
+        saved_y = y if save_y else NOT_SAVED
+        node = make_node(op, parents, saved_args, saved_y, residuals, static, num_outputs)
         if observer is not None:
             node.site = observer.site()
         if num_outputs is None:
@@ -234,17 +239,20 @@ def function_of(op: Op) -> Callable:
 
 
 def raw(x):
-    """The array of a handle; anything else as it is."""
+    """The array of a handle; anything else unchanged."""
     return x.data if isinstance(x, Traced) else x
 
 
 def fixed(x):
-    """As raw, for an index or a mask that a node will keep: a copy, if a module may write to it."""
+    """As `raw`, for an index or a mask that a node will save: a copy if x has a vertex.
+
+    The array of a vertex may be in a leaf's memory, which is written to.
+    """
     return x.data.copy() if isinstance(x, Traced) and x.node is not None else raw(x)
 
 
 def _unwrapped(args):
-    """The raw arguments, their vertices, and which of these ask for a gradient."""
+    """(arrays, parents, tracked): the raw arguments, their vertices, which require a gradient."""
     arrays, parents, tracked = [], [], ()
     for x in args:
         vertex = None
@@ -256,7 +264,8 @@ def _unwrapped(args):
         elif vertex.requires_grad:
             tracked += (True,)
         else:
-            # A frozen leaf or a buffer: for this call a constant, whatever is set on it later.
+            # A frozen leaf or a buffer. In this graph it stays a constant, even if requires_grad is
+            # set later.
             vertex = Alias(leaf_of_memory(vertex))
             tracked += (False,)
         parents.append(vertex)
@@ -264,7 +273,7 @@ def _unwrapped(args):
 
 
 def _constants(y, cls, parents):
-    """Results that no graph is recorded of; views of a leaf's memory remember that leaf."""
+    """Results outside any graph, as handles; a view of a leaf's memory gets an `Alias` of it."""
     leaf = next(filter(None, map(leaf_of_memory, parents)), None)
     node = None if leaf is None else Alias(leaf)
     return tuple(cls(part, node) for part in y) if type(y) is tuple else cls(y, node)

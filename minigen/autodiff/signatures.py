@@ -1,6 +1,6 @@
-"""How an op takes its arguments: arrays stand before the `*` of its forward, static ones after.
+"""The signature of an op: arrays are before the `*` of its forward, static arguments after it.
 
-Users may pass either kind by position or by keyword, in the order of the definition.
+Users may pass arrays and static arguments by position, in this order, or by keyword.
 """
 
 import inspect
@@ -10,7 +10,7 @@ POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter
 
 
 class Signature:
-    """The argument names of a forward function, and what users may leave out."""
+    """The argument names of a forward function, and their default values."""
 
     def __init__(self, forward: Callable):
         self.name = forward.__name__.strip("_")
@@ -30,21 +30,22 @@ class Signature:
         return f"xs[{i}]" if self.variadic else self.arrays[i]
 
     def bind(self, args: tuple, named: dict) -> tuple[Sequence, dict]:
-        """The arrays, in order, and all static arguments of a call; TypeError as Python's."""
+        """(arrays in order, all static arguments) of a call; TypeError as Python would raise."""
         if self.variadic:
             return args, self.static_defaults | named
-        count = len(self.arrays)
-        if len(args) >= count and not (named and len(args) > count):  # the common case
-            given = named or dict(zip(self.statics, args[count:]))
-            static = self.static_defaults | given if self.static_defaults else given
-            if len(static) == len(self.statics) and len(args) <= count + len(static):
-                return args[:count], _plain_floats(static)
+        num_arrays = len(self.arrays)
+        # The common case: all arrays by position, static arguments all by position or by keyword.
+        if len(args) >= num_arrays and not (named and len(args) > num_arrays):
+            passed = named or dict(zip(self.statics, args[num_arrays:]))
+            static = self.static_defaults | passed if self.static_defaults else passed
+            if len(static) == len(self.statics) and len(args) <= num_arrays + len(static):
+                return args[:num_arrays], _plain_floats(static)
         return self._bind_any(args, dict(named))
 
     def _bind_any(self, args, named):
-        count = len(self.arrays)
-        if len(args) > count + len(self.statics):
-            most = count + len(self.statics)
+        """As `bind`, for any mixture of positional and keyword arguments."""
+        most = len(self.arrays) + len(self.statics)
+        if len(args) > most:
             raise TypeError(f"{self.name}() takes at most {most} arguments, got {len(args)}")
         for name, value in zip([*self.arrays, *self.statics], args):
             if name in named:
@@ -54,7 +55,7 @@ class Signature:
         for name in [*self.arrays, *self.statics]:
             if name not in complete:
                 raise TypeError(f"{self.name}() misses its argument {name!r}")
-        if len(complete) > count + len(self.statics):
+        if len(complete) > most:
             unknown = sorted(complete.keys() - {*self.arrays, *self.statics})
             raise TypeError(f"{self.name}() has no argument {unknown[0]!r}; it is {self}")
         return [complete.pop(name) for name in self.arrays], _plain_floats(complete)
@@ -64,7 +65,7 @@ class Signature:
 
 
 def _plain_floats(static):
-    """Settings with Python's floats for NumPy's, which would make float32 float64."""
+    """static with Python floats in place of NumPy's, which would promote float32 arrays."""
     for name, value in static.items():
         if type(value) is not float and type(value).__name__ in ("float64", "float32"):
             static = {**static, name: float(value)}

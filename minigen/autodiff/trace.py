@@ -1,8 +1,9 @@
-"""Watching a run: the observer of the graph-building path, and what stands on it.
+"""Observers of a run: anomaly detection and profiling, and the class that they share.
 
-One observer at a time, none by default, and then at no cost. It runs each op's forward itself,
-so it can time it; it knows the line of the user's code and the module that called; and in the
-walk back it sees the cotangents of each node.
+At most one observer is active, and by default there is none, which costs nothing. An observer
+chooses the function that runs an op's forward, so it can time it. It can find the line of the
+user's code and the modules that are running. In the backward walk it gets the cotangents of each
+node.
 """
 
 import os
@@ -22,17 +23,17 @@ PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 class Observer:
-    """Sees every op that is called with a tensor; subclasses say what they make of it."""
+    """Its methods are called for every op with a tensor argument; subclasses override them."""
 
     def __init__(self):
-        self.modules: list[Any] = []  # the modules now running, outermost first
+        self.modules: list[Any] = []  # the modules that are running, outermost first
 
     def watched(self, op: Op) -> Callable:
-        """The forward to run for a call of op."""
+        """The function to run instead of op.forward in a call of op."""
         return op.forward
 
     def pulled(self, node: Node, g: Any, cotangents: list) -> None:
-        """Called in the walk back, with the cotangent of a node and what it gave its arguments."""
+        """Called in the backward walk, with g of a node and the cotangents of its arguments."""
 
     def site(self) -> str:
         """The line of the user's code that is running: "file.py:12"."""
@@ -42,7 +43,7 @@ class Observer:
         return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def called(self, module: Any, args: tuple, kwargs: dict) -> Any:
-        """Runs the forward of a module that is called."""
+        """Runs the forward of a module, which is in self.modules meanwhile."""
         self.modules.append(module)
         try:
             return module.forward(*args, **kwargs)
@@ -51,14 +52,14 @@ class Observer:
 
 
 def outputs_of(op: Op, result: Any) -> tuple:
-    """The output arrays, one or several, in what the forward of op returned."""
+    """The output arrays in result, what the forward of op returned, as a tuple."""
     y = result[0] if op.has_residuals else result
     return y if type(y) is tuple else (y,)
 
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[Observer]:
-    """Let observer watch what runs inside the with block."""
+    """A context in which observer is active."""
     token = trace_observer.set(observer)
     try:
         yield observer
@@ -70,6 +71,8 @@ def observed(observer: Observer) -> Iterator[Observer]:
 
 
 class _NonFinite(Observer):
+    """Raises FloatingPointError at the first value that is infinite or NaN."""
+
     def watched(self, op):
         def run(*args, **static):
             result = op.forward(*args, **static)
@@ -82,15 +85,11 @@ class _NonFinite(Observer):
     def pulled(self, node, _, cotangents):
         for i, g in enumerate(cotangents):
             if g is not None:
-                place = f"the derivative of op {node.op.name!r} for argument {i}"
-                self._check(
-                    g.data if isinstance(g, Traced) else g,
-                    place,
-                    getattr(node, "site", "?"),
-                    node.args,
-                )
+                source = f"the derivative of op {node.op.name!r} for argument {i}"
+                array = g.data if isinstance(g, Traced) else g
+                self._check(array, source, getattr(node, "site", "?"), node.args)
 
-    def _check(self, y, place, site, args):
+    def _check(self, y, source, site, args):
         y = np.asarray(y) if np.isscalar(y) else y
         if y.dtype.kind != "f" or np.isfinite(y).all():
             return
@@ -98,7 +97,7 @@ class _NonFinite(Observer):
         path = " > ".join(type(module).__name__ for module in self.modules)
         shapes = ", ".join(str(getattr(x, "shape", x)) for x in args)
         raise FloatingPointError(
-            f"{place} gave {y[index]} at index {index} of shape {y.shape}, the first non-finite "
+            f"{source} gave {y[index]} at index {index} of shape {y.shape}, the first non-finite "
             f"value; at {site}{' in ' + path if path else ''}; arguments: {shapes}"
         )
 
@@ -106,8 +105,8 @@ class _NonFinite(Observer):
 def detect_anomaly() -> Any:
     """A context that stops at the first non-finite value, forward or backward.
 
-    Raises FloatingPointError with the op, the user's line, shapes and the first index. The graph
-    must be made inside the context for backward to know the lines.
+    Raises FloatingPointError with the op, the user's line, shapes and the first index. For lines in
+    the backward pass, the graph must be recorded inside the context too.
     """
     return observed(_NonFinite())
 
@@ -116,11 +115,11 @@ def detect_anomaly() -> Any:
 
 
 class Profile(Observer):
-    """Calls, seconds and bytes of output by op, forward; `print(profile)` shows a table."""
+    """Calls, seconds and output bytes of the forward of each op; `print(profile)` shows a table."""
 
     def __init__(self):
         super().__init__()
-        self.ops: dict[str, list] = {}
+        self.ops: dict[str, list] = {}  # name -> [calls, seconds, bytes]
 
     def watched(self, op):
         def run(*args, **static):
@@ -143,5 +142,5 @@ class Profile(Observer):
 
 
 def profile() -> Any:
-    """A context that gives a Profile of the ops that run inside it (host time on a GPU)."""
+    """A context that yields a `Profile` of the ops inside it; on a GPU, of the host's time."""
     return observed(Profile())

@@ -1,9 +1,9 @@
-"""The walk back from outputs to leaves: the chain rule, vertex by vertex.
+"""The backward walk from outputs to leaves: the chain rule, vertex by vertex.
 
 The cotangent of a vertex, g, is the gradient of the final output with respect to the value of that
-vertex. A vertex that is used several times gets the sum of what flows back from its uses. So it
-may be visited only after all that was computed from it. That is why the walk needs an order, and
-depth gives one: a node is deeper than its parents.
+vertex. If a value is used several times, its cotangent is the sum of the cotangents that flow back
+from its uses. So a vertex may be visited only after every vertex that was computed from it. Depth
+gives such an order: a node is deeper than its parents.
 
 For mean(tanh(x @ w)) the depths are 3, 2, 1, and 0 for the leaf w. The walk calls, in this order,
 
@@ -12,23 +12,26 @@ For mean(tanh(x @ w)) the depths are 3, 2, 1, and 0 for the leaf w. The walk cal
     matmul   x.T @ g                          ops/linalg.py
 
 The rules are written with operators and ops, which take raw arrays or handles. So the same rules
-serve every order. `Primitive.cotangents` calls them with the raw saved values, and no graph is
-made. With create_graph it calls them with the same values as handles, and the ops in them record
-nodes (depths in brackets) as all ops do:
+serve every order of derivative. `Primitive.cotangents` calls them with the raw saved values, and no
+graph is recorded. With create_graph it calls them with the same values as handles, and the ops in
+the rules record nodes, as all ops do. For the example (depths in brackets):
 
-    mean     g / N is made from a constant, the 1 that the walk starts with: no node; call it c
-    tanh     y * y (3; both parents are the node of tanh), 1 - that (4), c * that (5)
-    matmul   x.T @ that (6): the gradient of w
+    mean     c = g / N has no node: g, the 1 that the walk starts with, is a constant
+    tanh     s = y * y (3; both parents are the node of tanh), d = 1 - s (4), e = c * d (5)
+    matmul   x.T @ e (6): the gradient of w
 
-A second walk starts from that gradient, with a cotangent of its shape or from a sum of it. It goes
-through 6, 5, 4 and 3. The two rules of y * y give a cotangent each, both for tanh, where they are
-added. Then it goes through tanh and matmul to w. (mean is not on the way: c is a constant.)
+A second walk may start from that gradient of w. It visits 6, 5, 4 and 3. Each of the two rules of
+y * y returns a cotangent for tanh, and these are added. Then the walk visits tanh and matmul, and
+ends at w. It does not visit mean, because c is a constant.
 
-    Tensor.backward, which adds to `.grad`, and mg.grad, of gradients.py, call
-    backprop, of fast_walk.py, which calls
-        walk, below, on handles, with create_graph; else
-        fast_walk, on raw arrays: the same steps in less time, with the same bits. They call
-    Node.pull, Op.pull, which checks the parts, Primitive.cotangents, and that the rules.
+The call chain of a backward pass:
+
+    Tensor.backward (which adds to `.grad`) or mg.grad (in gradients.py)
+    backprop (fast_walk.py) chooses one of the two walks:
+        walk (below) on handles, if create_graph is set
+        fast_walk on raw arrays: the same results, bit for bit, in less time
+    Node.pull, then Op.pull, which checks the cotangents that Primitive.cotangents returns
+    Primitive.cotangents calls the rules
 """
 
 from contextlib import nullcontext
@@ -37,40 +40,43 @@ from minigen.autodiff.graph import Leaf, Node, Traced, grad_mode
 
 
 def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=()):
-    """A dict of the cotangents of inputs (None: of every leaf), each in memory of its own.
+    """A dict from each vertex in inputs (None: from each leaf) to a copy of its cotangent.
 
-    roots: (vertex, cotangent) pairs to start from, the cotangents raw arrays, or with create_graph
-    handles of class cls. stop: vertices beyond which the walk does not look (`fused.py` has some).
+    A vertex that no cotangent reaches has no entry. roots: pairs (vertex, cotangent) to start from;
+    the cotangents are raw arrays, or with create_graph handles of class cls. stop: vertices whose
+    parents are not visited (used by `fused.py`). The graph is freed unless retain_graph or
+    create_graph.
     """
     order, inputs = plan([vertex for vertex, _ in roots], inputs, stop)
     sums, found = {}, {}
     for vertex, g in roots:
         add(sums, vertex, g)
-    # Rules on handles are recorded, also where the user is in no_grad.
+    # With create_graph the rules must be recorded, even if the user is in no_grad.
     with grad_mode(True) if create_graph else nullcontext():
         for vertex in reversed(order):
             g = sums.pop(vertex, None)
-            if g is None:  # nothing has flowed here
+            if g is None:  # no cotangent has reached this vertex
                 continue
             if vertex in inputs:
-                found[vertex] = own(g)
+                found[vertex] = copied(g)
             wanted = [parent in order for parent in vertex.parents]  # [] for a leaf
             if vertex in stop or not any(wanted):
                 continue
-            parts = vertex.pull(g, wanted, cls, create_graph)
-            for parent, part in zip(vertex.parents, parts):
-                if part is not None:
-                    add(sums, parent, part)
+            cotangents = vertex.pull(g, wanted, cls, create_graph)
+            for parent, cotangent in zip(vertex.parents, cotangents):
+                if cotangent is not None:
+                    add(sums, parent, cotangent)
             if not (retain_graph or create_graph):
                 vertex.free()
     return found
 
 
 def plan(starts, inputs, stop):
-    """(order, inputs). order: the vertices on a path from inputs to starts, parents first, as the
-    keys of a dict. inputs: as given, or for None every leaf that was found.
+    """(order, inputs): the vertices on a path from starts to inputs, and the vertices to return.
 
-    Raises GradError, before anything is computed, if saved values were freed or written to.
+    order has them as the keys of a dict, parents first. inputs are the argument, or for None all
+    leaves that were found. Raises GradError, before any rule is called, if saved values were freed
+    or written to.
     """
     depths, stack, order = {}, list(starts), {}
     while stack:
@@ -81,7 +87,7 @@ def plan(starts, inputs, stop):
                 stack.extend(vertex.parents)
     everything = inputs is None
     inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
-    for vertex in sorted(depths, key=depths.get):  # parents are less deep, and come before
+    for vertex in sorted(depths, key=depths.get):  # parents first: they are less deep
         if everything or vertex in inputs or any(p in order for p in vertex.parents):
             order[vertex] = None
             if isinstance(vertex, Node) and vertex not in stop:
@@ -90,10 +96,10 @@ def plan(starts, inputs, stop):
 
 
 def add(sums, vertex, g):
-    """Add g to what has flowed into vertex so far."""
+    """Add g to the sum of the cotangents that have reached vertex so far."""
     sums[vertex] = sums[vertex] + g if vertex in sums else g
 
 
-def own(g):
-    """g in memory of its own: a rule, or another vertex, may hold the same array."""
+def copied(g):
+    """A copy of g, whose array a rule or another vertex may hold too."""
     return type(g)(g.data.copy(), g.node) if isinstance(g, Traced) else g.copy()

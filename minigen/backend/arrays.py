@@ -1,6 +1,6 @@
-"""Which array module, numpy or cupy, an array belongs to; functions that both modules share.
+"""The array module, numpy or cupy, of an array, and functions that work for both modules.
 
-This is the only file that imports cupy, and it does so only when a GPU is asked for.
+This file imports cupy, and only when the user chooses a GPU.
 """
 
 from functools import cache
@@ -17,12 +17,12 @@ Shape = tuple[int, ...]
 
 
 def array_module(x: Array) -> ModuleType:
-    """numpy or cupy: the module whose functions make and take arrays like x."""
+    """numpy or cupy: the module whose functions take and return arrays like x."""
     return cupy() if is_cupy(x) else np
 
 
 def is_cupy(x: Any) -> bool:
-    """Whether x is a CuPy array; true only where cupy has been imported already."""
+    """Whether x is a CuPy array; does not import cupy."""
     return type(x) is not ndarray and type(x).__module__.partition(".")[0] == "cupy"
 
 
@@ -45,7 +45,7 @@ def cupy() -> ModuleType:
 
 @cache
 def _finds_gpu(module: ModuleType) -> bool:
-    """Whether there is a GPU; cached, since asking CUDA takes longer than a small op."""
+    """Whether there is a GPU; cached, since the call to CUDA takes longer than a small op."""
     return bool(module.cuda.is_available())
 
 
@@ -55,7 +55,7 @@ def owner(x: Array) -> Array:
 
 
 def largest(x: Array, axis: int | Shape, empty: float) -> Array:
-    """The maximum over axis, kept as a dimension of 1; `empty` where x has no values."""
+    """The maximum over axis, which is kept with length 1; `empty` if x has no values."""
     if x.size:
         return x.max(axis=axis, keepdims=True)
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -64,7 +64,7 @@ def largest(x: Array, axis: int | Shape, empty: float) -> Array:
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
-    """np.broadcast_shapes; equal shapes are answered without its 5 us."""
+    """np.broadcast_shapes, which takes 5 us; for equal shapes it is not called."""
     first = shapes[0]
     for shape in shapes:
         if shape != first:

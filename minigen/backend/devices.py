@@ -1,4 +1,4 @@
-"""Devices: which there are, where an array is, and moving it to another one."""
+"""Devices: their names, the device of an array, and moving arrays between devices."""
 
 import math
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def resolve_device(name: str | None) -> str:
 
 
 def device_number(name: str) -> int:
-    """N of 'cuda:N'."""
+    """The number N in the name 'cuda:N'."""
     return int(name.partition(":")[2])
 
 
@@ -62,7 +62,7 @@ def device_of(x: Array) -> str:
 
 
 def to_device(x: Array, device: str | None) -> Array:
-    """x on that device; x itself if it is there already or device is None."""
+    """x on that device; x itself, without a copy, if it is on it or device is None."""
     target = device_of(x) if device is None else resolve_device(device)
     if target == device_of(x):
         return x
@@ -74,32 +74,32 @@ def to_device(x: Array, device: str | None) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """x as a NumPy array; a NumPy array is returned as it is."""
+    """x as a NumPy array; copied only from a GPU."""
     return x.get() if is_cupy(x) else np.asarray(x)
 
 
-def made_on(device: str | None, make: Callable[[ModuleType], Array]) -> Array:
-    """make(numpy) or make(cupy): the array that make creates, on the device from the start."""
+def created_on(device: str | None, create: Callable[[ModuleType], Array]) -> Array:
+    """create(numpy) or create(cupy): an array that is created on the device, not copied to it."""
     if (name := resolve_device(device)) == "cpu":
-        return make(np)
+        return create(np)
     with cupy().cuda.Device(device_number(name)):
-        return make(cupy())
+        return create(cupy())
 
 
 def pinned(shape: Shape, dtype: Any) -> np.ndarray:
-    """An array in page-locked host memory: copies to and from the GPU do not block the host."""
+    """An array in page-locked host memory, to and from which a GPU copies asynchronously."""
     memory = cupy().cuda.alloc_pinned_memory(math.prod(shape) * np.dtype(dtype).itemsize)
     return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
 
 def free_memory() -> int:
-    """Bytes free on the current GPU: in the driver's memory and in CuPy's pool together."""
+    """Free bytes on the current GPU: those of the driver plus those in CuPy's memory pool."""
     module = cupy()
     return module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
 
 
 def device_memory(device: str = "cuda") -> dict[str, int]:
-    """Bytes on a GPU: "used" by arrays, "held" for them, "free" beside that, "total"."""
+    """Bytes on a GPU: "used" by arrays, "held" by CuPy's pool for them, "free" beside, "total"."""
     module = cupy()
     with module.cuda.Device(device_number(resolve_device(device))):
         free, total = module.cuda.runtime.memGetInfo()

@@ -1,4 +1,4 @@
-"""The supported dtypes, how they are promoted, and arrays from any data."""
+"""The supported dtypes, their promotion, and the conversion of data to arrays."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +17,15 @@ UNSIGNED = frozenset(map(np.dtype, ("uint8", "uint16", "uint32", "uint64")))
 DTYPES = FLOATS | INTEGERS | UNSIGNED | {np.dtype("bool")}
 PYTHON_SCALARS = frozenset((bool, int, float))
 NOT_ARRAYS = PYTHON_SCALARS | {type(None)}
-NUMPY_FLOATS = frozenset({np.float32, np.float64})  # scalars: what NumPy makes of arrays of ()
+NUMPY_FLOATS = frozenset({np.float32, np.float64})  # scalars: NumPy's results of shape ()
 NUMBERS, ARRAYS = NOT_ARRAYS | NUMPY_FLOATS, NUMPY_FLOATS | {ndarray}
 
 
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
-    """A raw array from data, dtype checked: Python floats become float32, ints int64.
+    """data as a raw array of a supported dtype: Python floats become float32, ints int64.
 
-    Arrays and NumPy scalars keep their dtype and are not copied. Raises DTypeError.
+    Arrays keep their dtype and are not copied, unless dtype or device differ. DTypeError if data is
+    no array or its dtype is not supported.
     """
     _refuse_masked(data)
     if not is_cupy(data):
@@ -44,7 +45,7 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
 
 
 def _has_dtype(data: Any) -> bool:
-    """Whether data, or the first element of nested lists, has a dtype of its own."""
+    """Whether data, or the first element of nested lists, is an array or NumPy scalar."""
     while isinstance(data, list | tuple) and data:
         data = data[0]
     _refuse_masked(data)
@@ -73,7 +74,7 @@ def check_dtype(dtype: Any) -> np.dtype:
 
 
 def names_dtype(name: Any) -> bool:
-    """Whether name is that of a dtype; else it is that of a device."""
+    """Whether name, of a dtype or a device, is that of a dtype."""
     try:
         np.dtype(name)
     except TypeError:
@@ -82,12 +83,12 @@ def names_dtype(name: Any) -> bool:
 
 
 def checked(args: Sequence) -> Sequence:
-    """args; DTypeError if one has a dtype that is not supported."""
+    """args, unchanged; DTypeError if one has a dtype that is not supported."""
     for x in args:
         if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in DTYPES):
             check_dtype(x.dtype)
             _refuse_masked(x)
-            if isinstance(x, ndarray):  # np.matrix, say, whose operators are other ones
+            if isinstance(x, ndarray):  # a subclass such as np.matrix, which multiplies differently
                 return [x.view(ndarray) if isinstance(x, ndarray) else x for x in args]
     return args
 
@@ -95,12 +96,12 @@ def checked(args: Sequence) -> Sequence:
 def promoted(args: Sequence, real: bool = False) -> Sequence:
     """args with integer and boolean arrays converted to the dtype of the float arrays.
 
-    NumPy's promotion does the rest. If there is no float array, but real is true or a Python
-    float is among args, integer arrays become float32. DTypeError as in `checked`.
+    NumPy promotes float32 with float64. Without a float array, integer arrays become float32 if
+    real is true or a Python float is among args. DTypeError as in `checked`.
     """
     for x in args:
         if type(x) is ndarray:
-            if x.dtype is not FLOAT32 and x.dtype is not FLOAT64:  # by identity: no hash is taken
+            if x.dtype is not FLOAT32 and x.dtype is not FLOAT64:  # faster than a look-up in FLOATS
                 break
         elif type(x) not in NUMBERS:
             break
@@ -115,5 +116,5 @@ def promoted(args: Sequence, real: bool = False) -> Sequence:
 
 
 def floating(args: Sequence) -> Sequence:
-    """args as float arrays, for functions such as exp whose results are real numbers."""
+    """args as float arrays, for functions such as exp whose results are not integers."""
     return promoted(args, real=True)

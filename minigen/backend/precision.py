@@ -1,12 +1,13 @@
-"""How a GPU multiplies float32 matrices."""
+"""The precision with which a GPU multiplies float32 matrices."""
 
 _matmul_precision = "highest"
 
 
 def set_matmul_precision(precision: str) -> None:
-    """How a GPU multiplies float32 matrices: "highest", or "high" for TF32.
+    """Set the precision of float32 matrix products on a GPU: "highest", or "high" for TF32.
 
-    TF32 rounds the factors to 10 bits of mantissa and is several times faster.
+    TF32 rounds the factors to 10 bits of mantissa and is several times faster. ValueError for
+    another name.
     """
     global _matmul_precision
     if precision not in ("highest", "high"):
@@ -15,5 +16,5 @@ def set_matmul_precision(precision: str) -> None:
 
 
 def get_matmul_precision() -> str:
-    """What set_matmul_precision has set last; "highest" at the start."""
+    """The precision that set_matmul_precision has set; "highest" by default."""
     return _matmul_precision

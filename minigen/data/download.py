@@ -1,4 +1,4 @@
-"""Fetching a file from the first mirror that delivers exactly the bytes it should."""
+"""Downloading a file from the first mirror whose bytes have the expected size and SHA-256."""
 
 import hashlib
 import http.client
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from minigen.errors import DatasetError
 
-PIECE = 1 << 16  # bytes read at a time
+CHUNK_BYTES = 1 << 16  # the most that one read returns
 
 
 class MirrorFailed(Exception):
-    """One mirror did not deliver; another may."""
+    """One mirror failed; `download` goes on to the next."""
 
 
 def download(
@@ -30,24 +30,25 @@ def download(
     timeout: float = 10.0,
     deadline: float = 600.0,
 ) -> None:
-    """Put the file of that size and SHA-256 at path, from the first of the urls that has it.
+    """Download to `path` from the first of `urls` that serves this size and SHA-256.
 
-    The path gets the whole, checked file or nothing. A mirror has `timeout` seconds for each
-    answer and `deadline` for all. Raises DatasetError with what went wrong at each mirror.
+    The bytes go to a temporary file beside `path`, are checked, and the file is then renamed: so
+    `path` is either complete or unchanged. A mirror has `timeout` seconds for each answer and
+    `deadline` seconds for the whole file. Raises DatasetError, with the failure of each mirror.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     failures = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for url in urls:
             print(f"minigen: fetching {url}", file=sys.stderr)
             try:
-                _save(_checked(url, size, sha256, timeout, deadline), part)
+                _write(_verified(url, size, sha256, timeout, deadline), temporary)
             except MirrorFailed as error:
                 failures.append(f"{url}: {error}")
             else:
-                part.replace(path)
+                temporary.replace(path)
                 return
     except OSError as error:
         raise DatasetError(
@@ -56,39 +57,44 @@ def download(
         ) from error
     finally:
         with suppress(OSError):
-            part.unlink()
+            temporary.unlink()
     raise DatasetError(f"{path.name}: no mirror delivered it\n  " + "\n  ".join(failures))
 
 
-def _save(pieces: Iterator[bytes], path: Path) -> None:
+def _write(chunks: Iterator[bytes], path: Path) -> None:
     with path.open("wb") as file:
-        file.writelines(pieces)
+        file.writelines(chunks)
         file.flush()
         os.fsync(file.fileno())  # the rename must not reach the disk before the bytes
 
 
-def _checked(url: str, size: int, sha256: str, timeout: float, deadline: float) -> Iterator[bytes]:
-    """The pieces of a file on the web; MirrorFailed once they are not what they should be."""
+def _verified(url: str, size: int, sha256: str, timeout: float, deadline: float) -> Iterator[bytes]:
+    """The chunks of the file at url; MirrorFailed at the end if size or SHA-256 is wrong.
+
+    A file that is too long fails as soon as it exceeds the size.
+    """
     digest, received = hashlib.sha256(), 0
-    for piece in _pieces(url, timeout, deadline):
-        received += len(piece)
+    for chunk in _chunks(url, timeout, deadline):
+        received += len(chunk)
         if received > size:
             raise MirrorFailed(f"expected {size} bytes, got more")
-        digest.update(piece)
-        yield piece
+        digest.update(chunk)
+        yield chunk
     if received < size:
         raise MirrorFailed(f"expected {size} bytes, got {received}")
     if digest.hexdigest() != sha256:
         raise MirrorFailed(f"expected SHA-256 {sha256}, got {digest.hexdigest()}")
 
 
-def _pieces(url: str, timeout: float, deadline: float) -> Iterator[bytes]:
-    """What a server sends, piece by piece; whatever goes wrong on the way is MirrorFailed."""
+def _chunks(url: str, timeout: float, deadline: float) -> Iterator[bytes]:
+    """The body of the server's response in chunks; any network error becomes MirrorFailed."""
     end = time.monotonic() + deadline
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
-            while piece := response.read1(PIECE):  # read() would wait on for a server that drips
-                yield piece
+            # read(n) would wait until n bytes are there, so that a server that sends a byte now
+            # and then could pass the deadline unnoticed; read1(n) returns what has arrived.
+            while chunk := response.read1(CHUNK_BYTES):
+                yield chunk
                 if time.monotonic() > end:
                     raise MirrorFailed(f"not done within {deadline} seconds")
     except urllib.error.HTTPError as error:

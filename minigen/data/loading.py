@@ -1,7 +1,8 @@
-"""Batches of a data set, in order or shuffled, resumable at any of them."""
+"""Batches of a data set, in order or shuffled; iteration can be resumed after any batch."""
 
 from collections.abc import Iterator, Sequence
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,18 +11,24 @@ from minigen.backend.devices import resolve_device
 from minigen.data.transfer import ahead
 from minigen.random import Generator, default_generator
 
-# The generator state that the running epoch's order was drawn from, and the batches given of it.
-Position = tuple[list[int] | None, int]
-START: Position = (None, 0)  # before an epoch
+
+class Position(NamedTuple):
+    """The progress of an epoch."""
+
+    order_state: list[int] | None  # of the generator, before it drew the epoch's order
+    batches: int  # yielded so far
+
+
+START = Position(None, 0)  # no epoch has begun
 
 
 class DataLoader:
     """Batches of a data set: an array, or a tuple of arrays of equal first length.
 
-    Each `for` over it is a new epoch, also after a `break`, and yields fresh arrays (batch, ...)
-    or tuples of them: where the data is or, from the host to a device that is a GPU, copied there
-    while the batch before is in use. With shuffle each epoch draws its order from rng, which is
-    by default the default generator. Raises ValueError for arguments out of range.
+    Each `for` over it is a new epoch, also after a `break`. It yields new arrays (batch, ...) or
+    tuples of them, on the device of the data. With a GPU as `device` and data on the host, each
+    batch is copied to the GPU while the previous one is in use. With shuffle each epoch draws its
+    order from rng (by default the default generator). Raises ValueError for invalid arguments.
     """
 
     def __init__(
@@ -50,31 +57,33 @@ class DataLoader:
         self.rng = default_generator() if rng is None else rng
         self.device = resolve_device(device)
         self._position = START
-        self._resume: Position | None = None  # where the next `for` continues
+        self._resume: Position | None = None  # from which the next `for` continues
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
-        whole, rest = divmod(self.examples, self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        """The number of batches in an epoch."""
+        full, remainder = divmod(self.examples, self.batch_size)
+        return full + (remainder > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Array | tuple[Array, ...]]:
         if self._resume:
-            (drawn_from, given), self._resume = self._resume, None
-            order = self._order(_generator_at(drawn_from))  # rng made this draw long ago
+            (order_state, done), self._resume = self._resume, None
+            # The order is drawn again from a copy: rng itself is already past this draw.
+            order = self._order(_generator_at(order_state))
         else:
-            drawn_from, given = self._rng_state(), 0
+            order_state, done = self._rng_state(), 0
             order = self._order(self.rng)
-        batches = (self._batch(order, i) for i in range(given, len(self)))
+        batches = (self._batch(order, i) for i in range(done, len(self)))
         if self.device != "cpu" and not any(map(is_cupy, self.arrays)):
             batches = ahead(batches)
-        for i, batch in enumerate(batches, given + 1):
-            self._position = drawn_from, i
+        for i, batch in enumerate(batches, done + 1):
+            self._position = Position(order_state, i)
             yield batch if self._tupled else batch[0]
         self._position = START
 
     def _batch(self, order: np.ndarray, i: int) -> tuple[Array, ...]:
         rows = order[i * self.batch_size :][: self.batch_size]
-        # An array of rows, not a slice: the batch is then a copy.
+        # Indexing with an array copies. A slice of unshuffled data would be a view, and a caller
+        # that writes into the batch would change the data set.
         return tuple(x[array_module(x).asarray(rows)] for x in self.arrays)
 
     def _order(self, rng: Generator | None) -> np.ndarray:
@@ -85,17 +94,17 @@ class DataLoader:
 
     @property
     def state(self) -> dict:
-        """Where the loader stands, fit for JSON: batches given, and the states of its generator.
+        """The position in the epoch and the state of rng, as a dict that JSON can hold.
 
-        The batch in hand inside a loop counts as given; once the loop has ended, the loader
-        stands before its next epoch. Setting a state makes the next `for` continue there, to give
-        what the uninterrupted run would have given, and puts rng where it was, too. A state of
-        other data, or of another batch_size or shuffle, raises ValueError and changes nothing.
+        "batches_given" includes the batch that a running loop is using; after the loop it is 0.
+        Setting a state restores rng and makes the next `for` yield the remaining batches of that
+        epoch, as the uninterrupted run would have. A state of other data, or of another batch_size
+        or shuffle, raises ValueError and changes nothing.
         """
-        drawn_from, given = self._position
-        return self._identity() | {
-            "batches_given": given,
-            "order_drawn_from": drawn_from,
+        order_state, done = self._position
+        return self._settings() | {
+            "batches_given": done,
+            "order_drawn_from": order_state,
             "rng": self._rng_state(),
         }
 
@@ -103,9 +112,9 @@ class DataLoader:
     def state(self, state: dict) -> None:
         if missing := self.state.keys() - state.keys():
             raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
-        given, drawn_from = state["batches_given"], state["order_drawn_from"]
+        done, order_state = state["batches_given"], state["order_drawn_from"]
         possible = range(len(self) + 1)
-        expected = self._identity() | {"batches_given": given if given in possible else possible}
+        expected = self._settings() | {"batches_given": done if done in possible else possible}
         if wrong := [key for key in expected if state[key] != expected[key]]:
             raise ValueError(
                 "DataLoader: the state is of another loader: "
@@ -113,11 +122,11 @@ class DataLoader:
             )
         if self.shuffle:
             self.rng.state = _generator_at(state["rng"]).state
-        self._position = (drawn_from, given)
-        self._resume = self._position if given else None
+        self._position = Position(order_state, done)
+        self._resume = self._position if done else None
 
-    def _identity(self) -> dict:
-        """What a state must have in common with the loader that takes it."""
+    def _settings(self) -> dict:
+        """The entries of a state that must equal those of the loader that loads it."""
         return {
             "examples": self.examples,
             "batch_size": self.batch_size,
@@ -126,6 +135,7 @@ class DataLoader:
 
 
 def _generator_at(state: Sequence[int] | None) -> Generator | None:
+    """A new generator in that state; None for None."""
     if state is None:
         return None
     rng = Generator()
@@ -134,7 +144,7 @@ def _generator_at(state: Sequence[int] | None) -> Generator | None:
 
 
 def _common_length(arrays: tuple[Array, ...]) -> int:
-    """The first length that all the arrays share, at least 1."""
+    """The length, at least 1, of the first axis of all the arrays."""
     shapes = [x.shape for x in arrays]
     lengths = {shape[:1] for shape in shapes}
     if len(lengths) != 1 or lengths <= {(), (0,)}:

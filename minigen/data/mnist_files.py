@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.data.download import download as fetch
-from minigen.data.idx_files import read_idx, refusal
+from minigen.data.idx_files import file_error, read_idx
 from minigen.errors import DatasetError
 
 NAMES = (
@@ -22,13 +22,13 @@ Splits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Source(NamedTuple):
-    """Where a data set comes from: four gzipped IDX files, in the order of NAMES."""
+    """The mirrors and checksums of a data set: four gzipped IDX files, in the order of NAMES."""
 
     title: str
     folder: str
     mirrors: tuple[str, ...]
     files: tuple[tuple[int, str], ...]  # size in bytes and SHA-256 of each .gz
-    first_labels: tuple[int, ...]  # of the training set
+    first_labels: tuple[int, ...]  # of the training set; they distinguish the data sets
 
 
 MNIST = Source(
@@ -66,20 +66,20 @@ FASHION = Source(
 def mnist(directory: str | os.PathLike | None = None, download: bool = True) -> Splits:
     """Handwritten digits: train_x, train_y, test_x, test_y; images uint8 (N, 28, 28), labels int64.
 
-    Reads the four IDX files, plain or .gz, from the directory's folder `mnist` or the directory
-    itself; what is missing is downloaded into the folder. The directory is by default the one
-    that MINIGEN_DATA names, else the user's cache. Raises DatasetError.
+    Reads the four IDX files, plain or .gz, from `directory/mnist` or from the directory itself;
+    missing files are downloaded to `directory/mnist`. The default directory is the one that the
+    environment variable MINIGEN_DATA names, else the user's cache. Raises DatasetError.
     """
     return load(MNIST, directory, download)
 
 
 def fashion_mnist(directory: str | os.PathLike | None = None, download: bool = True) -> Splits:
-    """Articles of clothing, in the form and by the rules of mnist; its folder: `fashion-mnist`."""
+    """Articles of clothing, with the arguments and results of `mnist`; folder `fashion-mnist`."""
     return load(FASHION, directory, download)
 
 
 def load(source: Source, directory: str | os.PathLike | None, download: bool) -> Splits:
-    """The data set of a source, from the directory or else from its mirrors."""
+    """The four arrays of a source, read from the directory or downloaded from the mirrors."""
     directory = default_directory() if directory is None else Path(directory).expanduser()
     folder = directory / source.folder
     for candidate in (folder, directory):
@@ -87,12 +87,12 @@ def load(source: Source, directory: str | os.PathLike | None, download: bool) ->
             folder = candidate
             break
     else:
-        _complete(source, folder, download)
+        _fetch_missing(source, folder, download)
     train_x, train_y, test_x, test_y = (_find(folder, name) for name in NAMES)
     splits = (*_read_split(train_x, train_y), *_read_split(test_x, test_y))
     for other in {MNIST, FASHION} - {source}:  # both come in files of the same names
         if tuple(splits[1][:10]) == other.first_labels:
-            raise refusal(train_y, f"labels of {source.title}", f"those of {other.title}")
+            raise file_error(train_y, f"labels of {source.title}", f"those of {other.title}")
     return splits
 
 
@@ -109,8 +109,8 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if os.path.isfile(path)), None)
 
 
-def _complete(source: Source, folder: Path, download: bool) -> None:
-    """Download into the folder what it lacks of the four files."""
+def _fetch_missing(source: Source, folder: Path, download: bool) -> None:
+    """Download those of the four files that the folder lacks."""
     missing = [i for i, name in enumerate(NAMES) if not _find(folder, name)]
     try:
         if not download:
@@ -134,13 +134,13 @@ def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nd
     """Images (N, 28, 28) and their labels (N,), checked against each other."""
     images = read_idx(images_path, 3)
     if images.shape[1:] != (28, 28) or not len(images):
-        raise refusal(images_path, "images of shape (N, 28, 28)", f"{images.shape}")
+        raise file_error(images_path, "images of shape (N, 28, 28)", f"{images.shape}")
     labels = read_idx(labels_path, 1)
     if len(labels) != len(images):
         expected = f"{len(images)} labels, one for each image of {images_path.name}"
-        raise refusal(labels_path, expected, len(labels))
+        raise file_error(labels_path, expected, len(labels))
     wrong = np.flatnonzero(labels >= CLASSES)
     if len(wrong):
         got = f"{labels[wrong[0]]} at position {wrong[0]}"
-        raise refusal(labels_path, f"labels in [0, {CLASSES})", got)
+        raise file_error(labels_path, f"labels in [0, {CLASSES})", got)
     return images, labels.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Text, and the characters that it is made of, as integers."""
+"""Text files, and the vocabulary that maps characters to integer ids."""
 
 import os
 import reprlib
@@ -14,7 +14,7 @@ CODE_POINTS = "utf-32-le"  # four bytes a character, so that text is an array of
 
 
 def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
-    """The text of a UTF-8 file; by default the language reference that this Python carries.
+    """The text of a UTF-8 file; by default the language reference that comes with Python.
 
     Raises DatasetError for a file that is missing, empty, longer than max_bytes or not UTF-8.
     """
@@ -32,7 +32,7 @@ def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: expected a text file, got {error}; check the path") from error
     try:
-        decoded = content.decode("utf-8").removeprefix("\ufeff")  # a mark that some editors write
+        decoded = content.decode("utf-8").removeprefix("\ufeff")  # the byte order mark
     except UnicodeDecodeError as error:
         byte = content[error.start]
         raise DatasetError(
@@ -45,9 +45,9 @@ def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
 
 
 def _language_reference() -> str:
-    """The topics that help() prints, in sorted order; about 500,000 characters."""
+    """The topics of Python's `help`, in sorted order; about 500,000 characters."""
     try:
-        from pydoc_data.topics import topics  # heavy, and left out of some trimmed Pythons
+        from pydoc_data.topics import topics  # large; minimal installations lack it
     except ImportError as error:
         raise DatasetError(
             f"this Python lacks its language reference ({error}); name a text file: text(path)"
@@ -56,9 +56,9 @@ def _language_reference() -> str:
 
 
 def text_pairs(path: str | os.PathLike) -> tuple[list[str], list[str]]:
-    """The first and the second texts of a UTF-8 file's lines, each two with a tab between.
+    """The two columns of a UTF-8 file whose lines are pairs of texts, separated by a tab.
 
-    Raises DatasetError as text does, and for a line of another kind.
+    Raises DatasetError as `text` does, and for a line that is not a pair of two nonempty texts.
     """
     lines = [line.split("\t") for line in text(path).splitlines()]
     for i, line in enumerate(lines):
@@ -72,10 +72,10 @@ def text_pairs(path: str | os.PathLike) -> tuple[list[str], list[str]]:
 
 
 class Vocabulary:
-    """The distinct characters of a text, sorted; the id of a character is its position there.
+    """The distinct characters of a text, sorted; the id of a character is its index in them.
 
-    Vocabulary(vocabulary.characters) is the same vocabulary again. Raises DatasetError for an
-    empty text.
+    Vocabulary(vocabulary.characters) builds an equal vocabulary. Raises DatasetError for an empty
+    text.
     """
 
     def __init__(self, text: str):
@@ -91,7 +91,7 @@ class Vocabulary:
         return f"Vocabulary({self.characters!r})"
 
     def encode(self, text: str) -> np.ndarray:
-        """The ids of the characters, int64 (T,). DatasetError for one that is not known."""
+        """The ids of the characters, int64 (T,). DatasetError for one not in the vocabulary."""
         codes = _codes(text)
         ids = np.searchsorted(self._codes, codes).clip(max=len(self) - 1)
         unknown = np.flatnonzero(self._codes[ids] != codes)
@@ -104,7 +104,7 @@ class Vocabulary:
         return ids.astype(np.int64, copy=False)
 
     def decode(self, ids: Array) -> str:
-        """The text of integer ids (T,). IndexError for an id that is not in [0, len)."""
+        """The text of integer ids (T,). IndexError for an id outside [0, len(self))."""
         ids = np.atleast_1d(to_numpy(ids))
         if ids.size and (ids.ndim > 1 or ids.dtype.kind not in "iu"):
             raise DTypeError(f"decode takes integers (T,), got {ids.dtype} of shape {ids.shape}")

@@ -1,4 +1,4 @@
-"""Batches on their way to a GPU: copied from pinned memory while the GPU is busy with another."""
+"""Copies of batches to a GPU, from pinned memory, while the GPU computes with the batch before."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,47 +11,48 @@ Batch = tuple[Array, ...]
 
 
 def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Each batch as fresh arrays on the current GPU, the next one already under way."""
+    """Each batch as new arrays on the current GPU; the next batch is being copied meanwhile."""
     stream = cupy().cuda.Stream(non_blocking=True)
-    idle, coming = [Slot(), Slot()], None
+    idle, in_flight = [Slot(), Slot()], None
     try:
         for batch in batches:
             slot = idle.pop()
             slot.send(batch, stream)
-            if coming is not None:
-                yield coming.take()
-                idle.append(coming)
-            coming = slot
-        if coming is not None:
-            yield coming.take()
-    finally:  # whoever gets the memory of a batch that nobody took waits for its copy
+            if in_flight is not None:
+                yield in_flight.take()
+                idle.append(in_flight)
+            in_flight = slot
+        if in_flight is not None:
+            yield in_flight.take()
+    finally:  # the memory of a batch that was not taken may be reused once its copy has ended
         cupy().cuda.get_current_stream().wait_event(stream.record())
 
 
 class Slot:
-    """Memory on both sides for one batch, used again and again."""
+    """Pinned host memory and device memory for one batch, reused for each second batch."""
 
     def __init__(self):
-        self.here, self.there, self.sent, self.taken = [], [], None, None
+        self.pinned, self.on_device, self.sent, self.taken = [], [], None, None
 
     def send(self, batch: Batch, stream) -> None:
-        """Start to copy a batch to the device, on a stream of its own."""
+        """Start to copy a batch to the device, on that stream."""
         if self.sent is not None:
-            self.sent.synchronize()  # the pinned memory has been read
-        if [(x.shape, x.dtype) for x in batch] != [(x.shape, x.dtype) for x in self.here]:
-            self.here = [pinned(x.shape, x.dtype) for x in batch]
-            self.there = [cupy().empty(x.shape, x.dtype) for x in batch]
-            self.taken = cupy().cuda.get_current_stream().record()  # this memory may be in use
+            self.sent.synchronize()  # after that, the pinned memory has been read
+        if [(x.shape, x.dtype) for x in batch] != [(x.shape, x.dtype) for x in self.pinned]:
+            self.pinned = [pinned(x.shape, x.dtype) for x in batch]
+            self.on_device = [cupy().empty(x.shape, x.dtype) for x in batch]
+            # The current stream may still use memory that it has freed and that is reused here.
+            self.taken = cupy().cuda.get_current_stream().record()
         stream.wait_event(self.taken)
-        for x, here, there in zip(batch, self.here, self.there):
-            np.copyto(here, x)
-            there.set(here, stream)
+        for x, host, device in zip(batch, self.pinned, self.on_device):
+            np.copyto(host, x)
+            device.set(host, stream)
         self.sent = stream.record()
 
     def take(self) -> Batch:
-        """The batch, in arrays of its own, for the current stream."""
+        """The batch that was sent, copied to new arrays for use on the current stream."""
         current = cupy().cuda.get_current_stream()
         current.wait_event(self.sent)
-        batch = tuple(x.copy() for x in self.there)
+        batch = tuple(x.copy() for x in self.on_device)
         self.taken = current.record()
         return batch

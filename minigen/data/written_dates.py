@@ -1,8 +1,8 @@
-"""Dates as people write them, and as ISO 8601 does: pairs of texts to translate.
+"""Pairs of texts to translate: a date as people write it, and the same date in ISO 8601.
 
-A date and one of the FORMS are drawn, then how each piece of the form is written. No form is
-ambiguous: with dots the day stands before the month, with slashes behind it, the year comes first
-or last, and the years are those that POSIX reads from two digits. English, whatever the locale.
+A date and one of the FORMS are drawn, then a spelling for each field of the form. Every text has
+exactly one reading: with dots the day comes before the month, with slashes after it; the year is
+first or last; a year of two digits is from 1969 to 2068, as in POSIX. English in every locale.
 """
 
 from collections.abc import Sequence
@@ -56,15 +56,16 @@ ORDINALS = (
     *(f"twenty-{unit}" for unit in UNITS),
     *("thirtieth", "thirty-first"),
 )
-CASES = (str, str, str.lower, str.upper)  # half of all keep their capitals
+CASES = (str, str, str.lower, str.upper)  # half of the texts keep their capitals
 
 
 def dates(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
-    """n different dates from 1969 to 2068, in a random order: as written, and as ISO dates.
+    """n distinct dates from 1969 to 2068 in random order: as people write them, and in ISO 8601.
 
-    ("Sat, 3rd of May 1997" and "1997-05-03".) As no date comes twice, any split of the lists
-    leaves dates to test that were never seen. A longer list of the same seed starts as a shorter.
-    Raises ValueError unless n is an integer from 0 to the 36,525 days of the hundred years.
+    For example "Sat, 3rd of May 1997" and "1997-05-03". Since no date is repeated, a model trained
+    on one part of the lists has seen none of the dates of the rest. With the same seed, a shorter
+    list is a prefix of a longer one. Raises ValueError unless n is an integer from 0 to 36,525,
+    the number of days in these hundred years.
     """
     days = LAST + 1 - FIRST
     if isinstance(n, bool) or not isinstance(n, Integral) or not 0 <= n <= days:
@@ -76,7 +77,7 @@ def dates(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
 
 
 def _written(day: date, choices: np.ndarray) -> str:
-    """The date as six choices in [0, 1) say: the form, the case, and how to write each piece."""
+    """The date in words; six numbers in [0, 1) choose the form, the case and the spellings."""
     form, case, zero, weekday_style, ordinal_style, month_style = choices
     month, weekday = MONTHS[day.month - 1], WEEKDAYS[day.weekday()]
     short = "Sept" if day.month == 9 else month[:3]
@@ -98,10 +99,10 @@ def _written(day: date, choices: np.ndarray) -> str:
 
 
 def _pick(choice: float, options: Sequence[Any]) -> Any:
-    """One of the options, for a choice in [0, 1)."""
+    """The option at the fraction `choice`, in [0, 1), of the list."""
     return options[int(choice * len(options))]
 
 
 def _suffix(day: int) -> str:
-    """st, nd, rd or th."""
+    """The suffix of the ordinal number of a day: st, nd, rd or th."""
     return "th" if 11 <= day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")

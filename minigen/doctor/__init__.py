@@ -1,4 +1,7 @@
-"""What works here and what does not, with the remedies: python -m minigen doctor."""
+"""What works on this machine, and remedies for what does not: python -m minigen doctor.
+
+`environment` describes each part (versions, devices, kernels, ...), `self_test` runs a few ops.
+"""
 
 import os
 import subprocess
@@ -12,11 +15,11 @@ from minigen.doctor import environment
 from minigen.doctor.environment import Part, Problem
 
 WIDTH, INDENT = 79, 13
-MOST_SECONDS = 120  # of a self-test that hangs
+MAX_SECONDS = 120  # a self-test that takes longer hangs
 
 
 def doctor() -> int:
-    """Print the state of the parts, problems and remedies; 1 if something is broken."""
+    """Print the state of all parts, the problems and remedies. Returns 1 if a part is broken."""
     problems = []
     for part in parts():
         print(_lines(part.label, part.text), flush=True)
@@ -51,7 +54,7 @@ def parts() -> Iterator[Part]:
 def _kernel_cache() -> Part:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they say is said here
+            warnings.simplefilter("ignore")  # the report has the same problems
             from minigen.kernels.cpu import caching, compiling
 
             folder = compiling.cache_folder()
@@ -73,13 +76,13 @@ def _self_test(variant: str, device: str) -> Part:
             env={**os.environ, **kernels},
             capture_output=True,
             text=True,
-            timeout=MOST_SECONDS,
+            timeout=MAX_SECONDS,
         )
         failure = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         if done.returncode == 0:
             return Part("self-test", f"{variant}: {done.stdout.strip()}")
     except subprocess.TimeoutExpired:
-        failure = f"no end after {MOST_SECONDS} s"
+        failure = f"no end after {MAX_SECONDS} s"
     except OSError as error:
         failure = f"no process can be started: {error}"
     remedies = {
@@ -93,7 +96,7 @@ def _self_test(variant: str, device: str) -> Part:
 
 
 def _lines(label: str, text: str) -> str:
-    """A paragraph beside its label, for a terminal of 80 columns."""
+    """The text as a paragraph to the right of its label, for a terminal of 80 columns."""
     paragraph = textwrap.fill(
         text,
         WIDTH,

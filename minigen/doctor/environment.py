@@ -1,4 +1,4 @@
-"""What minigen stands on here: each function describes a part, and names what is wrong with it."""
+"""The parts that minigen needs: each function describes one and lists its problems."""
 
 import importlib
 import math
@@ -17,14 +17,14 @@ from minigen.errors import BackendUnavailable
 from minigen.parallel.pool import get_num_threads
 
 NEEDED = ("numpy", "numba", "matplotlib", "safetensors", "tqdm", "threadpoolctl")
-LEAST_FREE = 100e6  # bytes of disk: all kernels take some 10 MB, a checkpoint often more
+MIN_FREE = 100e6  # bytes of disk: all kernels take about 10 MB, a checkpoint often more
 REINSTALL = "pip install --force-reinstall numba llvmlite"
-OTHERS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_CACHE_DIR")
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_CACHE_DIR")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and the remedy; `broken` if something does not work, else it is a hint."""
+    """What is wrong, and the remedy. Not `broken` means a hint: minigen works all the same."""
 
     what: str
     remedy: str
@@ -33,7 +33,7 @@ class Problem:
 
 @dataclass
 class Part:
-    """A part of the report."""
+    """One paragraph of the report, and the problems of that part."""
 
     label: str
     text: str = ""
@@ -41,7 +41,7 @@ class Part:
 
 
 def installed(name: str) -> str | None:
-    """The version of a distribution; None if it is not there."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -49,16 +49,16 @@ def installed(name: str) -> str | None:
 
 
 def cupy_packages() -> list[str]:
-    """The installed distributions of CuPy, of which there may be one."""
+    """The installed distributions of CuPy. More than one is a problem."""
     names = {d.metadata["Name"] or "" for d in metadata.distributions()}
     return sorted(name for name in names if name == "cupy" or name.startswith("cupy-"))
 
 
 def versions() -> Part:
-    """Python, minigen and what it needs."""
+    """Versions of Python, minigen and its dependencies."""
     found = {name: installed(name) for name in ("minigen", *NEEDED, *cupy_packages())}
-    said = [f"{name}\xa0{version}" for name, version in found.items() if version]
-    part = Part("versions", ", ".join([f"Python\xa0{platform.python_version()}", *said]))
+    listed = [f"{name}\xa0{version}" for name, version in found.items() if version]
+    part = Part("versions", ", ".join([f"Python\xa0{platform.python_version()}", *listed]))
     for name in NEEDED:
         if not found[name] and name != "numba":
             part.problems.append(Problem(f"{name} is not installed.", f"pip install {name}"))
@@ -77,15 +77,15 @@ def numba_failure() -> str:
 
 
 def fast_kernels(failure: str) -> Part:
-    """Which kernels run, where numba_failure() says that."""
-    wanted = os.environ.get("MINIGEN_KERNELS", "")
-    plain = bool(failure) or wanted == "reference"
+    """Which kernels run; failure is what numba_failure() returns."""
+    requested = os.environ.get("MINIGEN_KERNELS", "")
+    plain = bool(failure) or requested == "reference"
     part = Part("kernels", "plain ones, in NumPy" if plain else "compiled by Numba")
-    if wanted == "reference":
+    if requested == "reference":
         what = "MINIGEN_KERNELS=reference is set: the plain kernels run, several times slower."
         part.problems.append(Problem(what, "unset MINIGEN_KERNELS for the fast ones", broken=False))
-    elif wanted:
-        what = f"MINIGEN_KERNELS={wanted} means nothing to minigen and is ignored."
+    elif requested:
+        what = f"MINIGEN_KERNELS={requested} is not a known value and is ignored."
         part.problems.append(Problem(what, "unset it, or set it to reference"))
     if failure:
         remedy = {"is not installed": "pip install numba"}.get(failure, REINSTALL)
@@ -96,16 +96,16 @@ def fast_kernels(failure: str) -> Part:
 
 
 def kernel_cache(folder: str | None, damaged: Callable) -> Part:
-    """The disk cache of compiled kernels in folder; None where there is none."""
-    part, asked = Part("cache"), os.environ.get("NUMBA_CACHE_DIR")
+    """The disk cache of compiled kernels, in folder or, if that is None, nowhere."""
+    part, requested = Part("cache"), os.environ.get("NUMBA_CACHE_DIR")
     other = "set NUMBA_CACHE_DIR to a folder that can be written, on a disk with space"
     if folder is None:
         part.text = "none"
         what = "No folder for compiled kernels can be written: each process compiles anew."
         part.problems.append(Problem(what, other))
         return part
-    if asked and Path(asked) not in Path(folder).parents:
-        what = f"NUMBA_CACHE_DIR={asked} cannot be written and is passed over."
+    if requested and Path(requested) not in Path(folder).parents:
+        what = f"NUMBA_CACHE_DIR={requested} cannot be written and is ignored."
         part.problems.append(Problem(what, "make it a folder of yours, or unset it", False))
     files = list(Path(folder).glob("*.nbc"))
     failure = _write_failure(folder)
@@ -119,7 +119,7 @@ def kernel_cache(folder: str | None, damaged: Callable) -> Part:
     if failure:
         what = f"{folder} cannot be written ({failure}): each process compiles anew."
         part.problems.append(Problem(what, other))
-    elif free < LEAST_FREE:
+    elif free < MIN_FREE:
         what = f"The disk of {folder} has {free / 1e6:.0f} MB left."
         part.problems.append(Problem(what, f"free some space, or {other}"))
     return part
@@ -136,36 +136,38 @@ def _write_failure(folder: str) -> str:
 
 
 def data() -> Part:
-    """Where data files are looked for."""
+    """The folder in which data files are searched."""
     named = os.environ.get("MINIGEN_DATA")
     part = Part("data", named or "the user's cache; MINIGEN_DATA is not set")
     if named and not Path(named).expanduser().is_dir():
-        what = f"MINIGEN_DATA={named} is no folder."
+        what = f"MINIGEN_DATA={named} is not a folder."
         part.problems.append(Problem(what, "set it to the folder with the data, or unset it"))
     return part
 
 
 def cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The number of cores that this process may use: by affinity, and by a container's share."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of cores that this process may use, by its affinity and by its cgroup's quota."""
+    available = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
-        share, period = cgroup.read_text().split()
-        return max(1, min(here, math.ceil(int(share) / int(period))))
+        quota, period = cgroup.read_text().split()
+        return max(1, min(available, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no such file, or "max"
-        return here
+        return available
 
 
 def threads(available: int) -> Part:
-    """minigen's threads, those of BLAS, and what the environment says of them."""
-    number, asked = get_num_threads(), os.environ.get("OMP_NUM_THREADS", "")
+    """The threads of minigen and of BLAS, and the environment variables that set them."""
+    number, requested = get_num_threads(), os.environ.get("OMP_NUM_THREADS", "")
     text = [f"{number} of minigen on {available} cores", *_blas()]
-    text += [f"{name}={os.environ[name]}" for name in OTHERS if name in os.environ]
+    text += [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
     part = Part("threads", "; ".join(text))
     if number > available:
         what = f"There are {number} threads for {available} cores: they wait for each other."
         part.problems.append(Problem(what, f"set OMP_NUM_THREADS={available}", False))
-    if asked and not (asked.isdecimal() and int(asked)):
-        what = f"OMP_NUM_THREADS={asked} is no number of threads and is ignored."
+    if requested and not (requested.isdecimal() and int(requested)):
+        what = f"OMP_NUM_THREADS={requested} is not a number of threads and is ignored."
         part.problems.append(Problem(what, "unset it, or set it to a whole number from 1"))
     return part
 
@@ -184,7 +186,7 @@ def _blas() -> list[str]:
 
 
 def devices(driver: int | None, packages: list[str]) -> Part:
-    """The devices, for a driver of that CUDA version (12040 is 12.4) and those CuPy packages."""
+    """The devices. driver is a CUDA version (12040 is 12.4); packages are those of CuPy."""
     part = Part("devices", f"cpu, {_processor()}; ")
     extra = f'pip install "minigen[cuda{min(driver // 1000, 13) if driver else 12}]"'
     clean = f"pip uninstall -y {' '.join(packages)}; {extra}"
@@ -232,7 +234,7 @@ def _processor() -> str:
 
 
 def driver_version(load: Callable | None = None) -> int | None:
-    """The newest CUDA that the NVIDIA driver can run, as 12040 for 12.4; None without a driver."""
+    """The newest CUDA version that the NVIDIA driver runs, 12040 for 12.4; None without one."""
     import ctypes
 
     name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"

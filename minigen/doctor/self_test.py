@@ -1,4 +1,4 @@
-"""A few ops and a small gradient on one device, against plain NumPy."""
+"""The self-test of one device: a few ops, a gradient and random bits against plain NumPy."""
 
 import math
 import time
@@ -14,11 +14,11 @@ from minigen.kernels import reference
 from minigen.tensors import Tensor
 from minigen.testing.closeness import FLOAT32, FORWARD, GRADIENT, as_numpy, assert_close
 
-SECONDS = 4.0  # after these no check is begun, and each takes less than one, compiled
+SECONDS = 4.0  # no check starts after these; each takes less than one once compiled
 
 
 def _values(*shape: int) -> np.ndarray:
-    """Fixed values in [-2, 2], without a generator."""
+    """The same values in [-2, 2] each time, without a random generator."""
     return (2 * np.sin(1 + 1.7 * np.arange(math.prod(shape)))).reshape(shape)
 
 
@@ -42,8 +42,7 @@ def _cross_entropy(x):
     return -np.log(_softmax(x)[np.arange(6), CLASSES]).mean()
 
 
-# name: the op, what it computes in plain NumPy, arguments
-FORWARDS = {
+FORWARDS = {  # name: the op, its formula in plain NumPy, arguments
     "linear": (ops.linear, lambda x, w, b: x @ w.T + b, (X, W, B)),
     "gelu": (ops.gelu, _gelu, (X,)),
     "softmax": (ops.softmax, _softmax, (X,)),
@@ -53,9 +52,9 @@ FORWARDS = {
 
 
 def self_test(device: str, seconds: float = SECONDS) -> str:
-    """What was checked there, in one line; the first error is raised.
+    """Run the checks on a device. Returns one line of text; raises the first error.
 
-    Where kernels must be compiled first, the time may not do for all.
+    If kernels must be compiled first, the time may not suffice for all checks.
     """
     checks: list[tuple[str, Callable]] = [
         ("gradient", _gradient),
@@ -70,7 +69,7 @@ def self_test(device: str, seconds: float = SECONDS) -> str:
         done.append(name)
     took = time.perf_counter() - start
     left = len(checks) - len(done)
-    rest = f"; no time for {left} others, whose kernels were to be compiled" if left else ""
+    rest = f"; no time for {left} more, as kernels had to be compiled" if left else ""
     return f"passed in {took:.1f} s: {', '.join(done)}{rest}"
 
 

@@ -1,4 +1,4 @@
-"""Pictures: sheets of images, curves and attention as PNG files, heat maps for notebooks."""
+"""Figures: images, curves and attention weights as PNG files, and heat maps for notebooks."""
 
 from minigen.figures.attention_weights import attention_maps
 from minigen.figures.charts import curves, paired_points, point_clouds

@@ -1,4 +1,4 @@
-"""The attention weights of several heads, as one picture."""
+"""The attention weights of several heads in one figure."""
 
 import os
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ def attention_maps(
     titles: Sequence[str] = (),
     across: int = 2,
 ) -> None:
-    """Write attention weights (T, S) in [0, 1] as pictures, `across` of them side by side.
+    """Write attention weights (T, S) in [0, 1] as a figure with `across` maps side by side.
 
-    The weights of map i have rows[i] (T,) beside them, what attends, and columns[i] (S,) above,
-    what is attended to: a few characters each. Longer labels than maps are cut.
+    rows[i] has T labels for map i, one for each query; columns[i] has S labels, one for each key.
+    Labels are a few characters long. Labels beyond T and S are not drawn.
     """
-    cell, left, gap = 0.15, 0.25, 0.15  # inches: of a weight, for labels, between maps
+    cell, left, gap = 0.15, 0.25, 0.15  # inches: side of a weight, width of labels, between maps
     top = 0.5 if titles else 0.25
     queries, keys = np.max([np.shape(weights) for weights in maps], axis=0)
     wide, high = left + keys * cell + gap, top + queries * cell + gap
@@ -32,8 +32,10 @@ def attention_maps(
     for i, weights in enumerate(maps):
         queries, keys = np.shape(weights)
         x, y = i % across * wide + left, height - i // across * high - top - queries * cell
-        place = (x / width, y / height, keys * cell / width, queries * cell / height)
-        axes = figure.add_axes(place)  # by hand, so that a weight has one size in all of them
+        # Axes with an explicit rectangle: matplotlib's layout would scale maps of different shapes,
+        # and a weight would not have the same size in all of them.
+        rectangle = (x / width, y / height, keys * cell / width, queries * cell / height)
+        axes = figure.add_axes(rectangle)
         axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(keys), map(_visible, columns[i][:keys]), **style)
         axes.set_yticks(range(queries), map(_visible, rows[i][:queries]), **style)
@@ -45,5 +47,5 @@ def attention_maps(
 
 
 def _visible(character: str) -> str:
-    """A sign for white space, any other character as it is."""
+    """A visible symbol for white space, any other character unchanged."""
     return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(character, character)

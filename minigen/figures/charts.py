@@ -1,4 +1,4 @@
-"""Curves over epochs, clouds of points, and points with error bars."""
+"""Curves over epochs, scatter plots, and points with error bars."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ def curves(
     xlabel: str = "epoch",
     ylabels: Sequence[str] = (),
 ) -> None:
-    """Write a figure of panels side by side, each a mapping from label to values over epochs."""
+    """Write a figure of panels side by side, each a mapping from label to one value an epoch."""
     figure = blank_figure(4.2 * len(panels), 3.2)
     for i, (axes, panel) in enumerate(
         zip(figure.subplots(1, len(panels), squeeze=False)[0], panels)
@@ -34,7 +34,7 @@ def curves(
 def point_clouds(
     path: str | os.PathLike, clouds: Mapping[str, Any], marks: Any, radius: float
 ) -> None:
-    """Write points of the plane (N, 2), a panel for each title, with circles around marks."""
+    """Write points (N, 2), a panel for each title, with a circle around each of marks (M, 2)."""
     from matplotlib.patches import Circle
 
     figure = blank_figure(4.2 * len(clouds), 4.5)
@@ -55,10 +55,10 @@ def paired_points(
     ylabel: str,
     interval: Callable[[Sequence[float]], tuple[float, float]],
 ) -> None:
-    """Write a panel for each title: a column of points for each label, value i of one column
-    joined to value i of the next.
+    """Write a panel for each title, with a column of points for each label.
 
-    Beside each column stands an error bar: interval(values) is its centre and half its length.
+    A line joins value i of one column to value i of the next. Each column has an error bar beside
+    it: interval(values) is its centre and half its length.
     """
     figure = blank_figure(3.4 * len(panels), 3.4)
     grid = figure.subplots(1, len(panels), squeeze=False)
@@ -66,8 +66,8 @@ def paired_points(
         positions = range(len(columns))
         axes.plot(positions, list(columns.values()), "o-", color="0.6", markersize=4, linewidth=0.8)
         centres, halves = zip(*map(interval, columns.values()))
-        beside = [x + (0.12 if x else -0.12) for x in positions]  # clear of the lines
-        axes.errorbar(beside, centres, halves, fmt="D", color="crimson", capsize=4, markersize=5)
+        bars = [x + (0.12 if x else -0.12) for x in positions]  # outside the lines between columns
+        axes.errorbar(bars, centres, halves, fmt="D", color="crimson", capsize=4, markersize=5)
         axes.set_xticks(positions, columns)
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_title(title, fontsize=10)

@@ -1,18 +1,19 @@
-"""A tensor as a notebook shows it: a small heat map in SVG, and what there is to know of it."""
+"""The notebook representation of a tensor: a small heat map in SVG with a caption."""
 
 from html import escape
 
 import numpy as np
 
-SIDE = 32  # cells along an axis at most; more values are averaged
-LEVELS = 15  # shades on either side of zero
+MAX_CELLS = 32  # along an axis; a cell of a longer axis is the mean of neighbouring values
+SHADES = 15  # of blue, and as many of red
 NAN, INFINITE = "#ffc800", "#000000"  # amber and black; finite values are blue, white or red
 
 
 def as_html(x: np.ndarray, facts: str) -> str:
-    """A figure of x with its range; facts go into the caption.
+    """An HTML element with a heat map of x and a caption: facts, and the range of the values.
 
-    Of more than two axes the first matrix is drawn, of more than 32 rows or columns the means.
+    Of an array with more than two axes the first matrix is drawn. A matrix of more than 32 rows or
+    columns is averaged.
     """
     caption = [facts, _range(x)]
     if x.ndim and x.size:
@@ -20,15 +21,16 @@ def as_html(x: np.ndarray, facts: str) -> str:
         matrix = matrix.reshape(-1, matrix.shape[-1])  # a vector is one row
         if x.ndim > 2:
             caption.append(f"drawn: the first of {x.size // matrix.size} matrices")
-        if max(matrix.shape) > SIDE:
+        if max(matrix.shape) > MAX_CELLS:
             caption.append("drawn: means of neighbours")
         caption.append("blue is negative, red positive")
-    said = "<br>".join(escape(part) for part in caption)
+    text = "<br>".join(escape(part) for part in caption)
     drawing = _drawing(matrix) if x.ndim and x.size else ""
-    return f"<div>{drawing}<div><small>{said}</small></div></div>"
+    return f"<div>{drawing}<div><small>{text}</small></div></div>"
 
 
 def _range(x):
+    """The range of the finite values of x in words, and the numbers of NaN and infinite ones."""
     if not x.size:
         return "no values"
     if not x.ndim:
@@ -37,9 +39,9 @@ def _range(x):
         return f"from {x.min()} to {x.max()}"
     finite = x[np.isfinite(x)]
     nan, infinite = np.isnan(x).sum(), np.isinf(x).sum()
-    said = f"from {finite.min():.5g} to {finite.max():.5g}" if finite.size else "no finite values"
-    said += f", {nan} NaN (amber)" if nan else ""
-    return said + (f", {infinite} infinite (black)" if infinite else "")
+    text = f"from {finite.min():.5g} to {finite.max():.5g}" if finite.size else "no finite values"
+    text += f", {nan} NaN (amber)" if nan else ""
+    return text + (f", {infinite} infinite (black)" if infinite else "")
 
 
 def _drawing(matrix):
@@ -52,7 +54,7 @@ def _drawing(matrix):
         colour = _colour(value)
         paths[colour] = paths.get(colour, "") + f"M{j} {i}h1v1h-1z"
     rows, columns = cells.shape
-    side = max(6, min(20, 240 // max(rows, columns)))
+    side = max(6, min(20, 240 // max(rows, columns)))  # pixels of a cell
     drawn = "".join(f'<path fill="{colour}" d="{path}"/>' for colour, path in paths.items())
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{columns * side}" height="{rows * side}" '
@@ -62,19 +64,19 @@ def _drawing(matrix):
 
 
 def _averaged(x, axis):
-    """x with at most SIDE values along axis, the means of neighbours."""
+    """x with at most MAX_CELLS values along axis, the means of neighbours."""
     length = x.shape[axis]
-    if length <= SIDE:
+    if length <= MAX_CELLS:
         return x
-    edges = np.arange(SIDE + 1) * length // SIDE
+    edges = np.arange(MAX_CELLS + 1) * length // MAX_CELLS
     with np.errstate(invalid="ignore"):  # inf - inf is drawn as NaN
         sums = np.add.reduceat(x, edges[:-1], axis)
     return sums / np.expand_dims(np.diff(edges), 1 - axis)
 
 
 def _colour(value):
-    """The colour of a value in [-1, 1]: blue, white at zero, red."""
+    """The colour of a value in [-1, 1]: blue below zero, white at zero, red above."""
     if not np.isfinite(value):
         return NAN if np.isnan(value) else INFINITE
-    rest = 255 - round(abs(value) * LEVELS) * 210 // LEVELS
-    return f"#{rest:02x}{rest:02x}ff" if value < 0 else f"#ff{rest:02x}{rest:02x}"
+    other = 255 - round(abs(value) * SHADES) * 210 // SHADES  # the other two channels
+    return f"#{other:02x}{other:02x}ff" if value < 0 else f"#ff{other:02x}{other:02x}"

@@ -1,4 +1,4 @@
-"""Grey and colour images, side by side."""
+"""Grey and colour images in a grid."""
 
 import os
 from collections.abc import Sequence
@@ -10,12 +10,15 @@ from minigen.figures.canvas import blank_figure
 
 
 def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
-    """Write grey images (N, H, W), or of colour (N, H, W, 3), in [0, 1]: columns wide, 2x size."""
+    """Write grey images (N, H, W) or colour images (N, H, W, 3), in [0, 1], as a grid.
+
+    columns: images in a row. gap: pixels between images. The whole is drawn at twice its size.
+    """
     from matplotlib.image import imsave
 
     images = np.asarray(images, np.float32)
-    count, height, width, *channels = images.shape
-    rows = -(-count // columns)
+    n, height, width, *channels = images.shape
+    rows = -(-n // columns)
     shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, *channels)
     sheet = np.full(shape, 0.35, np.float32)
     for i, image in enumerate(images):
@@ -31,7 +34,7 @@ def captioned_images(
     columns: int,
     marked: Sequence[bool] = (),
 ) -> None:
-    """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked."""
+    """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked[i]."""
     rows = -(-len(images) // columns)
     figure = blank_figure(0.8 * columns, rows)
     grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)

@@ -1,4 +1,4 @@
-"""The five models of the field: definitions, each with its paper and objective at the top."""
+"""VAE, GAN, CNN, LSTM and Transformer: each file begins with the paper and the objective."""
 
 from minigen.models.cnn import CNN
 from minigen.models.gan import (

@@ -1,9 +1,9 @@
 """The convolutional network (LeCun et al. 1998, "Gradient-Based Learning Applied to Document
 Recognition").
 
-Small filters slide over the image, the same weights everywhere, so that a stroke is known
-wherever it lies; pooling then keeps the strongest answer of each 2x2 square. Trained to raise the
-likelihood of the labels,
+A convolution applies the same small filters at every position of the image, so that a stroke
+gives the same response wherever it is. Max pooling keeps the largest response of each 2x2 square.
+Training maximizes the likelihood of the labels by lowering
 
     loss = -mean over (x, y) of log p(y | x),  p(. | x) = softmax(head(features(x))).
 """
@@ -20,7 +20,10 @@ from minigen.tensors import Tensor
 
 
 class CNN(Module):
-    """Two of (3x3 convolution, relu, 2x2 max pool), then dense: x (B, channels, side, side)."""
+    """Twice (3x3 convolution, relu, 2x2 max pool), then two dense layers.
+
+    x (B, channels, side, side) to logits (B, classes).
+    """
 
     def __init__(
         self,
@@ -39,23 +42,23 @@ class CNN(Module):
                 "CNN: side must be at least 4 and all other sizes at least 1, got "
                 f"{classes=} {channels=} {side=} {widths=} {hidden=}"
             )
-        kind = {"rng": rng, "dtype": dtype, "device": device}
+        factory = {"rng": rng, "dtype": dtype, "device": device}
         first, second = widths
         self.body = Sequential(
-            Conv2d(channels, first, 3, padding=1, **kind),
+            Conv2d(channels, first, 3, padding=1, **factory),
             ReLU(),
             MaxPool2d(2),
-            Conv2d(first, second, 3, padding=1, **kind),
+            Conv2d(first, second, 3, padding=1, **factory),
             ReLU(),
             MaxPool2d(2),
             Flatten(),
-            Linear(second * (side // 4) ** 2, hidden, **kind),
+            Linear(second * (side // 4) ** 2, hidden, **factory),
             ReLU(),
         )
-        self.head = Linear(hidden, classes, **kind)
+        self.head = Linear(hidden, classes, **factory)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last hidden layer makes of the images, (B, hidden)."""
+        """The activations of the last hidden layer, (B, hidden)."""
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,19 +1,21 @@
-"""Generative adversarial networks (Goodfellow et al. 2014) and the Wasserstein kind.
+"""Generative adversarial networks (Goodfellow et al. 2014), also with the Wasserstein loss.
 
-A generator G turns noise z ~ N(0, 1) into samples, a discriminator D tells them from data:
+A generator G maps noise z ~ N(0, 1) to samples; a discriminator D computes the logit of the
+probability that its argument comes from the data x. With s the sigmoid, they are trained for
 
-    min over G, max over D of  E_x [log s(D(x))] + E_z [log(1 - s(D(G(z))))],  s the sigmoid.
+    min over G, max over D of  E_x [log s(D(x))] + E_z [log(1 - s(D(G(z))))].
 
-`non_saturating` has G raise E_z [log s(D(G(z)))] in place of its half, as the paper advises.
-`wasserstein_gp` (Gulrajani et al. 2017) trains D as a critic whose slope is held near 1:
+`non_saturating` trains G to maximize E_z [log s(D(G(z)))] instead of minimizing the second term,
+whose gradient vanishes while D rejects all samples; the paper recommends this.
+`wasserstein_gp` (Gulrajani et al. 2017) trains D as a critic whose gradient norm is kept near 1:
 
     max over D of  E_x [D(x)] - E_z [D(G(z))] - weight * E_u [(|dD/du| - 1)^2],
     max over G of  E_z [D(G(z))],
 
-u on lines between data and samples; its gradient goes through a gradient. `Generator` and
-`Discriminator` are dense, as in the first paper; `DCGenerator` and `DCDiscriminator` convolve
-(Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative
-Adversarial Networks").
+with u at random points between data and samples. The penalty contains a gradient, so that
+training D needs second derivatives. `Generator` and `Discriminator` are dense, as in the first
+paper; `DCGenerator` and `DCDiscriminator` are convolutional (Radford et al. 2016, "Unsupervised
+Representation Learning with Deep Convolutional Generative Adversarial Networks").
 """
 
 import math
@@ -47,7 +49,7 @@ from minigen.tensors import Tensor
 
 
 class Generator(Module):
-    """Dense: latent - hidden - pixels, relu between, tanh at the end: (B, pixels) in [-1, 1]."""
+    """Dense layers with relu, then tanh: z (B, latent) to pixels (B, pixels) in [-1, 1]."""
 
     def __init__(
         self,
@@ -59,9 +61,9 @@ class Generator(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
+        factory = {"rng": rng, "dtype": dtype, "device": device}
         self.latent = latent
-        self.layers = _dense((latent, *hidden, pixels), ReLU, kind)
+        self.layers = _dense((latent, *hidden, pixels), ReLU, factory)
         self.squash = Tanh()
 
     def forward(self, z: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class Generator(Module):
 
 
 class Discriminator(Module):
-    """Dense: pixels - hidden - 1, leaky relu (0.2) between: the logit of being real, (B, 1)."""
+    """Dense layers with leaky relu (0.2): x (B, pixels) to the logit of being real, (B, 1)."""
 
     def __init__(
         self,
@@ -80,31 +82,32 @@ class Discriminator(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        self.layers = _dense((pixels, *hidden, 1), lambda: LeakyReLU(0.2), kind)
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        self.layers = _dense((pixels, *hidden, 1), lambda: LeakyReLU(0.2), factory)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
-def _dense(sizes: tuple[int, ...], activation: Callable[[], Module], kind: dict) -> Sequential:
+def _dense(sizes: tuple[int, ...], activation: Callable[[], Module], factory: dict) -> Sequential:
+    """Linear layers of these sizes, with the activation between each two."""
     layers = []
     for fan_in, fan_out in pairwise(sizes):
-        layers += [Linear(fan_in, fan_out, **kind), activation()]
+        layers += [Linear(fan_in, fan_out, **factory), activation()]
     return Sequential(*layers[:-1])
 
 
 # ---------------------------------------------------------------------------- convolutional
 
-# Size, stride and padding of a window, by which sides double or halve. The size is a multiple of
-# the stride, so that the transpose adds equally many products to each pixel; the paper's 5 does
-# not, and leaves a chequered pattern (Odena et al. 2016).
-KERNEL = 4, 2, 1
+# Kernel size, stride and padding that halve height and width, or double them when transposed. The
+# paper's kernel size is 5, which is no multiple of the stride: a transposed convolution then adds
+# unequal numbers of products to neighbouring pixels, a checkerboard pattern (Odena et al. 2016).
+WINDOW = 4, 2, 1
 
 
-def _small(layer: Module, kind: dict) -> Module:
-    """The layer with its weight from N(0, 0.02), as in the paper; without its bias."""
-    layer.weight = Parameter(init.normal(layer.weight.shape, 0.02, **kind))
+def _dcgan_init(layer: Module, factory: dict) -> Module:
+    """Set the layer's weight to a sample of N(0, 0.02^2), as in the paper, and drop its bias."""
+    layer.weight = Parameter(init.normal(layer.weight.shape, 0.02, **factory))
     layer.bias = None
     return layer
 
@@ -112,8 +115,8 @@ def _small(layer: Module, kind: dict) -> Module:
 class DCGenerator(Module):
     """(B, latent) to images (B, channels, side, side) in [-1, 1], side a multiple of 4.
 
-    A dense layer makes 2 * width maps of a quarter of the side; two transposed convolutions
-    double it, the last to the image. Batch norm and relu between, tanh at the end.
+    A dense layer computes 2 * width feature maps of side / 4; each of two transposed convolutions
+    doubles their side. Batch norm and relu follow each layer except the last, which has tanh.
     """
 
     def __init__(
@@ -127,19 +130,19 @@ class DCGenerator(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        where = {"dtype": dtype, "device": device}
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        dtype_device = {"dtype": dtype, "device": device}
         start = 2 * width, _quarter(side), _quarter(side)
         self.latent = latent
         self.layers = Sequential(
-            _small(Linear(latent, math.prod(start), **kind), kind),
+            _dcgan_init(Linear(latent, math.prod(start), **factory), factory),
             Unflatten(1, start),
-            BatchNorm2d(2 * width, **where),
+            BatchNorm2d(2 * width, **dtype_device),
             ReLU(),
-            _small(ConvTranspose2d(2 * width, width, *KERNEL, **kind), kind),
-            BatchNorm2d(width, **where),
+            _dcgan_init(ConvTranspose2d(2 * width, width, *WINDOW, **factory), factory),
+            BatchNorm2d(width, **dtype_device),
             ReLU(),
-            _small(ConvTranspose2d(width, channels, *KERNEL, **kind), kind),
+            _dcgan_init(ConvTranspose2d(width, channels, *WINDOW, **factory), factory),
             Tanh(),
         )
 
@@ -150,9 +153,10 @@ class DCGenerator(Module):
 class DCDiscriminator(Module):
     """Images (B, channels, side, side) to the logit of being real, (B, 1).
 
-    Two convolutions halve the side, leaky relu (0.2) after each, batch norm in the second alone:
-    at the pixels the paper found it to make training unstable. The norm keeps no running
-    statistics, so judge batches of one kind, and a generator's step leaves no trace in it.
+    Each of two convolutions halves the side and is followed by leaky relu (0.2). Only the second
+    has batch norm: the paper found it unstable at the input layer. The norm keeps no running
+    statistics, so that a step of the generator does not change the discriminator. Since it always
+    normalizes by the batch, give it batches that are all real or all generated.
     """
 
     def __init__(
@@ -165,15 +169,15 @@ class DCDiscriminator(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
+        factory = {"rng": rng, "dtype": dtype, "device": device}
         self.layers = Sequential(
-            _small(Conv2d(channels, width, *KERNEL, **kind), kind),
+            _dcgan_init(Conv2d(channels, width, *WINDOW, **factory), factory),
             LeakyReLU(0.2),
-            _small(Conv2d(width, 2 * width, *KERNEL, **kind), kind),
+            _dcgan_init(Conv2d(width, 2 * width, *WINDOW, **factory), factory),
             BatchNorm2d(2 * width, track_running_stats=False, dtype=dtype, device=device),
             LeakyReLU(0.2),
             Flatten(),
-            _small(Linear(2 * width * _quarter(side) ** 2, 1, **kind), kind),
+            _dcgan_init(Linear(2 * width * _quarter(side) ** 2, 1, **factory), factory),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,6 +185,7 @@ class DCDiscriminator(Module):
 
 
 def _quarter(side: int) -> int:
+    """side / 4; ValueError if that is not an integer >= 1."""
     if side < 4 or side % 4:
         raise ValueError(f"side={side} must be a multiple of 4: it is halved twice")
     return side // 4
@@ -191,7 +196,7 @@ def _quarter(side: int) -> int:
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Two losses to lower: critic(D, real, fake, ...) and generator(D, fake)."""
+    """The two losses, both minimized: critic(D, real, fake, ...) and generator(D, fake)."""
 
     critic: Callable[..., Tensor]
     generator: Callable[[Module, Tensor], Tensor]
@@ -200,9 +205,9 @@ class AdversarialLoss:
 def _critic_non_saturating(
     discriminator: Module, real: Tensor, fake: Tensor, smoothing: float = 0.0
 ) -> Tensor:
-    """The target of real is 1 - smoothing, that of fake 0 (one-sided, Salimans et al. 2016)."""
-    of_real = _cross_entropy(discriminator(real), 1 - smoothing)
-    return of_real + _cross_entropy(discriminator(fake.detach()), 0)
+    """Cross-entropy with targets 1 - smoothing for real, 0 for fake (Salimans et al. 2016)."""
+    real_loss = _cross_entropy(discriminator(real), 1 - smoothing)
+    return real_loss + _cross_entropy(discriminator(fake.detach()), 0)
 
 
 def _generator_non_saturating(discriminator: Module, fake: Tensor) -> Tensor:
@@ -216,14 +221,14 @@ def _cross_entropy(logit: Tensor, target: float) -> Tensor:
 def gradient_penalty(
     critic: Module, real: Tensor, fake: Tensor, rng: RandomGenerator | None = None
 ) -> Tensor:
-    """The mean of (|dD/du| - 1)^2 at one random point between each real and fake sample."""
+    """The mean of (|dD/du| - 1)^2 at a random point u between each real and fake sample."""
     shape = (len(real), *[1] * (real.ndim - 1))
     t = (rng or default_generator()).uniform(shape, dtype=real.dtype, device=real.device)
     between = (t * real.data + (1 - t) * fake.data).astype(real.dtype)
     u = Tensor(between).requires_grad_()
-    slope = grad(critic(u).sum(), u, create_graph=True)
-    size = ops.norm(ops.reshape(slope, (len(real), -1)), axis=1)
-    return ops.square(size - 1).mean()
+    gradient = grad(critic(u).sum(), u, create_graph=True)
+    norm = ops.norm(ops.reshape(gradient, (len(real), -1)), axis=1)  # (B,)
+    return ops.square(norm - 1).mean()
 
 
 def _critic_wasserstein(
@@ -233,8 +238,8 @@ def _critic_wasserstein(
     weight: float = 10.0,
     rng: RandomGenerator | None = None,
 ) -> Tensor:
-    gap = critic(real).mean() - critic(fake.detach()).mean()
-    return weight * gradient_penalty(critic, real, fake, rng) - gap
+    distance = critic(real).mean() - critic(fake.detach()).mean()
+    return weight * gradient_penalty(critic, real, fake, rng) - distance
 
 
 def _generator_wasserstein(critic: Module, fake: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Long short-term memory (Hochreiter and Schmidhuber 1997, "Long Short-Term Memory").
 
-A cell c that is added to, rather than rewritten, carries what was seen over many steps:
+The cell state c is updated by addition, so that information and gradients survive many steps:
 
     c_t = f * c_(t-1) + i * tanh(...),  h_t = o * tanh(c_t),
 
-with gates f, i, o in (0, 1) that read x_t and h_(t-1) (the gate f is of Gers et al. 2000). Both
-models here are trained to lower a cross-entropy: of the class given the whole sequence, and of
-each character given those before it,
+with gates f, i, o in (0, 1) computed from x_t and h_(t-1) (the forget gate f is by Gers et al.
+2000). Both models are trained to minimize a cross-entropy: LSTMClassifier that of the class given
+the whole sequence, CharLSTM that of each character given the previous ones,
 
     loss = -mean over t of log p(x_(t+1) | x_1 ... x_t).
 """
@@ -27,7 +27,7 @@ from minigen.tensors import Tensor
 
 
 class LSTMClassifier(Module):
-    """Reads an image (B, T, input_size) row by row; logits (B, classes) from the last h."""
+    """Logits (B, classes) from the last h of a sequence (B, T, input_size): an image's rows."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class LSTMClassifier(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        self.lstm = LSTM(input_size, hidden, batch_first=True, **kind)
-        self.head = Linear(hidden, classes, **kind)
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        self.lstm = LSTM(input_size, hidden, batch_first=True, **factory)
+        self.head = Linear(hidden, classes, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
         _, (h, _) = self.lstm(x)
@@ -53,7 +53,7 @@ class LSTMClassifier(Module):
 
 
 class CharLSTM(Module):
-    """The next character given those before: ids (B, T) to logits (B, T, vocabulary)."""
+    """Predicts the next character: ids (B, T) to logits (B, T, vocabulary)."""
 
     def __init__(
         self,
@@ -67,20 +67,20 @@ class CharLSTM(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        self.embedding = Embedding(vocabulary, embed, **kind)
-        self.lstm = LSTM(embed, hidden, layers, batch_first=True, dropout=dropout, **kind)
-        self.head = Linear(hidden, vocabulary, **kind)
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        self.embedding = Embedding(vocabulary, embed, **factory)
+        self.lstm = LSTM(embed, hidden, layers, batch_first=True, dropout=dropout, **factory)
+        self.head = Linear(hidden, vocabulary, **factory)
 
     def forward(
         self, ids: Tensor | Array, state: Any = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits for what follows each id, and the state to go on from."""
+        """Logits of the character after each id, and the LSTM's state (h, c) after the last."""
         y, state = self.lstm(self.embedding(ids), state)
         return self.head(y), state
 
     def loss(self, ids: Tensor | Array, targets: Tensor | Array) -> Tensor:
-        """The mean of -log p of targets (B, T), the ids that follow ids, in nats each."""
+        """The mean of -log p of targets (B, T), the next ids, in nats a character."""
         logits, _ = self(ids)
         rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * T, vocabulary)
         return ops.cross_entropy(rows, raw(targets).reshape(-1))
@@ -93,11 +93,11 @@ class CharLSTM(Module):
         top_k: int | None = None,
         rng: Generator | None = None,
     ) -> Array:
-        """ids (B, T), with T at least 1, and `length` more drawn after them: (B, T + length).
+        """ids (B, T), T at least 1, continued by `length` sampled characters: (B, T + length).
 
-        Each is drawn from softmax(logits / temperature), of the top_k largest if given; at
-        temperature 0 it is the likeliest. The model is in evaluation mode; its state is carried,
-        so that each step reads one character.
+        Each is sampled from softmax(logits / temperature), restricted to the top_k largest logits
+        if top_k is not None; temperature 0 takes the likeliest. Runs in evaluation mode. The state
+        is kept between steps, so that each step reads one character.
         """
         ids, training = raw(ids), self.training
         if ids.ndim != 2 or ids.shape[1] < 1:
@@ -105,7 +105,7 @@ class CharLSTM(Module):
         if length < 0:
             raise ValueError(f"CharLSTM.generate: length must not be negative, got {length}")
         self.eval()
-        parts, state = [ids], None
+        parts, state = [ids], None  # (B, T), then (B, 1) each
         try:
             with grad_mode(False):
                 for _ in range(length):

@@ -1,4 +1,4 @@
-"""Drawing the next token from logits; raw arrays, no gradient."""
+"""Sampling the next token from logits; raw arrays, no gradient."""
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from minigen.random import Generator, default_generator
 def sampled(
     logits: Array, temperature: float = 1.0, top_k: int | None = None, rng: Generator | None = None
 ) -> Array:
-    """An index (B,) for each row of logits (B, V), drawn from softmax(logits / temperature).
+    """Indices (B,), one sampled from softmax(logits / temperature) of each row of logits (B, V).
 
-    With top_k only the largest so many take part; one, or temperature 0, is the likeliest index.
+    With top_k only the top_k largest logits of a row are candidates. top_k=1 or temperature=0
+    returns the index of the largest.
     """
     if not temperature >= 0:
         raise ValueError(f"sampled: temperature must not be negative, got {temperature}")
@@ -22,10 +23,11 @@ def sampled(
     xp = array_module(logits)
     if temperature == 0 or top_k == 1:
         return logits.argmax(axis=-1)
-    order = xp.argsort(-logits, axis=-1, kind="stable")[:, :top_k]  # (B, K), the largest first
+    order = xp.argsort(-logits, axis=-1, kind="stable")[:, :top_k]  # (B, K), descending
     kept = xp.take_along_axis(logits, order, -1).astype(np.float64) / temperature
-    edges = xp.cumsum(ops.softmax(kept, -1), axis=-1)
+    cumulative = xp.cumsum(ops.softmax(kept, -1), axis=-1)
     rng = rng or default_generator()
     u = rng.uniform((len(logits), 1), dtype=np.float64, device=device_of(logits))
-    place = xp.minimum((edges <= u * edges[:, -1:]).sum(axis=-1), order.shape[1] - 1)
-    return xp.take_along_axis(order, place[:, None], -1)[:, 0]
+    # Inverse of the cumulative distribution; its last value may differ from 1 by rounding.
+    rank = xp.minimum((cumulative <= u * cumulative[:, -1:]).sum(axis=-1), order.shape[1] - 1)
+    return xp.take_along_axis(order, rank[:, None], -1)[:, 0]

@@ -1,18 +1,18 @@
 """The variational autoencoder (Kingma and Welling 2014, "Auto-Encoding Variational Bayes").
 
-A latent z ~ N(0, 1) is decoded to the Bernoulli logits of x; an encoder gives the mean and the
-log-variance of q(z | x). Both are trained to raise the evidence lower bound of log p(x),
+A decoder maps a latent z ~ N(0, 1) to the Bernoulli logits of x; an encoder maps x to the mean and
+the log-variance of q(z | x). Both are trained to maximize the evidence lower bound of log p(x),
 
     ELBO(x) = E_q [log p(x | z)] - beta * KL(q(z | x) || p(z)),
 
 with z = mean + std * noise, so that the gradient passes through the sample. It is a bound for
-beta = 1; a larger beta presses for independent latents (Higgins et al. 2017). With classes, x is
-modelled given its label, a one-hot vector beside x in the encoder and beside z in the decoder
+beta = 1; a larger beta favours independent latents (Higgins et al. 2017). With classes, the model
+is of p(x | label): a one-hot vector is concatenated to x in the encoder and to z in the decoder
 (Sohn et al. 2015).
 
-The convolutional one has the same bound: it is the dense one, between convolutions that halve the
-image twice and transposed convolutions that double it twice (strides in place of pooling, as in
-Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
+ConvVAE has the same objective. It puts the dense VAE between two convolutions that halve the image
+and two transposed convolutions that double it (strides instead of pooling, as in Radford et al.
+2016, "Unsupervised Representation Learning with Deep Convolutional GANs").
 """
 
 import math
@@ -38,7 +38,7 @@ from minigen.tensors import Tensor
 
 
 class VAE(Module):
-    """Dense: pixels - hidden - latent - hidden - pixels, relu between; x (B, pixels) in [0, 1]."""
+    """Dense encoder and decoder, each with one hidden layer and relu; x (B, pixels) in [0, 1]."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class VAE(Module):
             )
         self.latent, self.classes, self.beta, self.rng = latent, classes, beta, rng
         self.shape: tuple[int, ...] = (pixels,)  # of one x
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        self.encoder = Sequential(Linear(pixels + classes, hidden, **kind), ReLU())
-        self.mean = Linear(hidden, latent, **kind)
-        self.logvar = Linear(hidden, latent, **kind)
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        self.encoder = Sequential(Linear(pixels + classes, hidden, **factory), ReLU())
+        self.mean = Linear(hidden, latent, **factory)
+        self.logvar = Linear(hidden, latent, **factory)
         self.decoder = Sequential(
-            Linear(latent + classes, hidden, **kind), ReLU(), Linear(hidden, pixels, **kind)
+            Linear(latent + classes, hidden, **factory), ReLU(), Linear(hidden, pixels, **factory)
         )
 
     def encode(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), (B, latent) each."""
-        h = self.encoder(self._beside(x, label))
+        h = self.encoder(self._with_label(x, label))
         return self.mean(h), self.logvar(h)
 
     def sample(self, mean: Tensor, logvar: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class VAE(Module):
 
     def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
         """The logits of the pixels given z, of x's shape."""
-        return self.decoder(self._beside(z, label))
+        return self.decoder(self._with_label(z, label))
 
     def forward(self, x: Tensor, label: Array | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the pixels for a sampled z, and the mean and log-variance of q."""
@@ -97,7 +97,8 @@ class VAE(Module):
         weighted = kl if self.beta == 1 else self.beta * kl
         return reconstruction + weighted, reconstruction, kl
 
-    def _beside(self, x: Tensor, label: Array | None) -> Tensor:
+    def _with_label(self, x: Tensor, label: Array | None) -> Tensor:
+        """x (B, D) with the one-hot label appended, (B, D + classes); x if there are no classes."""
         if not self.classes:
             return x
         if label is None:
@@ -107,9 +108,9 @@ class VAE(Module):
 
 
 class ConvVAE(VAE):
-    """Two 4x4 convolutions of stride 2, a dense VAE of what they see, and their mirror image.
+    """Two 4x4 convolutions of stride 2, a dense VAE of their output, and the mirror image.
 
-    x (B, channels, side, side) in [0, 1], side a multiple of 4; the label joins the dense part.
+    x (B, channels, side, side) in [0, 1], side a multiple of 4; the label enters the dense VAE.
     """
 
     def __init__(
@@ -128,28 +129,29 @@ class ConvVAE(VAE):
     ):
         if side < 4 or side % 4:
             raise ValueError(f"ConvVAE: side must be a multiple of 4, got {side}")
-        kind = {"rng": rng, "dtype": dtype, "device": device}
+        factory = {"rng": rng, "dtype": dtype, "device": device}
         first, second = widths
-        seen = (second, side // 4, side // 4)
-        super().__init__(latent, hidden, classes, pixels=math.prod(seen), beta=beta, **kind)
+        maps = (second, side // 4, side // 4)  # the output of the convolutions
+        super().__init__(latent, hidden, classes, pixels=math.prod(maps), beta=beta, **factory)
         self.shape = (channels, side, side)
         self.down = Sequential(
-            Conv2d(channels, first, 4, stride=2, padding=1, **kind),
+            Conv2d(channels, first, 4, stride=2, padding=1, **factory),
             ReLU(),
-            Conv2d(first, second, 4, stride=2, padding=1, **kind),
+            Conv2d(first, second, 4, stride=2, padding=1, **factory),
             ReLU(),
             Flatten(),
         )
         self.up = Sequential(
             ReLU(),
-            Unflatten(1, seen),
-            ConvTranspose2d(second, first, 4, stride=2, padding=1, **kind),
+            Unflatten(1, maps),
+            ConvTranspose2d(second, first, 4, stride=2, padding=1, **factory),
             ReLU(),
-            ConvTranspose2d(first, channels, 4, stride=2, padding=1, **kind),
+            ConvTranspose2d(first, channels, 4, stride=2, padding=1, **factory),
         )
-        # The six layers before a relu start sqrt(6) times wider than by default, which is the
-        # variance 2 / fan_in of He et al. 2015: else the signal dies out, and z learns nothing for
-        # epochs. (Of a transposed convolution fan_in counts outputs, as PyTorch's does.)
+        # By default weights have the variance 1 / (3 fan_in). Through six layers with relu the
+        # signal would vanish, and z would learn nothing for epochs. Scaled by sqrt(6) they have
+        # the variance 2 / fan_in of He et al. 2015. (As in PyTorch, the fan_in of a transposed
+        # convolution is computed from its output channels.)
         for part in (self.encoder, self.decoder, self.down, self.up[:4]):
             for layer in part:
                 if hasattr(layer, "weight"):

@@ -1,4 +1,4 @@
-"""Layers and what holds them, with PyTorch's names, parameter shapes and defaults."""
+"""Modules: layers, losses and containers, with PyTorch's names, parameter shapes and defaults."""
 
 from minigen.nn import init
 from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh

@@ -27,14 +27,17 @@ class Sigmoid(Module):
 
 
 class SiLU(Module):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x), also known as swish."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.silu(x)
 
 
 class GELU(Module):
-    """x times the normal distribution function of x; approximate="tanh" for the formula."""
+    """x times the standard normal distribution function of x (Hendrycks and Gimpel 2016).
+
+    approximate="tanh" computes the approximation of the paper with tanh.
+    """
 
     def __init__(self, approximate: str = "none"):
         self.approximate = approximate

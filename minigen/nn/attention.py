@@ -19,11 +19,12 @@ NAME = "MultiheadAttention"
 
 
 class MultiheadAttention(Module):
-    """softmax(q @ k^T / sqrt(D)) @ v in num_heads subspaces side by side (Vaswani et al. 2017).
+    """num_heads attentions softmax(q @ k^T / sqrt(D)) @ v in parallel (Vaswani et al. 2017).
 
-    query (T, B, embed_dim), key (S, B, kdim), value (S, B, vdim), or B first with batch_first,
-    or without B. Masks are boolean, and True is masked OUT: key_padding_mask (B, S), attn_mask
-    (T, S) or (B * num_heads, T, S). A query that may see nothing gets the output of a zero.
+    D = embed_dim / num_heads; q, k and v are linear in query (T, B, embed_dim), key (S, B, kdim)
+    and value (S, B, vdim). B is the first axis with batch_first, and may be left out. Masks are
+    boolean, and True is masked OUT: key_padding_mask (B, S), attn_mask (T, S) or
+    (B * num_heads, T, S). Of a query whose keys are all masked the result of attention is 0.
     """
 
     def __init__(
@@ -50,19 +51,19 @@ class MultiheadAttention(Module):
         self.batch_first, self.rng = batch_first, rng
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
-        kind = {"rng": rng, "dtype": dtype, "device": device}
+        factory_kwargs = {"rng": rng, "dtype": dtype, "device": device}
         self.in_proj_weight = self.in_proj_bias = None
         self.q_proj_weight = self.k_proj_weight = self.v_proj_weight = None
         if self.kdim == self.vdim == embed_dim:
             shape = (3 * embed_dim, embed_dim)
-            self.in_proj_weight = Parameter(init.xavier_uniform(shape, **kind))
+            self.in_proj_weight = Parameter(init.xavier_uniform(shape, **factory_kwargs))
         else:
             for name, size in (("q", embed_dim), ("k", self.kdim), ("v", self.vdim)):
-                weight = Parameter(init.xavier_uniform((embed_dim, size), **kind))
+                weight = Parameter(init.xavier_uniform((embed_dim, size), **factory_kwargs))
                 setattr(self, f"{name}_proj_weight", weight)
         if bias:
             self.in_proj_bias = Parameter(creation.zeros(3 * embed_dim, dtype, device))
-        self.out_proj = Linear(embed_dim, embed_dim, bias, **kind)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, **factory_kwargs)
         if bias:
             self.out_proj.bias = Parameter(creation.zeros(embed_dim, dtype, device))
 
@@ -77,18 +78,19 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The output, shaped like query, and the weights if needed: (B, T, S), a mean over heads.
+        """The output, of the shape of query, and the weights (B, T, S), averaged over the heads.
 
-        average_attn_weights=False gives (B, num_heads, T, S); need_weights=False is faster. With
-        is_causal query t sees no key after t, beside what attn_mask says.
+        average_attn_weights=False returns weights (B, num_heads, T, S); need_weights=False returns
+        None for them, and is faster. With is_causal, query t takes keys 0..t only, of which
+        attn_mask may mask more.
         """
         self._check(query, key, value)
         batched = query.ndim == 3
-        q, k, v = self._projected(query, key, value)
+        q, k, v = self._project(query, key, value)
         if not batched:
             q, k, v = (ops.expand_dims(x, 0 if self.batch_first else 1) for x in (q, k, v))
-        q, k, v = map(self._heads, (q, k, v))
-        mask = self._mask(q, k, key_padding_mask, attn_mask, batched)
+        q, k, v = map(self._split_heads, (q, k, v))
+        mask = self._merged_mask(q, k, key_padding_mask, attn_mask, batched)
         dropout, weights = self.dropout if self.training else 0.0, None
         if need_weights:
             weights = attention_weights(q, k, mask, is_causal, q.shape[-1] ** -0.5)
@@ -98,12 +100,15 @@ class MultiheadAttention(Module):
             weights = weights if batched else ops.squeeze(weights, 0)
         else:
             y = ops.scaled_dot_product_attention(q, k, v, mask, is_causal, dropout, rng=self.rng)
-        # (B, H, T, D) to (B, T, H, D) or (T, B, H, D); then H and D become E again
+        # (B, H, T, D) to (B, T, H, D) or (T, B, H, D), then to (B, T, E) or (T, B, E)
         y = ops.transpose(y, (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
         return self.out_proj(ops.reshape(y, query.shape)), weights
 
-    def _projected(self, query, key, value):
-        """The queries, keys and values of all heads: (..., E) each, in as few products as can."""
+    def _project(self, query, key, value):
+        """Queries, keys and values of all heads, (..., E) each.
+
+        One product computes those that have the same input and the same weight matrix.
+        """
         weight, bias, e = self.in_proj_weight, self.in_proj_bias, self.embed_dim
         if weight is not None and query is key is value:
             return ops.split(ops.linear(query, weight, bias), 3, -1)
@@ -113,34 +118,37 @@ class MultiheadAttention(Module):
             weights = ops.split(weight, 3)
         biases = (None,) * 3 if bias is None else ops.split(bias, 3)
         if weight is not None and key is value:
-            both = ops.linear(key, weight[e:], None if bias is None else bias[e:])
-            return ops.linear(query, weights[0], biases[0]), *ops.split(both, 2, -1)
+            kv = ops.linear(key, weight[e:], None if bias is None else bias[e:])
+            return ops.linear(query, weights[0], biases[0]), *ops.split(kv, 2, -1)
         return tuple(map(ops.linear, (query, key, value), weights, biases))
 
-    def _heads(self, x):
+    def _split_heads(self, x):
         """(B, T, E) or (T, B, E) as (B, H, T, D), E = H * D."""
         x = ops.reshape(x, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3))
 
-    def _mask(self, q, k, key_padding_mask, attn_mask, batched):
-        """One mask (B, H, T, S) or what broadcasts to it, True where a key takes part, or None."""
-        batch, heads, queries, _ = q.shape
-        keys, mask = k.shape[2], None
+    def _merged_mask(self, q, k, key_padding_mask, attn_mask, batched):
+        """Both masks as one that broadcasts to (B, H, T, S), True where a key takes part; or None.
+
+        q is (B, H, T, D), k (B, H, S, D).
+        """
+        B, H, T, _ = q.shape
+        S, mask = k.shape[2], None
         if attn_mask is not None:
             mask = raw(attn_mask)
-            full = (batch * heads, queries, keys)
-            check_mask(NAME, "attn_mask", mask, full)
-            if mask.ndim == 3 and len(mask) == batch * heads:
-                mask = mask.reshape(batch, heads, *mask.shape[1:])
+            check_mask(NAME, "attn_mask", mask, (B * H, T, S))
+            if mask.ndim == 3 and len(mask) == B * H:
+                mask = mask.reshape(B, H, *mask.shape[1:])
             mask = ~mask
         if key_padding_mask is not None:
             padding = raw(key_padding_mask)
-            check_mask(NAME, "key_padding_mask", padding, (batch, keys) if batched else (keys,))
+            check_mask(NAME, "key_padding_mask", padding, (B, S) if batched else (S,))
             padding = ~padding.reshape(-1, 1, 1, padding.shape[-1])  # (B, 1, 1, S)
             mask = padding if mask is None else mask & padding
         return mask
 
     def _check(self, query, key, value):
+        """Raise ShapeError unless the shapes of the three inputs fit."""
         shapes = f"{NAME}: query {query.shape}, key {key.shape}, value {value.shape}: "
         if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
             raise ShapeError(shapes + "all must have 3 dims, or 2 without a batch")

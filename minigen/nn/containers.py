@@ -1,4 +1,4 @@
-"""Modules that hold modules, and those that only reshape."""
+"""Containers of modules, and modules that only change the shape."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from minigen.tensors import Tensor
 
 
 class Sequential(Module):
-    """Modules applied one after the other; indexed and iterated like a list."""
+    """Modules applied one after the other; it can be indexed, sliced and iterated."""
 
     def __init__(self, *modules: Module):
         for i, module in enumerate(modules):
@@ -30,12 +30,12 @@ class Sequential(Module):
         return len(list(iter(self)))
 
     def __getitem__(self, index: int | slice) -> Module:
-        found = list(self)[index]
-        return Sequential(*found) if isinstance(index, slice) else found
+        selected = list(self)[index]
+        return Sequential(*selected) if isinstance(index, slice) else selected
 
 
 class ModuleList(Module):
-    """A list of modules: append, extend, index, iterate."""
+    """A list of modules; it can be extended, indexed, sliced and iterated, but not called."""
 
     def __init__(self, modules: Iterable[Module] = ()):
         self.extend(modules)
@@ -54,12 +54,12 @@ class ModuleList(Module):
     __iter__, __len__ = Sequential.__iter__, Sequential.__len__
 
     def __getitem__(self, index: int | slice) -> Module:
-        found = list(self)[index]
-        return ModuleList(found) if isinstance(index, slice) else found
+        selected = list(self)[index]
+        return ModuleList(selected) if isinstance(index, slice) else selected
 
 
 class ModuleDict(Module):
-    """A dict of modules with names for keys."""
+    """A dict from names, which have no dot, to modules; it cannot be called."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
         self.entries: dict[str, Module] = {}
@@ -97,13 +97,14 @@ class ModuleDict(Module):
 
 
 class Identity(Module):
-    """x as it is."""
+    """Returns x."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x
 
 
 def _axis_of(x: Tensor, axis: int, module: Module) -> int:
+    """axis as a number in [0, x.ndim); ShapeError if x has no such axis."""
     if not -x.ndim <= axis < x.ndim:
         name = type(module).__name__
         raise ShapeError(f"{name}: axis {axis} does not exist in an input of shape {x.shape}")
@@ -111,7 +112,7 @@ def _axis_of(x: Tensor, axis: int, module: Module) -> int:
 
 
 class Flatten(Module):
-    """The axes from start_dim to end_dim in one: (B, C, H, W) to (B, C * H * W) by default."""
+    """Joins the axes start_dim to end_dim into one: by default (B, C, H, W) to (B, C * H * W)."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
@@ -123,7 +124,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Axis dim in several, of shape unflattened_size."""
+    """Splits axis dim into axes of lengths unflattened_size: (B, C * H) to (B, C, H)."""
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)

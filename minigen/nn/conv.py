@@ -8,15 +8,16 @@ import numpy as np
 from minigen import ops
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
-from minigen.ops.windows import Sides, pair
+from minigen.ops.windows import IntOrPair, pair
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
 
 class _Conv(Module):
-    """What the convolution layers share: settings, weight and bias.
+    """Base of the convolution layers, with their settings, weight and bias.
 
-    Both start uniform in +-1 / sqrt(values under a window of one group), as PyTorch's.
+    weight and bias start uniform in +-1 / sqrt(fan_in), as in PyTorch; fan_in is the number of
+    values of one filter, weight.shape[1] * kh * kw.
     """
 
     dims, transposed = 2, False
@@ -25,10 +26,10 @@ class _Conv(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Sides,
-        stride: Sides = 1,
-        padding: Sides = 0,
-        dilation: Sides = 1,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
         groups: int = 1,
         bias: bool = True,
         *,
@@ -43,17 +44,17 @@ class _Conv(Module):
                     f"{name}: groups={groups} must divide {argument}={n}, both above 0"
                 )
 
-        def setting(argument, value, low=1):
-            return pair(name, argument, value, low, self.dims)[2 - self.dims :]
+        def setting(argument, value, minimum=1):
+            return pair(name, argument, value, minimum, self.dims)[2 - self.dims :]
 
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride = (
-            setting("kernel_size", kernel_size),
-            setting("stride", stride),
-        )
+        self.kernel_size = setting("kernel_size", kernel_size)
+        self.stride = setting("stride", stride)
         self.padding, self.dilation = setting("padding", padding, 0), setting("dilation", dilation)
-        leading = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        shape = (leading[0], leading[1] // groups, *self.kernel_size)
+        first, second = in_channels, out_channels
+        if not self.transposed:
+            first, second = out_channels, in_channels
+        shape = (first, second // groups, *self.kernel_size)
         bound = 1 / math.sqrt(init.fans(shape)[0])
         self.weight = Parameter(init.uniform(shape, bound, rng, dtype, device))
         self.bias = None
@@ -63,9 +64,9 @@ class _Conv(Module):
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
         defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
-        for name, usual in defaults.items():
-            value = getattr(self, name, usual)
-            if value not in (usual, (usual,) * self.dims):
+        for name, default in defaults.items():
+            value = getattr(self, name, default)
+            if value not in (default, (default,) * self.dims):
                 parts.append(f"{name}={value}")
         parts += [f"groups={self.groups}"] if self.groups > 1 else []
         return ", ".join([*parts, f"bias={self.bias is not None}"])
@@ -98,21 +99,21 @@ class ConvTranspose2d(_Conv):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Sides,
-        stride: Sides = 1,
-        padding: Sides = 0,
-        output_padding: Sides = 0,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        output_padding: IntOrPair = 0,
         groups: int = 1,
         bias: bool = True,
-        dilation: Sides = 1,
+        dilation: IntOrPair = 1,
         *,
         rng: Generator | None = None,
         dtype: Any = np.float32,
         device: str | None = None,
     ):
         self.output_padding = pair("ConvTranspose2d", "output_padding", output_padding, 0)
-        channels, kind = (in_channels, out_channels), {"rng": rng, "dtype": dtype, "device": device}
-        super().__init__(*channels, kernel_size, stride, padding, dilation, groups, bias, **kind)
+        positional = in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        super().__init__(*positional, rng=rng, dtype=dtype, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
         settings = self.stride, self.padding, self.output_padding, self.groups, self.dilation

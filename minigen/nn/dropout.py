@@ -1,4 +1,4 @@
-"""Dropout as a module."""
+"""Dropout as a module (Srivastava et al. 2014)."""
 
 from minigen import ops
 from minigen.nn.module import Module
@@ -7,7 +7,10 @@ from minigen.tensors import Tensor
 
 
 class Dropout(Module):
-    """In training, zeros with probability p and the rest times 1 / (1 - p); else the identity."""
+    """In training each value becomes 0 with probability p, else x / (1 - p); otherwise returns x.
+
+    rng: the generator of the mask, by default the default one. ValueError unless 0 <= p <= 1.
+    """
 
     def __init__(self, p: float = 0.5, *, rng: Generator | None = None):
         if not 0 <= p <= 1:

@@ -1,4 +1,4 @@
-"""The table of vectors looked up by index."""
+"""The embedding layer: a table of vectors that are looked up by index."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ from minigen.tensors import Tensor
 
 
 class Embedding(Module):
-    """Rows of weight (num_embeddings, embedding_dim) by integer index; they start as N(0, 1)."""
+    """Rows of weight (num_embeddings, embedding_dim): index (...), result (..., embedding_dim).
+
+    weight is initialised with N(0, 1). IndexError for an index out of range.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,8 @@
-"""Initial values of parameters, as raw arrays. fan_in is the number of inputs of one unit."""
+"""Initial values of parameters, as raw arrays.
+
+fan_in is the number of inputs of one unit, fan_out the number of units that one input feeds. A
+generator rng of None is the default one.
+"""
 
 import math
 from typing import Any
@@ -10,11 +14,11 @@ from minigen.random import Generator, default_generator
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight (out, in, ...)."""
+    """(fan_in, fan_out) of a weight (out, in, ...); ValueError below 2 dims."""
     if len(shape) < 2:
         raise ValueError(f"fan_in and fan_out need a weight of 2 dims or more, got {shape}")
-    field = math.prod(shape[2:])
-    return shape[1] * field, shape[0] * field
+    receptive_field = math.prod(shape[2:])
+    return shape[1] * receptive_field, shape[0] * receptive_field
 
 
 def uniform(
@@ -30,7 +34,7 @@ def uniform(
 def normal(
     shape: Shape, std: float, rng: Generator | None, dtype: Any = np.float32, device=None
 ) -> Array:
-    """Normal with mean 0 and that standard deviation."""
+    """Normal with mean 0 and standard deviation std."""
     return (rng or default_generator()).normal(shape, 0.0, std, dtype=dtype, device=device)
 
 

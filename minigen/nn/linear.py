@@ -15,7 +15,7 @@ from minigen.tensors import Tensor
 class Linear(Module):
     """y = x @ weight.T + bias: x (..., in), y (..., out), weight (out, in), bias (out,).
 
-    Both start uniform in +-1 / sqrt(in), as PyTorch's.
+    weight and bias are initialised uniformly between -1 / sqrt(in) and 1 / sqrt(in), as PyTorch's.
     """
 
     def __init__(

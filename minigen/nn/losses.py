@@ -1,4 +1,4 @@
-"""Losses as modules: the settings at construction, input and target at the call."""
+"""Losses as modules: settings are passed to the constructor, input and target to the call."""
 
 from typing import Any
 
@@ -9,7 +9,10 @@ from minigen.tensors import Tensor
 
 
 class Loss(Module):
-    """A function of (input, target) with settings; `reduction` is "mean", "sum" or "none"."""
+    """A function of (input, target) with settings; reduction is "mean", "sum" or "none".
+
+    ValueError for another reduction. Shapes and errors are those of the function in `ops`.
+    """
 
     function: Any = None
 
@@ -38,7 +41,7 @@ class L1Loss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """Quadratic below beta, linear above."""
+    """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2."""
 
     function = staticmethod(ops.smooth_l1_loss)
 
@@ -47,7 +50,7 @@ class SmoothL1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """Quadratic below delta, linear above."""
+    """d^2 / 2 where d = |input - target| < delta, else delta (d - delta / 2) (Huber 1964)."""
 
     function = staticmethod(ops.huber_loss)
 
@@ -56,7 +59,7 @@ class HuberLoss(Loss):
 
 
 class CrossEntropyLoss(Loss):
-    """Of logits against classes; see ops.cross_entropy."""
+    """Cross-entropy of logits and target classes; see `ops.cross_entropy`."""
 
     function = staticmethod(ops.cross_entropy)
 
@@ -67,7 +70,7 @@ class CrossEntropyLoss(Loss):
 
 
 class NLLLoss(Loss):
-    """Of log-probabilities against classes; see ops.nll_loss."""
+    """Negative log-likelihood of log-probabilities and target classes; see `ops.nll_loss`."""
 
     function = staticmethod(ops.nll_loss)
 
@@ -76,13 +79,13 @@ class NLLLoss(Loss):
 
 
 class BCELoss(Loss):
-    """Of probabilities against targets in [0, 1]."""
+    """Binary cross-entropy of probabilities and targets in [0, 1]."""
 
     function = staticmethod(ops.binary_cross_entropy)
 
 
 class BCEWithLogitsLoss(Loss):
-    """Of logits against targets in [0, 1]; weight and pos_weight broadcast."""
+    """Binary cross-entropy of logits and targets in [0, 1]; weight and pos_weight broadcast."""
 
     function = staticmethod(ops.binary_cross_entropy_with_logits)
 
@@ -96,7 +99,7 @@ class BCEWithLogitsLoss(Loss):
 
 
 class KLDivLoss(Loss):
-    """Of log-probabilities against probabilities, or log-probabilities with log_target."""
+    """KL divergence of log-probabilities from a target: probabilities, or logs with log_target."""
 
     function = staticmethod(ops.kl_div)
 

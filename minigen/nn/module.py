@@ -1,4 +1,4 @@
-"""The module: parameters, buffers and modules found by name, in the order they were assigned."""
+"""The module: it finds parameters, buffers and submodules by name, in the order of assignment."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,22 +13,22 @@ from minigen.tensors import Tensor
 
 
 def Parameter(x: Tensor | Array) -> Tensor:
-    """A leaf tensor that requires grad, with a copy of x; assign it to a module."""
+    """A leaf tensor with a copy of x and requires_grad=True, to be assigned to a module."""
     return Tensor(as_array(x.data if isinstance(x, Tensor) else x)).requires_grad_()
 
 
 class Module:
-    """A part of a model: subclasses assign parameters and modules and define `forward`.
+    """A part of a model: subclasses assign parameters and submodules and define `forward`.
 
-    Every leaf tensor that requires grad when it is assigned is a parameter, for good. Modules are
-    found in lists, tuples and dicts too; parameters are not, and raise TypeError there. Names are
-    paths, "layers.0.weight".
+    A leaf tensor that requires grad when it is assigned is a parameter, also if it is frozen later.
+    Submodules are found in lists, tuples and dicts too; a parameter in one raises TypeError. Names
+    are paths such as "layers.0.weight".
     """
 
     training = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; called through the module itself."""
+        """What the module computes. Call the module itself, not this method."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self).get("_buffers", ()) and isinstance(value, Tensor):
             if not value.requires_grad and type(value.node) is not Leaf:
-                value = Tensor(value.data.copy(), Leaf(requires_grad=False))  # as register_buffer
+                value = Tensor(value.data.copy(), Leaf(requires_grad=False))  # see register_buffer
         elif _is_parameter(value):
             self.__dict__.setdefault("_parameters", {})[name] = None
         elif isinstance(value, list | tuple | dict) and _holds_parameter(value):
@@ -55,20 +55,20 @@ class Module:
         object.__setattr__(self, name, value)
 
     def register_buffer(self, name: str, value: Tensor | Array) -> None:
-        """Keep a copy without gradient as `name`, saved and moved with the parameters."""
+        """Assign a copy of value to `name`: a constant that is saved and moved with parameters."""
         self.__dict__.setdefault("_buffers", {})[name] = None
         data = value.data if isinstance(value, Tensor) else as_array(value)
         object.__setattr__(self, name, Tensor(data.copy(), Leaf(requires_grad=False)))
 
-    # ------------------------------------------------------------------------ finding
+    # ---------------------------------------------------- submodules, parameters, buffers
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, or in lists, tuples and dicts, with their names."""
+        """(name, module) of the direct submodules, also of those in lists, tuples and dicts."""
         for name, value in list(vars(self).items()):
             yield from _modules_in(name, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and all below it, each once, with paths; its own is prefix."""
+        """(path, module) of this module, with path prefix, and of all submodules, each once."""
         seen: set[int] = set()
         stack = [(prefix, self)]
         while stack:
@@ -77,19 +77,20 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            below = [
+            children = [
                 (f"{path}.{name}" if path else name, child) for name, child in module.children()
             ]
-            stack.extend(reversed(below))
+            stack.extend(reversed(children))
 
-    def _named_tensors(self, kind: str) -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(self, registry: str) -> Iterator[tuple[str, Tensor]]:
+        """(path, tensor) of each name in a registry, "_parameters" or "_buffers"."""
         for path, module in self.named_modules():
-            for name in vars(module).get(kind, {}):
+            for name in vars(module).get(registry, {}):
                 if isinstance(getattr(module, name, None), Tensor):
                     yield (f"{path}.{name}" if path else name), getattr(module, name)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """All parameters with their paths; a shared one once."""
+        """(path, parameter) of all parameters; a shared one once."""
         seen: set[int] = set()
         for name, p in self._named_tensors("_parameters"):
             if id(p) not in seen:
@@ -101,7 +102,7 @@ class Module:
         return [p for _, p in self.named_parameters()]
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """All buffers with their paths."""
+        """(path, buffer) of all buffers."""
         return self._named_tensors("_buffers")
 
     def buffers(self) -> list[Tensor]:
@@ -111,54 +112,57 @@ class Module:
     # ------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and buffers by path, as constants in the module's own memory.
+        """Parameters and buffers by path, as constants that share the module's memory.
 
-        They change as the module does: copy.deepcopy keeps them.
+        They change when the module is trained; copy.deepcopy keeps their values.
         """
         tensors = [*self._named_tensors("_parameters"), *self.named_buffers()]
         return {name: x.detach() for name, x in tensors}
 
     def load_state_dict(self, state: dict[str, Tensor | Array], strict: bool = True) -> None:
-        """Copy values in by path. All or nothing: CheckpointError lists every difference.
+        """Copy values from state into parameters and buffers, by path.
 
-        With strict=False missing and unexpected names are passed over; shapes must agree still.
+        CheckpointError, with all differences and the module unchanged, if names or shapes differ;
+        with strict=False missing and unexpected names are ignored.
         """
-        mine = dict([*self._named_tensors("_parameters"), *self.named_buffers()])
-        given = {k: v.data if isinstance(v, Tensor) else as_array(v) for k, v in state.items()}
+        tensors = dict([*self._named_tensors("_parameters"), *self.named_buffers()])
+        arrays = {k: v.data if isinstance(v, Tensor) else as_array(v) for k, v in state.items()}
         wrong = [
-            f"{name} has shape {given[name].shape}, expected {x.shape}"
-            for name, x in mine.items()
-            if name in given and given[name].shape != x.shape
+            f"{name} has shape {arrays[name].shape}, expected {x.shape}"
+            for name, x in tensors.items()
+            if name in arrays and arrays[name].shape != x.shape
         ]
         if strict:
-            wrong += [f"{name} is missing" for name in mine if name not in given]
-            wrong += [f"{name} is unexpected" for name in given if name not in mine]
+            wrong += [f"{name} is missing" for name in tensors if name not in arrays]
+            wrong += [f"{name} is unexpected" for name in arrays if name not in tensors]
         if wrong:
             raise CheckpointError(
                 f"the state does not fit {type(self).__name__}: " + "; ".join(wrong)
             )
-        memory = {id(owner(x.data)) for x in mine.values()}
-        for name, array in given.items():  # of this module perhaps, under another name
-            own = name in mine and array is mine[name].data
-            if not own and id(owner(array)) in memory:
-                given[name] = array.copy()
-        for name, x in mine.items():
-            if name in given:
-                x.data[...] = to_device(given[name], x.device)
+        # state may have arrays of this module under other names. These are copied first, since
+        # their values are overwritten below.
+        owner_ids = {id(owner(x.data)) for x in tensors.values()}
+        for name, array in arrays.items():
+            same = name in tensors and array is tensors[name].data
+            if not same and id(owner(array)) in owner_ids:
+                arrays[name] = array.copy()
+        for name, x in tensors.items():
+            if name in arrays:
+                x.data[...] = to_device(arrays[name], x.device)
                 count_write(x.node)
 
     def train(self, mode: bool = True) -> "Module":
-        """Set training mode here and below; dropout and batch norm read it."""
+        """Set `training` of this module and all submodules; dropout and batch norm read it."""
         for _, module in self.named_modules():
             module.training = mode
         return self
 
     def eval(self) -> "Module":
-        """Leave training mode here and below."""
+        """Set `training` of this module and all submodules to False."""
         return self.train(False)
 
     def to(self, device_or_dtype: Any) -> "Module":
-        """Move all parameters and buffers to a device, or those of float dtype to another."""
+        """Move all parameters and buffers to a device, or convert the floats to another dtype."""
         for x in [*self.parameters(), *self.buffers()]:
             if names_dtype(device_or_dtype) and x.dtype.kind != "f":
                 continue
@@ -169,7 +173,7 @@ class Module:
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> "Module":
-        """Freeze (False) or thaw all parameters."""
+        """Set requires_grad of all parameters; False freezes them."""
         for p in self.parameters():
             p.requires_grad = requires_grad
         return self
@@ -181,16 +185,16 @@ class Module:
                 p.grad = None
 
     def extra_repr(self) -> str:
-        """What the representation says of the module's own settings: its numbers and words."""
+        """The settings in the module's repr: by default its attributes that are numbers or text."""
         plain = bool | int | float | str
         settings = {k: v for k, v in vars(self).items() if isinstance(v, plain) and k != "training"}
         return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
     def __repr__(self) -> str:
-        below = "".join(
+        children = "".join(
             f"\n  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
         )
-        return f"{type(self).__name__}({self.extra_repr()}{below}{chr(10) if below else ''})"
+        return f"{type(self).__name__}({self.extra_repr()}{children}{chr(10) if children else ''})"
 
 
 def _holds_parameter(values: Any) -> bool:

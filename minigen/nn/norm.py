@@ -11,7 +11,7 @@ from minigen.tensors import Tensor
 
 
 class LayerNorm(Module):
-    """The last axes, of normalized_shape, to mean 0 and variance 1, then weight and bias."""
+    """`ops.layer_norm` over the last axes, with weight and bias of normalized_shape."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class LayerNorm(Module):
 
 
 class GroupNorm(Module):
-    """Each of num_groups blocks of channels to mean 0 and variance 1, then weight and bias."""
+    """`ops.group_norm` of x (N, C, ...) in num_groups groups, with weight and bias (C,)."""
 
     def __init__(
         self,
@@ -69,10 +69,11 @@ class GroupNorm(Module):
 
 
 class _BatchNorm(Module):
-    """What the layers of batch normalization share, all but the shapes that they take.
+    """Base of the batch norm layers; a subclass sets ndims, the numbers of axes that x may have.
 
-    In training the batch's own statistics are used, and the running ones move toward them by
-    momentum (None: they are the plain average so far); in evaluation the running ones are used.
+    In training, `ops.batch_norm` normalizes by the statistics of the batch and moves the running
+    ones toward them by momentum (if None, by 1 / num_batches_tracked: they are the average of all
+    batches). In evaluation it normalizes by the running ones.
     """
 
     ndims: tuple[int, ...] = ()
@@ -101,8 +102,8 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in self.ndims:
-            wanted = " or ".join(map(str, self.ndims))
-            raise ShapeError(f"{type(self).__name__}: x must have {wanted} dims, got {x.shape}")
+            expected = " or ".join(map(str, self.ndims))
+            raise ShapeError(f"{type(self).__name__}: x must have {expected} dims, got {x.shape}")
         running = self.running_mean, self.running_var
         training = self.training or not self.track_running_stats
         momentum = self.momentum
@@ -119,12 +120,12 @@ class _BatchNorm(Module):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each channel of x (N, C) or (N, C, L) to mean 0 and variance 1, then weight and bias."""
+    """`ops.batch_norm` of x (N, C) or (N, C, L), with weight and bias (C,)."""
 
     ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of x (N, C, H, W) to mean 0 and variance 1, then weight and bias."""
+    """`ops.batch_norm` of x (N, C, H, W), with weight and bias (C,)."""
 
     ndims = (4,)

@@ -1,15 +1,17 @@
-"""Pooling layers, and the one that makes images larger."""
+"""Pooling and upsampling layers."""
 
 from minigen import ops
 from minigen.nn.module import Module
-from minigen.ops.windows import Sides
+from minigen.ops.windows import IntOrPair
 from minigen.tensors import Tensor
 
 
 class _Pool(Module):
-    """What the pooling layers share: the settings of the windows, stride kernel_size by default."""
+    """Base of the pooling layers, with kernel_size, stride (kernel_size by default) and padding."""
 
-    def __init__(self, kernel_size: Sides, stride: Sides | None = None, padding: Sides = 0):
+    def __init__(
+        self, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0
+    ):
         self.kernel_size, self.padding = kernel_size, padding
         self.stride = kernel_size if stride is None else stride
 
@@ -18,28 +20,28 @@ class _Pool(Module):
 
 
 class MaxPool1d(_Pool):
-    """The largest value under each window of x (N, C, L)."""
+    """`ops.max_pool1d`: the maximum of each window of x (N, C, L)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.max_pool1d(x, self.kernel_size, self.stride, self.padding)
 
 
 class MaxPool2d(_Pool):
-    """The largest value under each window of x (N, C, H, W)."""
+    """`ops.max_pool2d`: the maximum of each window of x (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
 class AvgPool2d(_Pool):
-    """The mean under each window of x (N, C, H, W), the padding's zeros included."""
+    """`ops.avg_pool2d`: the mean of each window of x (N, C, H, W), padding included."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means under windows that cut x (N, C, H, W) into output_size; None keeps a side."""
+    """`ops.adaptive_avg_pool2d`: means of OH x OW windows of x (N, C, H, W), the output_size."""
 
     def __init__(self, output_size: int | tuple[int | None, int | None] | None):
         self.output_size = output_size
@@ -52,9 +54,9 @@ class AdaptiveAvgPool2d(Module):
 
 
 class Upsample(Module):
-    """Each value of x (N, C, H, W) repeated scale_factor times down and across."""
+    """`ops.interpolate`: each value of x (N, C, H, W) repeated scale_factor times along H and W."""
 
-    def __init__(self, scale_factor: Sides):
+    def __init__(self, scale_factor: IntOrPair):
         self.scale_factor = scale_factor
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recurrent layers: several in a row, in one direction or both, over whole sequences."""
+"""Recurrent layers: num_layers of them stacked, in one direction or both, over whole sequences."""
 
 import math
 import warnings
@@ -24,13 +24,14 @@ _DEFAULTS = {
 
 
 class _Recurrent(Module):
-    """What RNN, LSTM and GRU share. A subclass says how many gates and states it has.
+    """Base of RNN, LSTM and GRU, which differ in `_layer` and in the numbers of gates and states.
 
-    Parameters are named as PyTorch's: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, then
-    those of l0_reverse, of l1 and so on; all start uniform in +-1 / sqrt(hidden_size).
+    Parameters have PyTorch's names: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, then those
+    with the suffix _l0_reverse (if bidirectional), _l1 and so on. All start uniform in
+    +-1 / sqrt(hidden_size).
     """
 
-    gates, states = 1, 1
+    num_gates, num_states = 1, 1  # weight_ih is (num_gates * hidden_size, input_size)
 
     def __init__(
         self,
@@ -46,57 +47,59 @@ class _Recurrent(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        kind = type(self).__name__
+        name = type(self).__name__
         if input_size < 0 or hidden_size < 1 or num_layers < 1:
             raise ValueError(
-                f"{kind}: hidden_size and num_layers must be at least 1 and input_size not "
+                f"{name}: hidden_size and num_layers must be at least 1 and input_size not "
                 f"negative, got {hidden_size}, {num_layers} and {input_size}"
             )
         if not 0 <= dropout <= 1:
-            raise ValueError(f"{kind}: dropout must be in [0, 1], got {dropout}")
+            raise ValueError(f"{name}: dropout must be in [0, 1], got {dropout}")
         if dropout and num_layers == 1:
             warnings.warn(
-                f"{kind}: dropout={dropout} is between layers, and there is one only: it does "
-                "nothing",
+                f"{name}: dropout={dropout} does nothing: it is applied between layers, and "
+                "num_layers is 1",
                 UserWarning,
                 stacklevel=3,
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.rng = bidirectional, rng
-        bound, rows = 1 / math.sqrt(hidden_size), self.gates * hidden_size
+        bound, rows = 1 / math.sqrt(hidden_size), self.num_gates * hidden_size
         for suffix, size in zip(self._suffixes(), self._input_sizes()):
             shapes = {"weight_ih": (rows, size), "weight_hh": (rows, hidden_size)}
             if bias:
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-            for name, shape in shapes.items():
-                setattr(
-                    self, name + suffix, Parameter(init.uniform(shape, bound, rng, dtype, device))
-                )
+            for parameter, shape in shapes.items():
+                values = init.uniform(shape, bound, rng, dtype, device)
+                setattr(self, parameter + suffix, Parameter(values))
 
     def _directions(self):
+        """The suffixes of the directions."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _suffixes(self):
+        """The suffix of each layer and direction, in the order of the states."""
         return [f"_l{i}{d}" for i in range(self.num_layers) for d in self._directions()]
 
     def _input_sizes(self):
-        count = len(self._directions())
-        inner = [count * self.hidden_size] * (self.num_layers - 1)
-        return [size for size in (self.input_size, *inner) for _ in range(count)]
+        """The number of input features of each layer and direction."""
+        directions = len(self._directions())
+        later_layers = [directions * self.hidden_size] * (self.num_layers - 1)
+        return [size for size in (self.input_size, *later_layers) for _ in range(directions)]
 
     def _layer(self, x, states, *params):
-        """One layer in one direction: y and the last states."""
+        """One layer in one direction: (y, *last states). params: weights, then biases if any."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """The last layer's h at every step, and every layer's last state.
+        """(y, state): h of the last layer after every step, and the last state of every layer.
 
-        x (T, B, D), (B, T, D) with batch_first, or (T, D) for one sequence. Output as x, with
-        num_directions * H features; state (num_layers * num_directions, B, H), without B for one
-        sequence, and zeros if None; an LSTM's is a tuple (h, c).
+        x (T, B, D), or (B, T, D) with batch_first, or (T, D) for one sequence; y likewise with
+        num_directions * H features. state (num_layers * num_directions, B, H), without B for one
+        sequence; zeros if None. The state of an LSTM is a tuple (h, c).
         """
-        x, states, one = self._checked(x, state)
+        x, states, unbatched = self._checked_input(x, state)
         last: list[list[Tensor]] = [[] for _ in states]
         directions = self._directions()
         for layer in range(self.num_layers):
@@ -104,53 +107,56 @@ class _Recurrent(Module):
                 x = ops.dropout(x, self.dropout, self.training, self.rng)
             ys = []
             for direction in directions:
-                place, suffix = len(last[0]), f"_l{layer}{direction}"
+                index, suffix = len(last[0]), f"_l{layer}{direction}"
                 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if self.bias else 2]
                 params = [getattr(self, name + suffix) for name in names]
                 steps = ops.flip(x, 0) if direction else x
-                y, *end = self._layer(steps, [s[place] for s in states], *params)
+                y, *last_states = self._layer(steps, [s[index] for s in states], *params)
                 ys.append(ops.flip(y, 0) if direction else y)
-                for found, s in zip(last, end):
-                    found.append(s)
+                for lasts, s in zip(last, last_states):
+                    lasts.append(s)
             x = ys[0] if len(ys) == 1 else ops.concatenate(ys, axis=2)  # (T, B, directions H)
-        # (layers directions, B, H); to stack one alone would copy it
+        # (num_layers * num_directions, B, H); stack would copy a single state
         ends = [ops.stack(e) if len(e) > 1 else ops.expand_dims(e[0], 0) for e in last]
-        if one:
+        if unbatched:
             x, ends = x[:, 0], [s[:, 0] for s in ends]
         elif self.batch_first:
             x = ops.swapaxes(x, 0, 1)  # (B, T, directions H)
-        return x, tuple(ends) if self.states > 1 else ends[0]
+        return x, tuple(ends) if self.num_states > 1 else ends[0]
 
-    def _checked(self, x, state):
-        """x as (T, B, D), each state (layers directions, B, H), and whether x is one sequence."""
-        kind = type(self).__name__
+    def _checked_input(self, x, state):
+        """x as (T, B, D), the states, and whether x is one sequence (T, D).
+
+        Each state is (num_layers * num_directions, B, H), or a list of that many (B, H).
+        """
+        name = type(self).__name__
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
-            wanted = "(B, T, D)" if self.batch_first else "(T, B, D)"
+            expected = "(B, T, D)" if self.batch_first else "(T, B, D)"
             raise ShapeError(
-                f"{kind}: x must be {wanted} or (T, D) with D = {self.input_size}, got {x.shape}"
+                f"{name}: x must be {expected} or (T, D) with D = {self.input_size}, got {x.shape}"
             )
-        one = x.ndim == 2
-        if one:
+        unbatched = x.ndim == 2
+        if unbatched:
             x = ops.expand_dims(x, 1)
         elif self.batch_first:
             x = ops.swapaxes(x, 0, 1)  # (T, B, D)
-        count = self.num_layers * len(self._directions())
-        shape = (count, x.shape[1], self.hidden_size)
+        num_layers = self.num_layers * len(self._directions())
+        shape = (num_layers, x.shape[1], self.hidden_size)
         if state is None:
             weight = self.weight_hh_l0
             zeros = creation.zeros(shape[1:], weight.dtype, weight.device)
-            return x, [[zeros] * count] * self.states, one
-        states = state if self.states > 1 else (state,)
-        if not isinstance(states, tuple | list) or len(states) != self.states:
-            raise TypeError(f"{kind}: the state must be a tuple (h, c), got {type(state).__name__}")
-        expected = (count, self.hidden_size) if one else shape
-        for name, s in zip("hc", states):
+            return x, [[zeros] * num_layers] * self.num_states, unbatched
+        states = state if self.num_states > 1 else (state,)
+        if not isinstance(states, tuple | list) or len(states) != self.num_states:
+            raise TypeError(f"{name}: the state must be a tuple (h, c), got {type(state).__name__}")
+        expected = (num_layers, self.hidden_size) if unbatched else shape
+        for letter, s in zip("hc", states):
             if s.shape != expected:
                 raise ShapeError(
-                    f"{kind}: the initial {name} must be {expected}, "
-                    f"(num_layers * num_directions, {'' if one else 'B, '}H), got {s.shape}"
+                    f"{name}: the initial {letter} must be {expected}, "
+                    f"(num_layers * num_directions, {'' if unbatched else 'B, '}H), got {s.shape}"
                 )
-        return x, [ops.expand_dims(s, 1) if one else s for s in states], one
+        return x, [ops.expand_dims(s, 1) if unbatched else s for s in states], unbatched
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -161,7 +167,7 @@ class _Recurrent(Module):
 
 
 class RNN(_Recurrent):
-    """Simple recurrent layers (Elman 1990), nonlinearity "tanh" or "relu"; see `ops.rnn`."""
+    """Simple recurrent layers (Elman 1990) with nonlinearity "tanh" or "relu": see `ops.rnn`."""
 
     def __init__(
         self,
@@ -183,18 +189,18 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Layers of long short-term memory, gates i f g o; the state is (h, c); see `ops.lstm`."""
+    """Long short-term memory, gates in the order i f g o, state (h, c): see `ops.lstm`."""
 
-    gates, states = 4, 2
+    num_gates, num_states = 4, 2
 
     def _layer(self, x: Tensor, states: list, *params: Array) -> tuple:
         return ops.lstm(x, *states, *params)
 
 
 class GRU(_Recurrent):
-    """Layers of gated recurrent units, gates r z n; see `ops.gru`."""
+    """Gated recurrent units, gates in the order r z n: see `ops.gru`."""
 
-    gates = 3
+    num_gates = 3
 
     def _layer(self, x: Tensor, states: list, *params: Array) -> tuple:
         return ops.gru(x, *states, *params)

@@ -1,4 +1,4 @@
-"""What a model does with an input, by module: shapes, parameters, work, memory, attention."""
+"""Tables of a model: output shape, parameters, FLOPs and bytes of each module; attention maps."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from minigen.nn.module import Module
 
 
 class _Work(Observer):
-    """Floating-point operations, bytes of output and output shape of each module, all below it."""
+    """FLOPs, output bytes and output shape of each module, its submodules included."""
 
     def __init__(self):
         super().__init__()
@@ -40,20 +40,23 @@ class _Work(Observer):
 
 
 def _flops(name, args, results, static) -> int:
-    """Two for each multiplication and addition of a product; one for each value of other ops."""
+    """The floating-point operations of a call.
+
+    2 for each multiplication and addition in a matrix product, 1 for each value of another op.
+    """
     size = sum(y.size for y in results)
     if name in ("matmul", "linear"):
         return 2 * size * args[0].shape[-1]
-    if name.startswith("convolve"):  # images, or gradients of the result, and filters
+    if name.startswith("convolve"):  # args: images or gradients of the result, then filters
         filters = math.prod(args[1].shape[1:])
         return 2 * filters * (size if name == "convolve" else args[0].size)
-    if name == "attention":  # the scores and the means of v; (T, S) of each for (T, E) of results
+    if name == "attention":  # q @ k.T (T, S) and its product with v; results (T, E)
         q, k, v = args[:3]
         return 2 * size // max(v.shape[-1], 1) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
     if name == "einsum":
-        sides = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
-        return 2 * math.prod(sides.values())
-    if name in ("lstm", "gru", "rnn"):  # of the products; x, the states, then the two weights
+        lengths = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
+        return 2 * math.prod(lengths.values())
+    if name in ("lstm", "gru", "rnn"):  # products only; args: x, the states, then two weights
         weights = args[3:5] if name == "lstm" else args[2:4]
         return 2 * math.prod(args[0].shape[:2]) * sum(w.size for w in weights)
     free = ("reshape", "transpose", "broadcast_to", "getitem", "astype", "split", "flip")
@@ -61,18 +64,18 @@ def _flops(name, args, results, static) -> int:
 
 
 def summary(model: Module, *inputs: Any) -> str:
-    """A table of the modules of model, from one call on inputs: print it.
+    """A table as text, with a row for each module of model, measured in one call on inputs.
 
-    Output shape, number of parameters, floating-point operations and bytes written.
+    The columns: output shape, number of parameters, floating-point operations, output bytes.
     """
     with observed(_Work()) as work:
         model(*inputs)
     rows = [("module", "output", "parameters", "FLOPs", "bytes")]
     for path, module in model.named_modules():
-        key, kind = id(module), type(module).__name__
-        count = sum(p.size for p in module.parameters())
-        numbers = (count, work.flops.get(key, 0), work.bytes.get(key, 0))
-        label = f"{path} ({kind})" if path else kind
+        key, class_name = id(module), type(module).__name__
+        size = sum(p.size for p in module.parameters())
+        numbers = (size, work.flops.get(key, 0), work.bytes.get(key, 0))
+        label = f"{path} ({class_name})" if path else class_name
         rows.append((label, work.shapes.get(key, "-"), *(f"{n:,}" for n in numbers)))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     aligned = [[f"{row[i]:{'<' if i < 2 else '>'}{widths[i]}}" for i in range(5)] for row in rows]
@@ -80,7 +83,7 @@ def summary(model: Module, *inputs: Any) -> str:
 
 
 class _Attention(Observer):
-    """The weights of each attention, by the id of the module that asked for it."""
+    """The weights of each call of attention, by the id of the module that called it."""
 
     def __init__(self):
         super().__init__()
@@ -91,7 +94,7 @@ class _Attention(Observer):
             return op.forward
 
         def run(*args, **static):
-            y, weights = op.forward(*args, **static)  # what the derivative needs, it keeps
+            y, weights = op.forward(*args, **static)  # the weights are the op's residuals
             self.weights[id(self.modules[-1])] = to_numpy(weights)
             return y, weights
 
@@ -99,11 +102,11 @@ class _Attention(Observer):
 
 
 def attention_maps(model: Module, *inputs: Any) -> dict[str, np.ndarray]:
-    """The weights in each scaled_dot_product_attention of model(*inputs), in evaluation mode.
+    """The weights of scaled_dot_product_attention in model(*inputs), by path of the module.
 
-    (..., T, S), in row t what query t gives to each key, by the path of the module that attends.
-    They are those that the op itself has used, not computed anew. Of a module that attends more
-    than once they are the last.
+    They are the arrays (..., T, S) that the op used; row t has the weight of each key for query t.
+    The model runs in evaluation mode. For a module that calls attention several times, the result
+    has the weights of its last call.
     """
     training = model.training
     model.eval()

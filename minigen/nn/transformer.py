@@ -1,4 +1,8 @@
-"""The layers of the Transformer (Vaswani et al. 2017, "Attention Is All You Need")."""
+"""The layers of the Transformer (Vaswani et al. 2017, "Attention Is All You Need").
+
+Shapes: B sequences of T positions (S in the memory) with d_model features. The default order of
+axes is (T, B, d_model), as in PyTorch.
+"""
 
 import math
 from collections.abc import Callable
@@ -22,11 +26,14 @@ Mask = Tensor | Array | None
 
 
 class _Layer(Module):
-    """What both layers share: self-attention, a net of two dense layers, and how parts are joined.
+    """The base of both layers: its sublayers are attentions and, last, two dense layers.
 
-    After the norm of the paper, x = norm(x + part(x)); with norm_first, x = x + part(norm(x)),
-    which trains without a warm-up (Xiong et al. 2020).
+    Each sublayer has a residual connection, dropout and a layer norm: norm(x + dropout(f(x))) as in
+    the paper ("post-norm"), or with norm_first x + dropout(f(norm(x))) ("pre-norm"), which trains
+    without a warm-up of the learning rate (Xiong et al. 2020).
     """
+
+    num_sublayers: int
 
     def __init__(
         self,
@@ -48,36 +55,37 @@ class _Layer(Module):
             name = type(self).__name__
             raise ValueError(f"{name}: activation must be 'relu' or 'gelu', got {activation!r}")
         self.activation, self.norm_first = activation, norm_first
-        kind = {"rng": rng, "dtype": dtype, "device": device}
-        attentions = ("self_attn", "multihead_attn")[: self.parts - 1]
-        for name in attentions:
-            part = MultiheadAttention(d_model, nhead, dropout, bias, batch_first, **kind)
-            setattr(self, name, part)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **kind)
+        factory_kwargs = {"rng": rng, "dtype": dtype, "device": device}
+        for name in ("self_attn", "multihead_attn")[: self.num_sublayers - 1]:
+            arguments = (d_model, nhead, dropout, bias, batch_first)
+            setattr(self, name, MultiheadAttention(*arguments, **factory_kwargs))
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **factory_kwargs)
         self.dropout = Dropout(dropout, rng=rng)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **kind)
-        for i in range(1, self.parts + 1):
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **factory_kwargs)
+        for i in range(1, self.num_sublayers + 1):
             norm = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype, device=device)
             setattr(self, f"norm{i}", norm)
-        for i in range(1, self.parts + 1):
+        for i in range(1, self.num_sublayers + 1):
             setattr(self, f"dropout{i}", Dropout(dropout, rng=rng))
 
-    def _joined(self, x: Tensor, part: Callable, norm: Module, dropout: Module) -> Tensor:
+    def _residual(self, x: Tensor, sublayer: Callable, norm: Module, dropout: Module) -> Tensor:
+        """The sublayer with its residual connection; the result has the shape of x."""
         if self.norm_first:
-            return x + dropout(part(norm(x)))
-        return norm(x + dropout(part(x)))
+            return x + dropout(sublayer(norm(x)))
+        return norm(x + dropout(sublayer(x)))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
+        """Two dense layers with an activation between them, position by position."""
         return self.linear2(self.dropout(ACTIVATIONS[self.activation](self.linear1(x))))
 
 
 class TransformerEncoderLayer(_Layer):
-    """Self-attention, then two dense layers with an activation between, each with a residual.
+    """Self-attention and two dense layers, each with a residual connection.
 
-    x (T, B, d_model), or (B, T, d_model) with batch_first. Masks as MultiheadAttention's.
+    src (T, B, d_model), or (B, T, d_model) with batch_first. For masks see MultiheadAttention.
     """
 
-    parts = 2
+    num_sublayers = 2
 
     def forward(
         self,
@@ -86,21 +94,22 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask: Mask = None,
         is_causal: bool = False,
     ) -> Tensor:
-        def attend(x):
+        def self_attend(x):
             masks = {"attn_mask": src_mask, "key_padding_mask": src_key_padding_mask}
             return self.self_attn(x, x, x, **masks, is_causal=is_causal, need_weights=False)[0]
 
-        x = self._joined(src, attend, self.norm1, self.dropout1)
-        return self._joined(x, self._feed_forward, self.norm2, self.dropout2)
+        x = self._residual(src, self_attend, self.norm1, self.dropout1)
+        return self._residual(x, self._feed_forward, self.norm2, self.dropout2)
 
 
 class TransformerDecoderLayer(_Layer):
-    """As the encoder's, with attention to the memory that the encoder left before the dense layers.
+    """Self-attention, attention to the memory, and two dense layers, each with a residual.
 
-    tgt (T, B, d_model) and memory (S, B, d_model), or B first with batch_first.
+    tgt (T, B, d_model); memory (S, B, d_model) is the result of the encoder. With batch_first the
+    first axis is B. For masks see MultiheadAttention.
     """
 
-    parts = 3
+    num_sublayers = 3
 
     def forward(
         self,
@@ -113,24 +122,25 @@ class TransformerDecoderLayer(_Layer):
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        def attend(x):
+        def self_attend(x):
             masks = {"attn_mask": tgt_mask, "key_padding_mask": tgt_key_padding_mask}
             return self.self_attn(x, x, x, **masks, is_causal=tgt_is_causal, need_weights=False)[0]
 
-        def look(x):
+        def cross_attend(x):
             masks = {"attn_mask": memory_mask, "key_padding_mask": memory_key_padding_mask}
-            how = {"is_causal": memory_is_causal, "need_weights": False}
-            return self.multihead_attn(x, memory, memory, **masks, **how)[0]
+            return self.multihead_attn(
+                x, memory, memory, **masks, is_causal=memory_is_causal, need_weights=False
+            )[0]
 
-        x = self._joined(tgt, attend, self.norm1, self.dropout1)
-        x = self._joined(x, look, self.norm2, self.dropout2)
-        return self._joined(x, self._feed_forward, self.norm3, self.dropout3)
+        x = self._residual(tgt, self_attend, self.norm1, self.dropout1)
+        x = self._residual(x, cross_attend, self.norm2, self.dropout2)
+        return self._residual(x, self._feed_forward, self.norm3, self.dropout3)
 
 
 class SinusoidalPositionalEncoding(Module):
-    """x (B, T, d_model) plus the encoding of its positions (Vaswani et al. 2017); T <= max_len.
+    """x (B, T, d_model) + pe[:T], the encoding of positions (Vaswani et al. 2017, section 3.5).
 
-    pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same.
+    pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same; T <= max_len.
     """
 
     def __init__(self, d_model: int, max_len: int = 5000, *, dtype: Any = np.float32, device=None):
@@ -145,14 +155,14 @@ class SinusoidalPositionalEncoding(Module):
         self.register_buffer("pe", creation.tensor(table, dtype, device))
 
     def forward(self, x: Tensor) -> Tensor:
-        longest, features = self.pe.shape
-        if x.ndim < 2 or x.shape[-2] > longest or x.shape[-1] != features:
+        max_len, features = self.pe.shape
+        if x.ndim < 2 or x.shape[-2] > max_len or x.shape[-1] != features:
             raise ShapeError(
                 f"SinusoidalPositionalEncoding: x {x.shape} must be (B, T, {features}) "
-                f"with T <= max_len = {longest}"
+                f"with T <= max_len = {max_len}"
             )
         return x + self.pe[: x.shape[-2]]
 
     def extra_repr(self) -> str:
-        longest, features = self.pe.shape
-        return f"{features}, {longest}"
+        max_len, features = self.pe.shape
+        return f"{features}, {max_len}"

@@ -1,9 +1,9 @@
-"""Every operation, with its derivative beside it; handy as `import minigen.ops as F`.
+"""All operations, each with its derivative beside it; for short, `import minigen.ops as F`.
 
-Each takes tensors, raw arrays or Python scalars: raw in, raw out. The order of the files is the
-order of reading: shape, joining, elementwise, indexing, activations, reduce, counting,
-linalg, normalization, windows, conv, pooling, recurrent, attention, losses, densities. What a new
-op needs: README.md.
+Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
+arrays. The files in reading order: shape, joining, elementwise, indexing, activations, reduce,
+counting, linalg, normalization, windows, conv, pooling, recurrent, attention, losses, densities.
+README.md says how to add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY
@@ -92,5 +92,5 @@ from minigen.ops.shape import (
     triu,
 )
 
-# The public ops are those that are declared, or composed, in the files above and imported here.
+# The public ops are the primitives, fused ops and composites that are imported here.
 __all__ = sorted(name for name in dir() if name in REGISTRY)

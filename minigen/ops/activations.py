@@ -1,4 +1,4 @@
-"""Activations: elementwise functions that shape a network's signal, stable for any finite input."""
+"""Activations and dropout, elementwise; no finite input overflows."""
 
 import math
 
@@ -13,7 +13,7 @@ from minigen.errors import DTypeError
 from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
 from minigen.random import Generator, default_generator
 
-SMOOTH = (0.1, 3.0)  # on one side of a kink
+AWAY_FROM_KINK = (0.1, 3.0)  # a domain for the gradient checks of functions with a kink at 0
 
 
 @elementwise(lambda g, y, x: g * (y * (1 - y)), saves="y", domain=REALS)
@@ -28,13 +28,15 @@ def log_sigmoid(x: Array) -> Array:
     return -kernels.softplus(-x)
 
 
-@elementwise(lambda h, _, g, y: _relu_vjp(h, y), None, saves=("y", ""), domain=SMOOTH, dtype="any")
+@elementwise(
+    lambda h, _, g, y: _relu_vjp(h, y), None, saves=("y", ""), domain=AWAY_FROM_KINK, dtype="any"
+)
 def _relu_vjp(g, y):
-    """g where y = relu(x) is positive, else 0; linear in g, and flat in y."""
+    """g where y = relu(x) is positive, else 0: linear in g, with derivative 0 in y."""
     return kernels.relu_vjp(g, y)
 
 
-@elementwise(lambda g, y, x: _relu_vjp(g, y), saves="y", domain=SMOOTH, dtype="any")
+@elementwise(lambda g, y, x: _relu_vjp(g, y), saves="y", domain=AWAY_FROM_KINK, dtype="any")
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0 (Nair and Hinton 2010)."""
     return kernels.relu(x)
@@ -44,17 +46,17 @@ def relu(x: Array) -> Array:
     lambda h, _, g, x, negative_slope: _leaky_relu_vjp(h, x, negative_slope=negative_slope),
     None,
     saves=("x", ""),
-    domain=SMOOTH,
+    domain=AWAY_FROM_KINK,
 )
 def _leaky_relu_vjp(g, x, *, negative_slope):
-    """g where x is positive, else negative_slope * g; linear in g, and flat in x."""
+    """g where x is positive, else negative_slope * g: linear in g, with derivative 0 in x."""
     return kernels.leaky_relu_vjp(g, x, negative_slope)
 
 
 @elementwise(
     lambda g, y, x, negative_slope: _leaky_relu_vjp(g, x, negative_slope=negative_slope),
     saves="x",
-    domain=SMOOTH,
+    domain=AWAY_FROM_KINK,
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x where positive, else negative_slope * x."""
@@ -64,7 +66,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
 @elementwise(
     lambda g, y, x, alpha: g * where(x > 0, 1.0, alpha * exp(_nonpositive(x))),
     saves="x",
-    domain=SMOOTH,
+    domain=AWAY_FROM_KINK,
 )
 def elu(x: Array, *, alpha: float = 1.0) -> Array:
     """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
@@ -72,24 +74,27 @@ def elu(x: Array, *, alpha: float = 1.0) -> Array:
 
 
 def _nonpositive(x):
+    """min(x, 0), so that exp of it does not overflow."""
     return where(x > 0, 0.0, x)
 
 
 @composite
 def gelu(x: Array, approximate: str = "none") -> Array:
-    """x times the normal distribution function of x (Hendrycks and Gimpel 2016).
+    """x Phi(x), Phi the distribution function of N(0, 1) (Hendrycks and Gimpel 2016).
 
-    approximate="tanh" is their formula with tanh.
+    approximate="tanh" is their x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     return _gelu(x) if approximate == "none" else _gelu_tanh(x)
 
 
-# The rules of the two are fused ops: one pass on raw arrays, and else their definitions.
+# The rules of gelu are fused ops: a kernel of one pass for raw arrays, and for higher derivatives
+# the definition, a composition of ops that can be differentiated again.
 
 
 def _gelu_vjp_definition(g, x):
+    """g (Phi(x) + x phi(x)), phi = Phi' the density of N(0, 1)."""
     density = exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
     return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
 
@@ -105,6 +110,7 @@ def _gelu(x):
 
 
 def _gelu_tanh_vjp_definition(g, x):
+    """g / 2 (1 + t + x (1 - t^2) du/dx), t = tanh(u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     t = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
     return g * (0.5 * (1 + t + x * (1 - square(t)) * slope))
@@ -139,9 +145,9 @@ def softplus(x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
 @composite
 def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | None = None) -> Array:
-    """Zeros with probability p, the rest times 1 / (1 - p) (Srivastava et al. 2014).
+    """Each value of x set to 0 with probability p, else times 1 / (1 - p) (Srivastava et al. 2014).
 
-    x itself where training is False or p is 0.
+    Returns x itself if training is False or p is 0.
     """
     p = float(p)
     if not 0 <= p <= 1:
@@ -152,5 +158,5 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | No
     if values.dtype.kind != "f":
         raise DTypeError(f"dropout: x must be float32 or float64, got {values.dtype}")
     rng = rng or default_generator()
-    kept = rng.bernoulli(1 - p, values.shape, dtype=values.dtype, device=device_of(values))
-    return multiply(x, kept * (1 / (1 - p)) if p < 1 else kept)
+    keep_mask = rng.bernoulli(1 - p, values.shape, dtype=values.dtype, device=device_of(values))
+    return multiply(x, keep_mask * (1 / (1 - p)) if p < 1 else keep_mask)

@@ -21,36 +21,44 @@ NAME = "scaled_dot_product_attention"
 
 
 def attention_weights(q, k, mask, is_causal, scale):
-    """softmax(scale * q @ k^T) where mask is True and else 0: (..., T, S), its rows sum to 1.
+    """P = softmax(scale * q @ k^T) over the keys that take part: (..., T, S), each row sums to 1.
 
-    The softmax of a row of nothing but -inf is NaN; that, too, is masked.
+    q (..., T, D), k (..., S, D); mask (..., T, S) is True where a key takes part, or None. P is 0
+    for other keys, and a row without any key is 0.
     """
     scores = matmul(q * scale, swapaxes(k, -1, -2))  # (..., T, D) @ (..., D, S)
     if is_causal:
-        past = array_module(raw(q)).tri(*scores.shape[-2:], dtype=bool)
-        mask = past if mask is None else mask & past
+        causal_mask = array_module(raw(q)).tri(*scores.shape[-2:], dtype=bool)
+        mask = causal_mask if mask is None else mask & causal_mask
     if mask is None:
         return softmax(scores, -1)
+    # The softmax of a row of nothing but -inf is NaN, so its result is replaced, too.
     return where(mask, softmax(where(mask, scores, -np.inf), -1), 0.0)
 
 
-def _attention_definition(q, k, v, mask, kept, is_causal, scale, dropout_p):
+def _attention_definition(q, k, v, mask, keep_mask, is_causal, scale, dropout_p):
     weights = attention_weights(q, k, mask, is_causal, scale)
-    if kept is not None:
-        weights = multiply(weights, kept) * (1 / (1 - dropout_p) if dropout_p < 1 else 1.0)
+    if keep_mask is not None:
+        weights = multiply(weights, keep_mask) * (1 / (1 - dropout_p) if dropout_p < 1 else 1.0)
     return matmul(weights, v)  # (..., T, S) @ (..., S, E)
 
 
-def _attention_backward(g, p, wanted, q, k, v, mask, kept, is_causal, scale, dropout_p):
-    gs = kernels.dot_attention_vjp(g, q, k, v, p, kept, is_causal, scale, dropout_p)
-    pairs = zip(gs, (q, k, v))
-    gs = [g if g.shape == x.shape else sum_to(g, x.shape) for g, x in pairs]
-    return *gs, None, None
+def _attention_backward(g, p, wanted, q, k, v, mask, keep_mask, is_causal, scale, dropout_p):
+    """gV = (D * P)^T g, gQ = gS K, gK = gS^T Q: see `kernels.reference.dot_attention_vjp`.
+
+    gS = scale P * (gP - rowsum(gP * P)) (..., T, S) with gP = D * (g V^T), where D are the factors
+    of dropout. p is P, the residual.
+    """
+    cotangents = kernels.dot_attention_vjp(g, q, k, v, p, keep_mask, is_causal, scale, dropout_p)
+    pairs = zip(cotangents, (q, k, v))
+    gq, gk, gv = (gx if gx.shape == x.shape else sum_to(gx, x.shape) for gx, x in pairs)
+    return gq, gk, gv, None, None
 
 
 @fused(_attention_definition, _attention_backward)
-def _attention(q, k, v, mask, kept, *, is_causal, scale, dropout_p):
-    return kernels.dot_attention(q, k, v, mask, kept, is_causal, scale, dropout_p)
+def _attention(q, k, v, mask, keep_mask, *, is_causal, scale, dropout_p):
+    """(y, P); keep_mask (..., T, S) is True where dropout keeps a weight, or None."""
+    return kernels.dot_attention(q, k, v, mask, keep_mask, is_causal, scale, dropout_p)
 
 
 @composite
@@ -66,28 +74,30 @@ def scaled_dot_product_attention(
 ) -> Array:
     """softmax(scale * q @ k^T) @ v (..., T, E): q (..., T, D), k (..., S, D), v (..., S, E).
 
-    mask, boolean, broadcasts to (..., T, S): True takes part; is_causal lets query t see keys
-    0..t. A row wholly masked gives 0. Dropout on the weights; scale is 1 / sqrt(D) by default.
+    The leading axes broadcast. mask is boolean and broadcasts to (..., T, S): True where a key
+    takes part. With is_causal query t takes keys 0..t only. A query without any key gets 0.
+    Dropout applies to the weights; scale is 1 / sqrt(D) by default.
     """
     dropout_p = float(dropout_p)
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"{NAME}: dropout_p must be in [0, 1], got {dropout_p}")
-    q, k, v = _in_one_dtype(q, k, v)
+    q, k, v = _to_one_dtype(q, k, v)
     shape = _scores_shape(q, k, v)
     if mask is not None:
         mask = fixed(mask)
         check_mask(NAME, "mask", mask, shape)
-    kept = None
+    keep_mask = None
     if dropout_p:
         rng, device = rng or default_generator(), device_of(raw(q))
-        kept = rng.bernoulli(1 - dropout_p, shape, device=device)
+        keep_mask = rng.bernoulli(1 - dropout_p, shape, device=device)
     scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
     return _attention(
-        q, k, v, mask, kept, is_causal=bool(is_causal), scale=scale, dropout_p=dropout_p
+        q, k, v, mask, keep_mask, is_causal=bool(is_causal), scale=scale, dropout_p=dropout_p
     )
 
 
-def _in_one_dtype(*xs):
+def _to_one_dtype(*xs):
+    """xs in the floating dtype that they promote to."""
     dtype = xs[0].dtype
     if dtype in FLOATS and all(x.dtype == dtype for x in xs):
         return xs
@@ -114,8 +124,8 @@ def _scores_shape(q, k, v):
 def check_mask(op: str, name: str, mask: Array, shape: tuple[int, ...]) -> None:
     """DTypeError unless mask is boolean, ShapeError unless it broadcasts to shape."""
     if getattr(mask, "dtype", None) != np.bool_:
-        kind = getattr(mask, "dtype", type(mask).__name__)
-        raise DTypeError(f"{op}: {name} must be a boolean array, got {kind}; compare, as in x > 0")
+        found = getattr(mask, "dtype", type(mask).__name__)
+        raise DTypeError(f"{op}: {name} must be a boolean array, got {found}; compare, as in x > 0")
     lead = len(shape) - mask.ndim
     if lead < 0 or any(n not in (1, full) for n, full in zip(mask.shape, shape[lead:])):
         raise ShapeError(f"{op}: {name} {mask.shape} does not broadcast to {shape}")

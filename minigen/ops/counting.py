@@ -1,4 +1,4 @@
-"""Ops without a derivative. They take tensors too, and return raw arrays."""
+"""Ops without a derivative: they take tensors or arrays, and return raw arrays."""
 
 import numpy as np
 
@@ -11,22 +11,30 @@ from minigen.ops.shape import axis_index
 
 
 def _values(x):
+    """The raw array of x; DTypeError if its dtype is not supported."""
     return checked([raw(x)])[0]
 
 
 @composite
 def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the largest value along axis, the first of several; None: in C order."""
-    return np.argmax(_some("argmax", _values(x), axis), axis, keepdims=keepdims)
+    """The index of the first largest value along axis, by default in the flattened x.
+
+    ShapeError for no values.
+    """
+    return np.argmax(_not_empty("argmax", _values(x), axis), axis, keepdims=keepdims)
 
 
 @composite
 def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
-    """The index of the smallest value along axis, the first of several; None: in C order."""
-    return np.argmin(_some("argmin", _values(x), axis), axis, keepdims=keepdims)
+    """The index of the first smallest value along axis, by default in the flattened x.
+
+    ShapeError for no values.
+    """
+    return np.argmin(_not_empty("argmin", _values(x), axis), axis, keepdims=keepdims)
 
 
-def _some(name, x, axis):
+def _not_empty(name, x, axis):
+    """x; ShapeError if it has no values or not that axis."""
     if axis is not None:
         axis_index(axis, x.ndim)
     if x.size == 0:
@@ -54,13 +62,13 @@ def isfinite(x: Array) -> Array:
 
 @composite
 def floor(x: Array) -> Array:
-    """The largest whole number not above x."""
+    """The largest integer <= x, elementwise."""
     return np.floor(_values(x))
 
 
 @composite
 def round(x: Array, decimals: int = 0) -> Array:
-    """x to so many decimals, halves to the even neighbour."""
+    """x rounded to a number of decimals; a value midway is rounded to the even digit."""
     return np.round(_values(x), decimals)
 
 
@@ -72,11 +80,14 @@ def sort(x: Array, axis: int = -1) -> Array:
 
 @composite
 def topk(x: Array, k: int, axis: int = -1) -> tuple[Array, Array]:
-    """The k largest values along axis in descending order, and their indices."""
+    """(values, indices) of the k largest values along axis, which has length k in both.
+
+    They are in descending order, equal values by index. ShapeError unless 0 <= k <= the length.
+    """
     x, axis = _values(x), axis_index(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk: k = {k} of axis {axis} of shape {x.shape}")
-    # sorting the reversed values puts the first of equal ones first again when read backward
+    # A stable ascending sort of the reversed x, read backward: descending, equal values by index.
     order = np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
     index = array_module(x).take(order, array_module(x).arange(k), axis)
     return np.take_along_axis(x, index, axis), index

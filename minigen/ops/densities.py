@@ -1,4 +1,4 @@
-"""Of probabilities: binary cross-entropy, Kullback-Leibler divergences, a Gaussian's sample."""
+"""Losses of distributions: binary cross-entropy, KL divergences, and a sample of a Gaussian."""
 
 import math
 
@@ -30,19 +30,22 @@ from minigen.ops.reduce import sum
 
 
 @elementwise(
-    # as PyTorch's: the slope at 0 and 1 is held finite, as the logarithms are
+    # The derivative in p is (p - t) / (p (1 - p)). As in PyTorch, its denominator is at least 1e-12
+    # and logarithms are at least -100, so that all is finite at p = 0 and p = 1.
     lambda g, y, p, t: g * ((p - t) / maximum(p * (1 - p), 1e-12)),
     lambda g, y, p, t: g * (_bounded_log(1 - p) - _bounded_log(p)),
     saves=("p t", "p"),
     domain=(0.1, 0.9),
 )
 def _binary_cross_entropy(p, t):
+    """-(t log p + (1 - t) log(1 - p)), elementwise, with logarithms of at least -100."""
     with np.errstate(divide="ignore"):
-        yes, no = np.maximum(np.log(p), -100), np.maximum(np.log(1 - p), -100)
-    return -(t * yes + (1 - t) * no)
+        log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log(1 - p), -100)
+    return -(t * log_p + (1 - t) * log_q)
 
 
 def _bounded_log(p):
+    """max(log(p), -100)."""
     return clip(log(p), min=-100.0)
 
 
@@ -50,7 +53,7 @@ def _bounded_log(p):
 def binary_cross_entropy(
     input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
 ) -> Array:
-    """-(t log p + (1 - t) log(1 - p)) for probabilities p; logarithms are held above -100."""
+    """-(t log p + (1 - t) log(1 - p)) for probabilities p and target t; logarithms >= -100."""
     check_shapes("binary_cross_entropy", input, target)
     if not array_module(raw(input)).all((raw(input) >= 0) & (raw(input) <= 1)):
         raise ValueError(
@@ -63,6 +66,7 @@ def binary_cross_entropy(
 
 @fused(lambda g, x, t: g * (sigmoid(x) - t))
 def _bce_with_logits_vjp(g, x, t):
+    """The cotangent of the logits x for the cotangent g of the losses; all of one shape."""
     return kernels.bce_with_logits_vjp(g, x, t), None
 
 
@@ -73,15 +77,21 @@ def _bce_with_logits_vjp(g, x, t):
     domain=REALS,
 )
 def _bce_with_logits(x, t):
+    """softplus(x) - x t, elementwise."""
     return kernels.bce_with_logits(x, t)
 
 
 def _bce_total_backward(g, slope, wanted, x, t):
+    """gx = g (sigmoid(x) - t) and gt = -g x, of the shape of x, for the cotangent g () of the sum.
+
+    slope = sigmoid(x) - t is the residual.
+    """
     return g * slope if wanted[0] else None, -g * x if wanted[1] else None
 
 
 @fused(lambda x, t: sum(_bce_with_logits(x, t)), _bce_total_backward, prepare=floating)
 def _bce_total(x, t):
+    """The sum of bce_with_logits(x, t), and the residual sigmoid(x) - t."""
     return kernels.bce_total(x, t)
 
 
@@ -95,7 +105,8 @@ def binary_cross_entropy_with_logits(
 ) -> Array:
     """-(w t log s + (1 - t) log(1 - s)) for s = sigmoid(input), exact for any finite input.
 
-    pos_weight w broadcasts to the input, by default 1; so does weight, a factor of the loss.
+    t is the target, and w is pos_weight, 1 by default; weight is a factor of the losses. Both
+    weights broadcast to the input.
     """
     check_shapes("binary_cross_entropy_with_logits", input, target)
     for factor in (weight, pos_weight):
@@ -114,7 +125,10 @@ def binary_cross_entropy_with_logits(
 
 @composite
 def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str = "mean") -> Array:
-    """t * (log t - input) for log-probabilities `input`; target is t, or log t; 0 log 0 is 0."""
+    """t * (log t - input), for log-probabilities `input`; 0 log 0 is 0.
+
+    target is t, or with log_target log t.
+    """
     check_shapes("kl_div", input, target)
     if log_target:
         return reduced(multiply(exp(target), subtract(target, input)), reduction)
@@ -130,16 +144,21 @@ def _gaussian_kl_definition(mean, logvar):
 
 
 def _gaussian_kl_backward(g, var, wanted, mean, logvar):
+    """gmean = g mean, glogvar = g (var - 1) / 2, both (..., D), for the cotangent g (...).
+
+    var = exp(logvar) is the residual.
+    """
     g = g[..., None]
     half = 0.5 * g
-    return g * mean, half * var - half  # not half * (var - 1): bit for bit as the definition's
+    # half * (var - 1) would be rounded in another way than the derivative of the definition.
+    return g * mean, half * var - half
 
 
 @fused(_gaussian_kl_definition, _gaussian_kl_backward, prepare=floating)
 def gaussian_kl(mean: Array, logvar: Array) -> Array:
     """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
 
-    half of exp(logvar) + mean^2 - 1 - logvar (Kingma and Welling 2014, appendix B).
+    (exp(logvar) + mean^2 - 1 - logvar) / 2 for each element (Kingma and Welling 2014, appendix B).
     """
     check_shapes("gaussian_kl", mean, logvar)
     var = np.exp(logvar)
@@ -147,6 +166,10 @@ def gaussian_kl(mean: Array, logvar: Array) -> Array:
 
 
 def _gaussian_sample_backward(g, std, wanted, mean, logvar, noise):
+    """gmean = g, glogvar = g std noise / 2, gnoise = g std; all of the shape of mean.
+
+    std = exp(logvar / 2) is the residual.
+    """
     g_std = g * std
     return g, 0.5 * (g_std * noise), g_std
 
@@ -157,9 +180,10 @@ def _gaussian_sample_backward(g, std, wanted, mean, logvar, noise):
     prepare=floating,
 )
 def gaussian_sample(mean: Array, logvar: Array, noise: Array) -> Array:
-    """mean + exp(logvar / 2) * noise: of N(mean, exp(logvar)) for noise ~ N(0, 1).
+    """mean + exp(logvar / 2) * noise: a sample of N(mean, exp(logvar)) for noise ~ N(0, 1).
 
-    Gradients pass through it (Kingma and Welling 2014, section 2.4).
+    The reparameterization trick: mean and logvar get gradients (Kingma and Welling 2014, section
+    2.4).
     """
     check_shapes("gaussian_sample", mean, logvar)
     check_shapes("gaussian_sample", mean, noise)

@@ -1,7 +1,7 @@
-"""Elementwise arithmetic: two to four lines an op, the derivative rules and the forward.
+"""Elementwise ops, which broadcast: the rules and the forward of each, in two to four lines.
 
-`elementwise` is a `primitive` that broadcasts. What all of its ops share is written here once:
-a rule may return the shape of the broadcast result, and the family sums it to the argument's.
+`elementwise` is `primitive` with un-broadcasting: a rule may return a cotangent of the shape of the
+result, and `elementwise` sums it to the shape of the argument.
 """
 
 import math
@@ -20,15 +20,15 @@ REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
 
 
 def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], dtype="float"):
-    """Declare a broadcasting op, with rules as for `primitive`.
+    """Declare an op that broadcasts, with rules and saves as for `primitive`.
 
-    domain: the interval that tests draw from. dtype, what happens to the dtypes of the arguments
-    first: "float" makes integers float32 (exp, divide), "any" promotes to one dtype (add, abs),
-    "asis" only checks them (where).
+    domain: the interval from which tests draw. dtype: how arguments are converted before forward:
+    "float" converts integers to float32 (exp, divide), "any" promotes all to one dtype (add, abs),
+    "asis" only checks the dtypes (where).
     """
 
-    def fitting(i, rule):
-        """The rule for argument i, an array or its Spec, in the shape of that argument."""
+    def with_sum(i, rule):
+        """rule for argument i, with its result summed to the shape of that argument."""
 
         @wraps(rule)
         def summed(g, y, *args, **static):
@@ -36,9 +36,9 @@ def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], 
 
         return summed
 
-    fitted = [rule and fitting(i, rule) for i, rule in enumerate(rules)]
+    summing = [rule and with_sum(i, rule) for i, rule in enumerate(rules)]
     prepare = {"float": floating, "any": promoted, "asis": checked}[dtype]
-    return primitive(*fitted, saves=saves, prepare=prepare, domain=domain)
+    return primitive(*summing, saves=saves, prepare=prepare, domain=domain)
 
 
 # ----------------------------------------------------------------------------- arithmetic
@@ -68,7 +68,7 @@ def multiply(a: Array, b: Array) -> Array:
     lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, saves=("b", "y b"), domain=POSITIVE
 )
 def divide(a: Array, b: Array) -> Array:
-    """a / b, a float also for integers."""
+    """a / b; integers are converted to float32."""
     return np.divide(a, b)
 
 
@@ -79,20 +79,20 @@ def negative(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, a, b: g * (b * power(a, _lowered(b))),
-    # where a is 0 and y finite the gradient is 0, not 0 times the log of 0
+    lambda g, y, a, b: g * (b * power(a, _minus_1(b))),
+    # dy/db = y log(a). Where a = 0 and b >= 0, y log(0) would be NaN or -inf: log(1) makes it 0.
     lambda g, y, a, b: g * (y * astype(log(where((a == 0) & (b >= 0), 1.0, a)), g.dtype)),
     saves=("a b", "y a b"),
     domain=POSITIVE,
     dtype="any",
 )
 def power(a: Array, b: Array) -> Array:
-    """a to the power b."""
+    """a to the power b. The gradient for b is 0 where a = 0 and b >= 0."""
     return np.power(a, b)
 
 
-def _lowered(b):
-    """b - 1; but 1 for 0, where b * a ** (b - 1) would be 0 times infinity at a = 0."""
+def _minus_1(b):
+    """b - 1; but 1 where b = 0, since there b * a ** (b - 1) would be 0 times infinity at a = 0."""
     if type(b) in PYTHON_SCALARS:
         return b - 1 if b else 1
     return where(b == 0, 1.0, b - 1.0)
@@ -118,13 +118,13 @@ def sqrt(x: Array) -> Array:
 
 @elementwise(lambda g, y, x: g * sign(x), saves="x", domain=POSITIVE, dtype="any")
 def abs(x: Array) -> Array:
-    """|x|, with gradient 0 at 0."""
+    """|x|. The gradient is 0 at 0."""
     return np.abs(x)
 
 
 @elementwise(lambda g, y, x: zeros_like(g), domain=POSITIVE, dtype="any")
 def sign(x: Array) -> Array:
-    """-1, 0 or 1, with gradient 0."""
+    """The sign of x: -1, 0 or 1. The gradient is 0."""
     return np.sign(x)
 
 
@@ -181,7 +181,7 @@ def erf(x: Array) -> Array:
     return kernels.erf(x)
 
 
-# ------------------------------------------------------------------------------- choices
+# ----------------------------------------------------------------------------- selection
 
 
 @elementwise(
@@ -198,36 +198,36 @@ def _where(condition, a, b):
 
 @composite
 def where(condition: Array, a: Array, b: Array) -> Array:
-    """a where condition is true, else b. The branch not taken gets gradient 0."""
+    """a where condition is true, else b. The gradient of the value not taken is 0."""
     return _where(fixed(condition), a, b)
 
 
-def _winner(g, a, b):
-    """The part of g that goes to a as the larger of a and b: all, half or nothing."""
-    return where(a < b, 0.0, where(a == b, 0.5 * g, g))  # all of it to both if one is NaN
+def _if_larger(g, a, b):
+    """g where a > b, g / 2 where they are equal, 0 where a < b; g where one is NaN."""
+    return where(a < b, 0.0, where(a == b, 0.5 * g, g))
 
 
 @elementwise(
-    lambda g, y, a, b: _winner(g, a, b),
-    lambda g, y, a, b: _winner(g, b, a),
+    lambda g, y, a, b: _if_larger(g, a, b),
+    lambda g, y, a, b: _if_larger(g, b, a),
     saves="a b",
     domain=REALS,
     dtype="any",
 )
 def maximum(a: Array, b: Array) -> Array:
-    """The larger of a and b; NaN if either is; a tie gives each half of the gradient."""
+    """The larger of a and b; NaN if one is NaN. Where they are equal, each gets half of g."""
     return np.maximum(a, b)
 
 
 @elementwise(
-    lambda g, y, a, b: _winner(g, b, a),
-    lambda g, y, a, b: _winner(g, a, b),
+    lambda g, y, a, b: _if_larger(g, b, a),
+    lambda g, y, a, b: _if_larger(g, a, b),
     saves="a b",
     domain=REALS,
     dtype="any",
 )
 def minimum(a: Array, b: Array) -> Array:
-    """The smaller of a and b; NaN if either is; a tie gives each half of the gradient."""
+    """The smaller of a and b; NaN if one is NaN. Where they are equal, each gets half of g."""
     return np.minimum(a, b)
 
 
@@ -238,13 +238,14 @@ def minimum(a: Array, b: Array) -> Array:
     dtype="any",
 )
 def clip(x: Array, *, min: float | None = None, max: float | None = None) -> Array:
-    """x with its values held in [min, max]; the gradient is 1 at the bounds."""
+    """x clipped to [min, max], None for no bound. The gradient is 1 at the bounds."""
     if x.dtype.kind != "f" and float in (type(min), type(max)):
         x = x.astype(np.float32)
     return np.clip(x, min, max)
 
 
 def _outside(x, min, max):
+    """Whether each value of x is not in [min, max]; true for NaN."""
     above = True if min is None else x >= min
     below = True if max is None else x <= max
-    return (above & below) == False  # noqa: E712 - of arrays; so for NaN, which is outside
+    return (above & below) == False  # noqa: E712 - an elementwise comparison

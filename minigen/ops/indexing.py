@@ -1,4 +1,4 @@
-"""Indexing: reading with any NumPy index, and its adjoint, adding at one."""
+"""Indexing with any NumPy index, and its adjoint, which adds values at an index."""
 
 import numpy as np
 
@@ -18,19 +18,20 @@ def _getitem(x, *, index):
 
 @primitive(lambda g, y, updates, index, shape: _getitem(g, index=index))
 def scatter(updates: Array, *, index, shape: Shape) -> Array:
-    """Zeros of that shape with updates added at index, duplicates adding up."""
+    """Zeros of that shape with updates added at index; elements named twice get the sum."""
     out = array_module(updates).zeros(shape, updates.dtype)
     parts = index if type(index) is tuple else (index,)
     if not any(map(_is_integers, parts)):
-        out[index] = updates  # ints, slices and masks name no element twice
+        out[index] = updates  # no sum is needed: ints, slices and masks name no element twice
     elif len(parts) == 1 and out.size:
         rows = parts[0].reshape(-1).astype(np.int64, copy=False)
         rows = np.where(rows < 0, rows + shape[0], rows)
         width = out.size // shape[0]
         kernels.scatter_rows(out.reshape(-1, width), rows, updates.reshape(-1, width))
-    elif is_cupy(out) and out.dtype.kind == "f":  # whose add.at adds in whatever order
-        places = array_module(out).arange(out.size).reshape(shape)[index]
-        kernels.scatter_rows(out.reshape(-1, 1), places.reshape(-1), updates.reshape(-1, 1))
+    elif is_cupy(out) and out.dtype.kind == "f":
+        # CuPy's add.at adds in an order that changes from call to call, and so would the last bits.
+        positions = array_module(out).arange(out.size).reshape(shape)[index]
+        kernels.scatter_rows(out.reshape(-1, 1), positions.reshape(-1), updates.reshape(-1, 1))
     else:
         array_module(out).add.at(out, index, updates)
     return out
@@ -40,8 +41,8 @@ def _is_integers(part) -> bool:
     return getattr(part, "ndim", 0) > 0 and part.dtype.kind in "iu"
 
 
-def _plain(index):
-    """An index in raw arrays, for one with tensors or sequences."""
+def _raw_index(index):
+    """index with tensors and sequences replaced by raw arrays."""
     return tuple(map(_raw_part, index)) if type(index) is tuple else _raw_part(index)
 
 
@@ -54,9 +55,12 @@ def _raw_part(part):
 
 @composite
 def getitem(x: Array, index) -> Array:
-    """x[index] for any index of NumPy's: ints, slices, None, Ellipsis, masks, integer arrays."""
-    index = _plain(index)
-    if is_cupy(raw(x)):  # where an index beyond the end is taken around it, without a word
+    """x[index] for any NumPy index: ints, slices, None, Ellipsis, masks, integer arrays.
+
+    IndexError for an index out of range.
+    """
+    index = _raw_index(index)
+    if is_cupy(raw(x)):  # CuPy raises no error, but takes the index modulo the length
         _check_index("getitem", index, x.shape)
     try:
         return _getitem(x, index=index)
@@ -66,17 +70,17 @@ def getitem(x: Array, index) -> Array:
 
 
 def _check_index(name, index, shape):
-    """IndexError with the position, for the integer array of an index that is out of range."""
+    """IndexError with the position, if an integer array of index has a value out of range."""
     parts = index if type(index) is tuple else (index,)
-    axis, named = 0, sum(map(_axes_of_part, parts))
+    axis, indexed = 0, sum(map(_num_axes, parts))
     for part in parts:
         if _is_integers(part) and axis < len(shape):
             check_range(f"{name}: axis {axis}", part, -shape[axis], shape[axis])
-        axis += len(shape) - named if part is Ellipsis else _axes_of_part(part)
+        axis += len(shape) - indexed if part is Ellipsis else _num_axes(part)
 
 
-def _axes_of_part(part):
-    """How many axes a part of an index is for; Ellipsis takes what is left."""
+def _num_axes(part):
+    """The number of axes that a part of an index is for; 0 for Ellipsis, which is for the rest."""
     if part is None or part is Ellipsis:
         return 0
     return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
@@ -84,11 +88,12 @@ def _axes_of_part(part):
 
 @composite
 def scatter_add(x: Array, index, updates: Array) -> Array:
-    """x with updates added at index, any index of NumPy's; duplicates add up.
+    """x with updates added at index, any NumPy index; elements named twice get the sum.
 
-    updates broadcasts to the shape of x[index].
+    updates broadcasts to the shape of x[index]. IndexError for an index out of range, ShapeError
+    for updates that do not broadcast.
     """
-    index = _plain(index)
+    index = _raw_index(index)
     if is_cupy(raw(x)):
         _check_index("scatter_add", index, x.shape)
     try:
@@ -107,14 +112,15 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
 
 @composite
 def take_along_axis(x: Array, index: Array, axis: int) -> Array:
-    """y[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on: PyTorch's gather.
+    """y[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on: torch.gather.
 
-    index has as many dims as x, and no side longer than x's but along axis.
+    index, of integers, has as many dims as x, and except along axis it is not longer than x. The
+    result has the shape of index. ShapeError or IndexError otherwise.
     """
     index = fixed(index)
     axis = axis_index(axis, x.ndim)
-    sides = enumerate(zip(index.shape, x.shape))
-    if index.ndim != x.ndim or any(i > n for d, (i, n) in sides if d != axis):
+    lengths = enumerate(zip(index.shape, x.shape))
+    if index.ndim != x.ndim or any(i > n for d, (i, n) in lengths if d != axis):
         raise ShapeError(f"take_along_axis: index {index.shape} does not fit x {x.shape}")
     check_range("take_along_axis", index, -x.shape[axis], x.shape[axis])
     mesh = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
@@ -124,7 +130,10 @@ def take_along_axis(x: Array, index: Array, axis: int) -> Array:
 
 @composite
 def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
-    """Each element, or each slice along axis, repeated so often; repeats may differ by element."""
+    """Each element of the flattened x, or each slice along axis, repeated `repeats` times in a row.
+
+    repeats is a number, or an array with a number for each element. ShapeError if it does not fit.
+    """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_index(axis, x.ndim)
@@ -132,7 +141,7 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
         source = np.repeat(np.arange(x.shape[axis]), to_numpy(raw(repeats)))
     except ValueError as error:
         raise ShapeError(
-            f"repeat: repeats {repeats} for a side of {x.shape[axis]}: {error}"
+            f"repeat: repeats {repeats} for an axis of length {x.shape[axis]}: {error}"
         ) from None
     source = array_module(raw(x)).asarray(source)
     return _getitem(x, index=(*[slice(None)] * axis, source))
@@ -140,7 +149,10 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
 
 @composite
 def embedding(index: Array, weight: Array) -> Array:
-    """Rows of weight (N, D) by integer index of any shape S: shape S + (D,)."""
+    """Rows of weight (N, D): index (...) of integers in [0, N), result (..., D).
+
+    ShapeError or IndexError otherwise.
+    """
     index = fixed(index)
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be (N, D), got shape {weight.shape}")
@@ -149,19 +161,25 @@ def embedding(index: Array, weight: Array) -> Array:
 
 
 def check_range(name: str, index: Array, low: int, high: int, skip: int | None = None) -> None:
-    """IndexError with value, range and position, unless all of index lies in [low, high)."""
+    """IndexError with value and position, unless all of index is in [low, high) or equals skip.
+
+    DTypeError if index is no integer array. While a CUDA graph is recorded, the check becomes part
+    of it, and a later call raises the error.
+    """
     if getattr(index, "dtype", np.dtype(float)).kind not in "iu":
-        kind = getattr(index, "dtype", type(index).__name__)
-        raise DTypeError(f"{name}: the index must be an integer array, got {kind}")
+        found = getattr(index, "dtype", type(index).__name__)
+        raise DTypeError(f"{name}: the index must be an integer array, got {found}")
     if index.size == 0:
         return
-    on_gpu = is_cupy(index)  # where each answer is waited for: one question, then
+    # min and max cost less than `wrong`. But on a GPU the host waits for each value that it reads,
+    # so there it reads only one, wrong.any().
+    on_gpu = is_cupy(index)
     if skip is None and not on_gpu and index.min() >= low and index.max() < high:
         return
     wrong = ((index < low) | (index >= high)) & (True if skip is None else index != skip)
     if on_gpu and capturing.get() is not None:
         message = f"{name}: an index is out of range [{low}, {high})"
-        capturing.get().must_not_be(wrong, message)
+        capturing.get().raise_if_any(wrong, message)
     elif wrong.any():
         position = tuple(int(i) for i in array_module(index).argwhere(wrong)[0])
         raise IndexError(

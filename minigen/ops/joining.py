@@ -1,4 +1,4 @@
-"""Borders and joins: pad and crop, concatenate and split, each the adjoint of the other."""
+"""Padding and joining: pad and crop, concatenate and split, adjoints of each other."""
 
 import math
 from itertools import accumulate, pairwise
@@ -15,27 +15,34 @@ from minigen.ops.shape import axis_index, expand_dims
 
 @primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))
 def _pad(x, *, pad_width, value):
-    sides = tuple(n + before + after for n, (before, after) in zip(x.shape, pad_width))
-    y = array_module(x).full(sides, value, x.dtype)
-    y[_inside(pad_width, sides)] = x
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, pad_width))
+    y = array_module(x).full(shape, value, x.dtype)
+    y[_inside(pad_width, shape)] = x
     return y
 
 
 @primitive(lambda g, y, x, pad_width: _pad(g, pad_width=pad_width, value=0), views=True)
 def crop(x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
-    """Without pad_width[i] = (before, after) values at the two ends of each axis i."""
+    """x without `before` values at the start of axis i and `after` at its end.
+
+    pad_width[i] is (before, after). ShapeError if an axis is too short.
+    """
     if len(pad_width) != x.ndim or any(sum(cut) > n for cut, n in zip(pad_width, x.shape)):
         raise ShapeError(f"crop: {pad_width} cannot be cut from shape {x.shape}")
     return x[_inside(pad_width, x.shape)]
 
 
-def _inside(pad_width, sides):
-    return tuple(slice(before, n - after) for n, (before, after) in zip(sides, pad_width))
+def _inside(pad_width, shape):
+    """The index of an array of that shape without its border."""
+    return tuple(slice(before, n - after) for n, (before, after) in zip(shape, pad_width))
 
 
 @composite
 def pad(x: Array, pad_width, value: float = 0) -> Array:
-    """x with a border: pad_width is n, (before, after) or one such pair for each axis."""
+    """x with a border of value: pad_width is n, (before, after), or one such pair for each axis.
+
+    ShapeError for another pad_width.
+    """
     try:
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist() if x.ndim else []
     except ValueError:
@@ -46,37 +53,43 @@ def pad(x: Array, pad_width, value: float = 0) -> Array:
 
 
 @primitive(
-    lambda g, y, i, *xs, axis: crop(g, _part(g.ndim, axis, [x.shape[axis] for x in xs], i)),
+    lambda g, y, i, *xs, axis: crop(g, _around(g.ndim, axis, [x.shape[axis] for x in xs], i)),
     prepare=promoted,
 )
 def _concatenate(*xs, axis):
-    if capturing.get() is not None:  # of more than 8 arrays CuPy sends a list to the device
+    # For more than 8 arrays CuPy copies a list from the host to the device, which it must not do
+    # while a CUDA graph is recorded. So it gets at most 8 arrays in a call.
+    if capturing.get() is not None:
         while len(xs) > 8:
             xs = [np.concatenate(xs[i : i + 8], axis) for i in range(0, len(xs), 8)]
     return np.concatenate(xs, axis)
 
 
 @primitive(
-    lambda g, y, x, sizes, axis: _joined(_filled(g, x, sizes, axis), x, sizes, axis), views=True
+    lambda g, y, x, sizes, axis: _unsplit(_without_none(g, x, sizes, axis), x, sizes, axis),
+    views=True,
 )
 def _split(x, *, sizes, axis):
     return _parts(x, sizes, axis)
 
 
 def _parts(x, sizes, axis):
+    """Views of x, cut along axis into parts of these sizes."""
     before, ends = (slice(None),) * axis, accumulate(sizes)
     return tuple(x[(*before, slice(end - n, end))] for n, end in zip(sizes, ends))
 
 
-def _part(ndim, axis, sizes, i):
-    """The pad_width around part i of an axis cut into parts of these sizes."""
-    none = (0, 0)
-    cut = (sum(sizes[:i]), sum(sizes[i + 1 :]))
-    return tuple(cut if d == axis else none for d in range(ndim))
+def _around(ndim, axis, sizes, i):
+    """The pad_width with which crop returns part i of an axis cut into parts of these sizes."""
+    around = (sum(sizes[:i]), sum(sizes[i + 1 :]))
+    return tuple(around if d == axis else (0, 0) for d in range(ndim))
 
 
-def _joined(gs, x, sizes, axis):
-    """The array that gs are the parts of, if a kernel wrote them side by side, or a new one."""
+def _unsplit(gs, x, sizes, axis):
+    """The concatenation of gs along axis.
+
+    If a kernel wrote gs into one array, as its parts, that array is returned without a copy.
+    """
     whole = getattr(gs[0], "base", None)
     if type(whole) is np.ndarray and whole.size == math.prod(x.shape) and whole.flags.c_contiguous:
         whole = whole.reshape(x.shape)
@@ -86,21 +99,25 @@ def _joined(gs, x, sizes, axis):
     return _concatenate(*gs, axis=axis)
 
 
-def _filled(gs, x, sizes, axis):
-    """gs with zeros where an output of a split got no cotangent."""
+def _without_none(gs, x, sizes, axis):
+    """gs with an array of zeros for each None: an output of split that no cotangent reached."""
     xp = array_module(raw(next(g for g in gs if g is not None)))
     shapes = ((*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in sizes)
     return [xp.zeros(s, x.dtype) if g is None else g for g, s in zip(gs, shapes)]
 
 
-def _arrays(xs):
+def _as_arrays(xs):
+    """xs with Python's numbers as arrays."""
     return [as_array(x) if type(x) in PYTHON_SCALARS else x for x in xs]
 
 
 @composite
 def concatenate(xs, axis: int = 0) -> Array:
-    """A sequence of arrays joined along an axis; their other sides must be equal."""
-    xs = _arrays(xs)
+    """The arrays of the sequence xs joined along an existing axis.
+
+    ShapeError if they differ in another axis, or if there are none.
+    """
+    xs = _as_arrays(xs)
     if not xs:
         raise ShapeError("concatenate: needs at least one array")
     shapes = [x.shape for x in xs]
@@ -113,8 +130,8 @@ def concatenate(xs, axis: int = 0) -> Array:
 
 @composite
 def stack(xs, axis: int = 0) -> Array:
-    """A sequence of arrays of one shape, joined along a new axis."""
-    xs = _arrays(xs)
+    """The arrays of the sequence xs joined along a new axis; ShapeError if their shapes differ."""
+    xs = _as_arrays(xs)
     if not xs:
         raise ShapeError("stack: needs at least one array")
     if len({x.shape for x in xs}) > 1:
@@ -125,14 +142,17 @@ def stack(xs, axis: int = 0) -> Array:
 
 @composite
 def split(x: Array, sections_or_indices, axis: int = 0) -> tuple:
-    """Parts of x along axis: so many equal ones, or those between the indices given."""
+    """A tuple of parts of x along axis: a number of equal parts, or parts between indices.
+
+    As numpy.split; ShapeError if the axis has no such number of equal parts.
+    """
     axis = axis_index(axis, x.ndim)
     n = x.shape[axis]
     if np.ndim(sections_or_indices) == 0:
-        count = int(sections_or_indices)
-        if count < 1 or n % count:
-            raise ShapeError(f"split: axis {axis} of length {n} has no {count} equal parts")
-        sizes = (n // count,) * count
+        parts = int(sections_or_indices)
+        if parts < 1 or n % parts:
+            raise ShapeError(f"split: axis {axis} of length {n} has no {parts} equal parts")
+        sizes = (n // parts,) * parts
     else:
         cuts = [slice(int(i)).indices(n)[1] for i in sections_or_indices]
         edges = [0, *np.maximum.accumulate(cuts).tolist(), n] if cuts else [0, n]

@@ -1,4 +1,4 @@
-"""Products: matmul, einsum and what is made of them, and the affine map of a dense layer."""
+"""Matrix products, tensordot and einsum, and `linear`, the affine map of a dense layer."""
 
 import math
 import re
@@ -38,7 +38,10 @@ def _matmul(a, b):
 
 @composite
 def matmul(a: Array, b: Array) -> Array:
-    """The matrix product of the last two axes, the others broadcast; vectors as in NumPy."""
+    """The matrix product a (..., M, K) @ b (..., K, N) = (..., M, N); leading axes broadcast.
+
+    A vector is a row as a, a column as b, as in numpy.matmul. ShapeError if shapes do not fit.
+    """
     if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
         return _matmul(a, b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -47,7 +50,7 @@ def matmul(a: Array, b: Array) -> Array:
             f"and axis {-2 if b.ndim > 1 else 0} of the second must have one length"
         )
     lead, tail = (a.shape[:-1] if a.ndim > 1 else ()), (b.shape[-1:] if b.ndim > 1 else ())
-    if b.ndim <= 2:  # (..., K) @ (K, N): one large product instead of many small ones
+    if b.ndim <= 2:  # (..., M, K) @ (K, N): one product (... * M, K) @ (K, N), not many small ones
         rows = reshape(a, (math.prod(lead), a.shape[-1]))
         return reshape(_matmul(rows, reshape(b, (b.shape[0], math.prod(tail)))), (*lead, *tail))
     if a.ndim == 1:
@@ -63,7 +66,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def rows_of(x):
-    """x as a matrix: all axes but the last in one, one row for a vector."""
+    """x (..., D) as a matrix (N, D); a vector as (1, D)."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
@@ -78,11 +81,13 @@ def _linear(x, weight, bias=None):
 
 
 def _affine(x, weight, bias):
+    """x @ weight.T + bias, by the kernel."""
     y = kernels.linear(rows_of(x), weight, bias)
     return y if x.ndim == 2 else y.reshape((*x.shape[:-1], len(weight)))
 
 
 def _linear_backward(g, _, wanted, x, weight, bias):
+    """The cotangents of x, weight and bias; the product for weight may be deferred."""
     later = wanted[1] == DEFERRABLE
     gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted, later)
     return None if gx is None else gx.reshape(x.shape), *rest
@@ -90,7 +95,10 @@ def _linear_backward(g, _, wanted, x, weight, bias):
 
 @fused(_linear, _linear_backward, prepare=floating, returns_new=True)
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E)."""
+    """x @ weight.T + bias: x (..., D), weight (E, D), bias (E,), result (..., E).
+
+    ShapeError if shapes do not fit.
+    """
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: x {x.shape} and weight {weight.shape} do not fit: "
@@ -103,24 +111,28 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 @composite
 def outer(a: Array, b: Array) -> Array:
-    """a[i] * b[j] over all pairs of elements, both flattened."""
+    """The outer product y[i, j] = a[i] * b[j] of the flattened a and b."""
     return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
 @composite
 def tensordot(a: Array, b: Array, axes: int | tuple = 2) -> Array:
-    """The product of a and b summed over pairs of axes: the last and first so many, or lists."""
+    """The product of a and b summed over pairs of axes, as numpy.tensordot.
+
+    axes: a number n, for the last n axes of a and the first n of b; or a pair of lists of axes.
+    ShapeError if their lengths differ.
+    """
     if isinstance(axes, int):
         axes = (tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes)))
     over_a = axis_tuple(axes[0], a.ndim)
     over_b = axis_tuple(axes[1], b.ndim)
-    sides = [a.shape[i] for i in over_a]
-    if sides != [b.shape[i] for i in over_b]:
+    lengths = [a.shape[i] for i in over_a]
+    if lengths != [b.shape[i] for i in over_b]:
         raise ShapeError(f"tensordot: axes {axes} of {a.shape} and {b.shape} differ in length")
     free_a = tuple(i for i in range(a.ndim) if i not in over_a)
     free_b = tuple(i for i in range(b.ndim) if i not in over_b)
     shape = tuple(a.shape[i] for i in free_a) + tuple(b.shape[i] for i in free_b)
-    size = math.prod(sides)
+    size = math.prod(lengths)
     a = reshape(transpose(a, free_a + over_a), (math.prod(a.shape[i] for i in free_a), size))
     b = reshape(transpose(b, over_b + free_b), (size, math.prod(b.shape[i] for i in free_b)))
     return reshape(matmul(a, b), shape)
@@ -130,31 +142,37 @@ def tensordot(a: Array, b: Array, axes: int | tuple = 2) -> Array:
 
 
 def _einsum_rule(g, y, i, *xs, terms, out):
-    """The same contraction with g in the place of operand i, read out in i's letters."""
-    sides = {letter: n for t, x in zip(terms, xs) for letter, n in zip(t, x.shape) if n != 1}
+    """The cotangent of operand i: the contraction of g with the other operands, out in i's letters.
+
+    For "ij,jk->ik" and i = 0 that is "ik,jk->ij".
+    """
+    lengths = {letter: n for t, x in zip(terms, xs) for letter, n in zip(t, x.shape) if n != 1}
     others = [x for j, x in enumerate(xs) if j != i]
     terms_of_others = [t for j, t in enumerate(terms) if j != i]
-    known = set(out).union(*terms_of_others)
-    found = "".join(letter for letter in terms[i] if letter in known)
-    part = _einsum(g, *others, terms=(out, *terms_of_others), out=found)
-    # a letter of this operand alone was summed over: its cotangent is the same all along it
-    present = [letter in known for letter in terms[i]]
-    place = iter(part.shape)
-    part = reshape(part, tuple(next(place) if here else 1 for here in present))
-    full = tuple(sides.get(letter, 1) for letter in terms[i])
-    return unbroadcast(broadcast_to(part, full), xs[i].shape)
+    available = set(out).union(*terms_of_others)
+    out_letters = "".join(letter for letter in terms[i] if letter in available)
+    gx = _einsum(g, *others, terms=(out, *terms_of_others), out=out_letters)
+    # A letter that only operand i has was summed over, so the cotangent is constant along its axis.
+    in_gx = [letter in available for letter in terms[i]]
+    gx_lengths = iter(gx.shape)
+    gx = reshape(gx, tuple(next(gx_lengths) if present else 1 for present in in_gx))
+    full = tuple(lengths.get(letter, 1) for letter in terms[i])
+    return unbroadcast(broadcast_to(gx, full), xs[i].shape)
 
 
 @primitive(_einsum_rule, saves="xs", prepare=promoted)
 def _einsum(*xs, terms, out):
     spec = f"{','.join(terms)}->{out}"
     y = np.einsum(spec, *xs, optimize=len(xs) > 1)
-    return y.copy() if len(xs) == 1 else y  # of one operand it may be a view
+    return y.copy() if len(xs) == 1 else y  # for one operand NumPy may return a view
 
 
 @composite
 def einsum(spec: str, *operands: Array) -> Array:
-    """Einstein summation, as numpy.einsum: "ij,jk->ik", with "..." and repeated letters."""
+    """Einstein summation, as numpy.einsum: "ij,jk->ik", with "..." and repeated letters.
+
+    ShapeError for another form of spec, or if shapes do not fit.
+    """
     terms, out = _parsed(spec, operands)
     plain = []
     for i, x in enumerate(operands):
@@ -166,6 +184,7 @@ def einsum(spec: str, *operands: Array) -> Array:
 
 
 def _diagonal(x, term, letter):
+    """(y, term of y): the diagonal of x over the first two axes with that letter."""
     first = term.index(letter)
     second = term.index(letter, first + 1)
     order = [i for i in range(x.ndim) if i not in (first, second)]
@@ -175,7 +194,7 @@ def _diagonal(x, term, letter):
 
 
 def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
-    """The letters of each operand and of the output, with letters in the place of "..."."""
+    """(terms, out): the letters of each operand and of the output, with unused ones for "..."."""
     left, arrow, out = spec.replace(" ", "").partition("->")
     if not re.fullmatch(r"([A-Za-z]|\.\.\.|,)*", left) or not re.fullmatch(
         r"([A-Za-z]|\.\.\.)*", out
@@ -187,11 +206,11 @@ def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
     spare = [c for c in map(chr, range(ord("A"), ord("z") + 1)) if c.isalpha() and c not in spec]
     most = 0
     for i, (term, x) in enumerate(zip(terms, operands)):
-        count = len(raw(x).shape) - len(term.replace("...", ""))
-        if count < 0 or (count and "..." not in term):
+        extra = len(raw(x).shape) - len(term.replace("...", ""))  # axes that "..." stands for
+        if extra < 0 or (extra and "..." not in term):
             raise ShapeError(f"einsum: {term!r} does not name the axes of shape {x.shape}")
-        terms[i] = term.replace("...", "".join(spare[len(spare) - count :]))
-        most = max(most, count)
+        terms[i] = term.replace("...", "".join(spare[len(spare) - extra :]))
+        most = max(most, extra)
     dots = "".join(spare[len(spare) - most :]) if most else ""
     if arrow:
         out = out.replace("...", dots)
@@ -200,16 +219,16 @@ def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
         out = dots + "".join(
             c for c in sorted(set(letters)) if letters.count(c) == 1 and c not in dots
         )
-    sides: dict[str, int] = {}
+    lengths: dict[str, int] = {}
     for term, x in zip(terms, operands):
         for letter, n in zip(term, x.shape):
-            if sides.setdefault(letter, n) not in (n, 1) and n != 1:
+            if lengths.setdefault(letter, n) not in (n, 1) and n != 1:
                 raise ShapeError(
                     f"einsum: {spec!r} with shapes {[x.shape for x in operands]}: "
-                    f"{letter!r} has lengths {sides[letter]} and {n}"
+                    f"{letter!r} has lengths {lengths[letter]} and {n}"
                 )
-            sides[letter] = n if sides[letter] == 1 else sides[letter]
-    if not set(out) <= set(sides) or len(set(out)) < len(out):
+            lengths[letter] = n if lengths[letter] == 1 else lengths[letter]
+    if not set(out) <= set(lengths) or len(set(out)) < len(out):
         raise ShapeError(
             f"einsum: the output of {spec!r} must name letters of its inputs, once each"
         )

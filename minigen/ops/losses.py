@@ -1,6 +1,7 @@
-"""Losses, as PyTorch's: reduction "mean", "sum" or "none"; shapes that differ raise.
+"""Losses with the names and arguments of PyTorch's; reduction is "mean", "sum" or "none".
 
-Left out: class weights of cross_entropy and nll_loss, and kl_div's "batchmean".
+The shapes of input and target must be equal: losses do not broadcast. Left out: class weights of
+cross_entropy and nll_loss, and kl_div's reduction "batchmean".
 """
 
 import math
@@ -31,7 +32,7 @@ from minigen.ops.shape import astype, broadcast_to, moveaxis, reshape
 
 
 def reduced(loss: Array, reduction: str) -> Array:
-    """The mean or the sum of losses, or all of them."""
+    """The mean or the sum of the losses, or for "none" the losses themselves."""
     if reduction == "mean":
         return mean(loss)
     if reduction == "sum":
@@ -42,7 +43,7 @@ def reduced(loss: Array, reduction: str) -> Array:
 
 
 def check_shapes(name: str, x: Array, target: Array) -> None:
-    """ShapeError unless both have one shape."""
+    """Raise ShapeError unless x and target have the same shape."""
     if x.shape != target.shape:
         raise ShapeError(
             f"{name}: the input has shape {x.shape} and the target {target.shape}; "
@@ -60,6 +61,7 @@ def check_shapes(name: str, x: Array, target: Array) -> None:
     domain=REALS,
 )
 def _mse_loss(a, b):
+    """(a - b)^2, elementwise."""
     return np.square(a - b)
 
 
@@ -102,8 +104,9 @@ def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: floa
 
 
 def _huber(d, delta):
-    near = clip(d, -delta, delta)  # the slope at d; the loss is its integral
-    return multiply(near, subtract(d, multiply(near, 0.5)))
+    """d^2 / 2 for |d| <= delta, else delta * (|d| - delta / 2)."""
+    slope = clip(d, -delta, delta)  # the derivative at d
+    return multiply(slope, subtract(d, multiply(slope, 0.5)))
 
 
 # ------------------------------------------------------------------------- classification
@@ -111,34 +114,44 @@ def _huber(d, delta):
 
 def _cross_entropy_definition(x, target, smoothing, averaged):
     log_p = log_softmax(x, 1)
-    picked = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
-    loss = negative(multiply(reshape(picked, target.shape), 1 - smoothing))
+    log_p_of_target = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
+    loss = negative(multiply(reshape(log_p_of_target, target.shape), 1 - smoothing))
     if smoothing:
         loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
-    loss = where(target < 0, 0.0, loss)  # negative: ignored, see _rows
-    return multiply(sum(loss), _share_of_kept(target, x.dtype)) if averaged else loss
+    loss = where(target < 0, 0.0, loss)  # a negative target is ignored, see `_rows_and_targets`
+    return multiply(sum(loss), _mean_factor(target, x.dtype)) if averaged else loss
 
 
 def _cross_entropy_backward(g, residuals, wanted, x, target, smoothing, averaged):
-    lse, share = residuals
+    """gx = g[:, None] * (softmax(x) - q) (M, C), softmax(x) = exp(x - lse).
+
+    q is the smoothed distribution of the targets: see `kernels.reference.cross_entropy`. g is the
+    cotangent (M,) of the losses; for their mean, it is the cotangent () of the mean times the
+    factor of the mean, for each loss.
+    """
+    lse, factor = residuals
     if averaged:
-        g = broadcast_to(g * share, target.shape)
+        g = broadcast_to(g * factor, target.shape)
     return kernels.cross_entropy_vjp(g, x, target, lse, smoothing), None
 
 
 @fused(_cross_entropy_definition, _cross_entropy_backward)
 def _cross_entropy(x, target, *, smoothing, averaged=False):
+    """The losses (M,), or averaged their mean (), for logits x (M, C) and classes target (M,)."""
     loss, lse = kernels.cross_entropy(x, target, smoothing)
     if not averaged:
         return loss, (lse, None)
-    share = _share_of_kept(target, x.dtype)
-    return loss.sum() * share, (lse, share)
+    factor = _mean_factor(target, x.dtype)
+    return loss.sum() * factor, (lse, factor)
 
 
-def _share_of_kept(target, dtype):
-    """What each target counts in a mean: 1 / those not ignored, NaN of none; not waited for."""
-    kept = (target >= 0).sum()
-    return np.where(kept > 0, 1 / np.maximum(kept, 1), math.nan).astype(dtype)
+def _mean_factor(target, dtype):
+    """1 / (the number of targets that are not ignored), an array (); NaN if there are none.
+
+    It is computed with array operations, so that on a GPU the CPU does not wait for the number.
+    """
+    count = (target >= 0).sum()
+    return np.where(count > 0, 1 / np.maximum(count, 1), math.nan).astype(dtype)
 
 
 @composite
@@ -149,18 +162,19 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Array:
-    """-log_softmax(logits) at the target class; the class axis is axis 1, or 0 of a vector.
+    """-log_softmax(logits) at the target class; classes are on axis 1 of logits, or 0 of a vector.
 
     target: integer classes, of the shape of logits without the class axis, or probabilities of
-    the shape of logits. The mean is over the targets that are not ignore_index; NaN of none.
+    the shape of logits. The mean is over the targets that are not ignore_index; it is NaN if all
+    are.
     """
     label_smoothing = float(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     target, logits = fixed(target) if _is_classes(target) else target, _floating(logits)
     if not _is_classes(target):
-        return _against_probabilities(logits, target, reduction, label_smoothing)
-    rows, target = _rows("cross_entropy", logits, target, ignore_index)
+        return _cross_entropy_of_distributions(logits, target, reduction, label_smoothing)
+    rows, target = _rows_and_targets("cross_entropy", logits, target, ignore_index)
     flat, averaged = target.reshape(-1), reduction == "mean"
     loss = _cross_entropy(rows, flat, smoothing=label_smoothing, averaged=averaged)
     return loss if averaged else reduced(reshape(loss, target.shape), reduction)
@@ -170,26 +184,28 @@ def cross_entropy(
 def nll_loss(
     input: Array, target: Array, reduction: str = "mean", ignore_index: int = -100
 ) -> Array:
-    """-input at the target class, for log-probabilities; axes and targets as cross_entropy's."""
-    rows, target = _rows("nll_loss", input, fixed(target), ignore_index)
+    """-input at the target class, for log-probabilities; axes and targets as in cross_entropy."""
+    rows, target = _rows_and_targets("nll_loss", input, fixed(target), ignore_index)
     flat = target.reshape(-1)
-    picked = take_along_axis(rows, np.maximum(flat, 0)[:, None], 1)
-    loss = where(flat < 0, 0.0, negative(reshape(picked, flat.shape)))
+    log_p_of_target = take_along_axis(rows, np.maximum(flat, 0)[:, None], 1)
+    loss = where(flat < 0, 0.0, negative(reshape(log_p_of_target, flat.shape)))
     if reduction == "mean":
-        return multiply(sum(loss), _share_of_kept(target, loss.dtype))
+        return multiply(sum(loss), _mean_factor(target, loss.dtype))
     return reduced(reshape(loss, target.shape), reduction)
 
 
 def _is_classes(target):
+    """Whether target has classes, not probabilities."""
     return target.dtype.kind != "f"
 
 
 def _floating(x):
+    """x, as float32 unless it has a floating dtype."""
     return x if x.dtype.kind == "f" else astype(x, np.float32)
 
 
-def _rows(name, x, target, ignore_index):
-    """x as (M, C) and target as int64 with -1 for ignored, shapes and range checked."""
+def _rows_and_targets(name, x, target, ignore_index):
+    """x as (M, C), and target in its shape as int64 with -1 for ignore_index; both are checked."""
     if x.ndim == 0:
         raise ShapeError(f"{name}: the input needs a class axis, got shape ()")
     axis = 0 if x.ndim == 1 else 1
@@ -200,7 +216,7 @@ def _rows(name, x, target, ignore_index):
             f"must have shape {expected}, got {target.shape}"
         )
     classes = x.shape[axis]
-    if target.dtype.kind == "u":  # which has no room for -1, nor perhaps for ignore_index
+    if target.dtype.kind == "u":  # cannot be -1, nor a negative ignore_index
         target = target.astype(np.int64)
     check_range(f"{name}: target", target, 0, classes, skip=ignore_index)
     target = np.where(target == ignore_index, -1, target).astype(np.int64)
@@ -209,7 +225,8 @@ def _rows(name, x, target, ignore_index):
     return reshape(moveaxis(x, axis, -1), (target.size, classes)), target
 
 
-def _against_probabilities(logits, target, reduction, smoothing):
+def _cross_entropy_of_distributions(logits, target, reduction, smoothing):
+    """-sum over classes of q * log_softmax(logits), q the smoothed probabilities in target."""
     check_shapes("cross_entropy", logits, target)
     axis = 0 if logits.ndim == 1 else 1
     if smoothing:

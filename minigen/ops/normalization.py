@@ -1,4 +1,4 @@
-"""Softmax and its logarithm; normalization by layer, by group of channels and by batch."""
+"""Softmax and log-softmax; layer norm, group norm and batch norm."""
 
 import math
 
@@ -16,36 +16,37 @@ from minigen.ops.linalg import rows_of
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, axis_index, reshape
 
-# The rules of softmax and log_softmax read their output alone. Each is itself a fused op: fast
-# on raw arrays, its definition when derivatives of derivatives are asked for.
+# The rules of softmax and log_softmax read only y, not x. Each is a fused op: a kernel for raw
+# arrays, and for higher derivatives the definition, which can be differentiated again.
 
 
 @fused(lambda g, y, axis: y * (g - sum(g * y, axis, keepdims=True)))
 def softmax_vjp(g: Array, y: Array, *, axis: int) -> Array:
-    """The cotangent of x for the cotangent g of y = softmax(x)."""
+    """gx = y * (g - sum over axis of g * y): the VJP of y = softmax(x)."""
     return kernels.softmax_vjp(g, y, axis), None
 
 
 @fused(lambda g, y, axis: g - exp(y) * sum(g, axis, keepdims=True))
 def log_softmax_vjp(g: Array, y: Array, *, axis: int) -> Array:
-    """The cotangent of x for the cotangent g of y = log_softmax(x)."""
+    """gx = g - exp(y) * (sum over axis of g): the VJP of y = log_softmax(x)."""
     return kernels.log_softmax_vjp(g, y, axis), None
 
 
 @primitive(lambda g, y, x, axis: softmax_vjp(g, y, axis), saves="y", prepare=floating)
 def softmax(x: Array, *, axis: int = -1) -> Array:
-    """exp(x) / sum(exp(x)) over axis; NaN for a slice of nothing but -inf."""
+    """exp(x) / sum(exp(x)), the sum over axis; NaN along axis if all its values are -inf."""
     return kernels.softmax(x, axis_index(axis, x.ndim))
 
 
 @primitive(lambda g, y, x, axis: log_softmax_vjp(g, y, axis), saves="y", prepare=floating)
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
-    """x - log(sum(exp(x))) over axis, the logarithm of softmax without its rounding to 0."""
+    """log(softmax(x)) over axis, as x - log(sum(exp(x))): finite where softmax rounds to 0."""
     axis = axis_index(axis, x.ndim)
     return kernels.log_softmax(x, axis) if x.size else x.copy()
 
 
 def _layer_norm_definition(x, weight, bias, eps):
+    """`layer_norm` over the last axis: x (..., D), weight and bias (D,) or None."""
     centred = subtract(x, mean(x, -1, keepdims=True))
     y = multiply(centred, reciprocal(sqrt(mean(square(centred), -1, keepdims=True) + eps)))
     y = y if weight is None else multiply(y, weight)
@@ -53,12 +54,24 @@ def _layer_norm_definition(x, weight, bias, eps):
 
 
 def _layer_norm_backward(g, statistics, wanted, x, weight, bias, eps):
+    """The VJP of y = hat * weight + bias, hat = (x - mean) * rstd, for g and x (..., D).
+
+    mean and rstd = 1 / sqrt(var + eps) are the statistics, (M, 1) each, M rows of D values.
+        gh      = g * weight                                                     (..., D)
+        gx      = (gh - rowmean(gh) - hat * rowmean(gh * hat)) * rstd            (..., D)
+        gweight = sum over rows of g * hat,  gbias = sum over rows of g          (D,)
+    rowmean is the mean over D. In a row, d rstd = -rstd^2 * rowmean(hat * dx), so the Jacobian is
+        d hat / dx = rstd * (I - 1 1^T / D - hat hat^T / D)                      (D, D)
+    with a term for the mean and one for rstd. It is symmetric, so gx = (d hat / dx) gh. (Ba et al.
+    2016. The kernel is `kernels.reference.layer_norm_vjp`.)
+    """
     gx, *rest = kernels.layer_norm_vjp(rows_of(g), rows_of(x), weight, *statistics)
     return gx.reshape(x.shape), *rest
 
 
 @fused(_layer_norm_definition, _layer_norm_backward, returns_new=True)
 def _layer_norm(x, weight, bias, *, eps):
+    """`layer_norm` over the last axis: x (..., D), weight and bias (D,) or None."""
     y, *statistics = kernels.layer_norm(rows_of(x), weight, bias, eps)
     return y.reshape(x.shape), statistics
 
@@ -71,9 +84,10 @@ def layer_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
 ) -> Array:
-    """The last axes of x, of normalized_shape, to mean 0 and variance 1 (Ba et al. 2016).
+    """y = (x - mean) / sqrt(var + eps) * weight + bias (Ba et al. 2016).
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias, both of normalized_shape.
+    mean and var are those over the last axes of x, which have the shape normalized_shape (var
+    divides by the number of values). weight and bias have normalized_shape, or are None.
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or x.shape[x.ndim - len(shape) :] != shape or len(shape) > x.ndim:
@@ -81,7 +95,7 @@ def layer_norm(
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.shape != shape:
             raise ShapeError(f"layer_norm: {name} {p.shape} must have shape {shape}")
-    x, weight, bias = _of_one_dtype(x, weight, bias)
+    x, weight, bias = _promoted_arrays(x, weight, bias)
     if len(shape) == 1:
         return _layer_norm(x, weight, bias, eps=eps)
     rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
@@ -89,8 +103,8 @@ def layer_norm(
     return reshape(_layer_norm(rows, weight, bias, eps=eps), x.shape)
 
 
-def _of_one_dtype(*arrays):
-    """The arrays, of which some may be None, in the dtype that they promote to."""
+def _promoted_arrays(*arrays):
+    """The arrays, each an array or None, in the dtype that they promote to."""
     dtype = arrays[0].dtype
     if dtype in FLOATS and all(p is None or p.dtype == dtype for p in arrays):
         return arrays
@@ -109,27 +123,29 @@ def group_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
 ) -> Array:
-    """Each of num_groups blocks of channels of x (N, C, ...) to mean 0 and variance 1.
+    """y = (x - mean) / sqrt(var + eps) * weight + bias (Wu and He 2018), x and y (N, C, ...).
 
-    Sample by sample (Wu and He 2018); then times weight (C,), plus bias (C,).
+    mean and var are those of each sample and each of num_groups blocks of C / num_groups channels.
+    weight and bias are (C,), or None.
     """
     _check_channels("group_norm", x, weight=weight, bias=bias)
     N, C = x.shape[:2]
     if not isinstance(num_groups, int | np.integer) or num_groups < 1 or C % num_groups:
         raise ValueError(f"group_norm: num_groups={num_groups!r} must divide the {C} channels of x")
-    x, weight, bias = _of_one_dtype(x, weight, bias)
+    x, weight, bias = _promoted_arrays(x, weight, bias)
     rows = reshape(x, (N * num_groups, C // num_groups * math.prod(x.shape[2:])))
     y = reshape(_layer_norm(rows, None, None, eps=eps), x.shape)
-    y = y if weight is None else multiply(y, _by_channel(weight, x))
-    return y if bias is None else add(y, _by_channel(bias, x))
+    y = y if weight is None else multiply(y, _broadcastable(weight, x))
+    return y if bias is None else add(y, _broadcastable(bias, x))
 
 
-def _by_channel(p, x):
+def _broadcastable(p, x):
     """p (C,) in a shape that broadcasts against x (N, C, ...)."""
     return reshape(p, (x.shape[1], *(1 for _ in x.shape[2:])))
 
 
 def _check_channels(name, x, **params):
+    """ShapeError unless x is (N, C, ...) and each of params (C,) or None; DTypeError for dtypes."""
     if x.ndim < 2:
         raise ShapeError(f"{name}: x must be (N, C, ...), got shape {x.shape}")
     for argument, p in params.items():
@@ -145,15 +161,26 @@ def _check_channels(name, x, **params):
 
 
 def _batch_norm_definition(x, weight, bias, running_mean, running_var, momentum, eps):
+    """`batch_norm` in training, x (N, C, S); the running statistics do not enter y."""
     centred = subtract(x, mean(x, (0, 2), keepdims=True))
     y = multiply(centred, reciprocal(sqrt(mean(square(centred), (0, 2), keepdims=True) + eps)))
-    y = y if weight is None else multiply(y, _by_channel(weight, x))
-    return y if bias is None else add(y, _by_channel(bias, x))
+    y = y if weight is None else multiply(y, _broadcastable(weight, x))
+    return y if bias is None else add(y, _broadcastable(bias, x))
 
 
 def _batch_norm_backward(
     g, statistics, wanted, x, weight, bias, running_mean, running_var, momentum, eps
 ):
+    """The VJP of y = hat * weight + bias, hat = (x - mean) * rstd, for g and x (N, C, S).
+
+    mean and rstd = 1 / sqrt(var + eps) are the statistics, (C,) each; sums are over N and S, and
+    m = N * S.
+        gbias = sum(g),  gweight = sum(g * hat)                                (C,)
+        gx    = weight * rstd * (g - gbias / m - hat * gweight / m)            (N, C, S)
+    In a channel, d hat / dx = rstd * (I - 1 1^T / m - hat hat^T / m), as in `_layer_norm_backward`;
+    weight is constant over a channel. (Ioffe and Szegedy 2015, section 3, with the chain rule
+    through mean and var simplified. The kernel is `kernels.reference.batch_norm_vjp`.)
+    """
     return *kernels.batch_norm_vjp(g, x, weight, *statistics), None, None
 
 
@@ -164,13 +191,13 @@ def _batch_norm_backward(
     writes=("running_mean", "running_var"),
 )
 def _batch_norm(x, weight, bias, running_mean, running_var, *, momentum, eps):
-    """x (N, C, S) by the statistics of the batch, of which the running ones take their share."""
+    """`batch_norm` in training, x (N, C, S); updates running_mean and running_var in place."""
     y, mean, variance, rstd = kernels.batch_norm(x, weight, bias, eps)
-    count = len(x) * x.shape[2]
+    m = len(x) * x.shape[2]
     if running_mean is not None:
         running_mean += momentum * (mean - running_mean)
-    if running_var is not None:  # without the bias of a variance about the batch's own mean
-        running_var += momentum * (variance * (count / (count - 1)) - running_var)
+    if running_var is not None:  # the unbiased variance, divided by m - 1
+        running_var += momentum * (variance * (m / (m - 1)) - running_var)
     return y, (mean, rstd)
 
 
@@ -185,20 +212,22 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Array:
-    """Each channel of x (N, C, ...) to mean 0 and variance 1 (Ioffe and Szegedy 2015).
+    """y = (x - mean) / sqrt(var + eps) * weight + bias (Ioffe and Szegedy 2015), x (N, C, ...).
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias, all (C,): with the running statistics, or in
-    training with those of the batch. Training writes into the running statistics that it is given:
-    r = (1 - momentum) * r + momentum * (that of the batch, the variance with N - 1).
+    mean, var, weight and bias are (C,); weight and bias may be None. mean and var are running_mean
+    and running_var, or with training=True those of the m values of each channel of the batch.
+    Training also updates the running statistics r in place, if they are not None:
+    r = (1 - momentum) * r + momentum * s, s being mean and m / (m - 1) * var of the batch.
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, **running, weight=weight, bias=bias)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: needs running_mean and running_var unless training=True")
-        # Statistics that are no buffer have no version, and a later batch may write into them.
-        kept = [r if isinstance(r, Traced) and r.node else raw(r).copy() for r in running.values()]
-        m, v, w, b = (None if p is None else _by_channel(p, x) for p in (*kept, weight, bias))
+        # A raw array has no version that the walk could check, and a later batch may write into it
+        # before the backward pass: so it is copied.
+        fixed = [r if isinstance(r, Traced) and r.node else raw(r).copy() for r in running.values()]
+        m, v, w, b = (None if p is None else _broadcastable(p, x) for p in (*fixed, weight, bias))
         scale = reciprocal(sqrt(add(v, eps)))
         y = multiply(subtract(x, m), scale if w is None else multiply(scale, w))
         return y if b is None else add(y, b)
@@ -212,9 +241,9 @@ def batch_norm(
             raise GradError(f"batch_norm: training writes into {name}, so it cannot require grad")
         if r is not None and r.dtype.kind != "f":
             raise DTypeError(f"batch_norm: {name} must be of a float dtype, got {r.dtype}")
-    x3, weight, bias = _of_one_dtype(reshape(x, (N, C, S)), weight, bias)
+    x3, weight, bias = _promoted_arrays(reshape(x, (N, C, S)), weight, bias)
     y = _batch_norm(x3, weight, bias, *map(raw, running.values()), momentum=momentum, eps=eps)
     for r in running.values():
         if isinstance(r, Traced):
-            count_write(r.node)  # an evaluating graph may have read it
+            count_write(r.node)  # the graph of an evaluation may have saved it
     return reshape(y, x.shape)

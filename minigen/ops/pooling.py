@@ -1,7 +1,6 @@
-"""Pooling: the largest value or the mean under each window, and the repetition that undoes it.
+"""Pooling (maximum or mean of each window) and nearest-neighbour upsampling.
 
-The adjoint pairs: taking values at places and adding values there; the sums of windows and the
-spreading of values over windows.
+Adjoint pairs of ops: _take_along_rows and _scatter_along_rows; _sum_windows and _spread_windows.
 """
 
 import math
@@ -14,16 +13,18 @@ from minigen.errors import ShapeError
 from minigen.ops.joining import stack
 from minigen.ops.reduce import mean
 from minigen.ops.shape import reshape
-from minigen.ops.windows import Sides, check_room, padded, pair
+from minigen.ops.windows import IntOrPair, check_window_fits, padded, pair
 
 
 @primitive(lambda g, y, x, index: _scatter_along_rows(g, index=index, size=x.shape[1]))
 def _take_along_rows(x, *, index):
+    """y[m, p] = x[m, index[m, p]]: x (M, S), index and y (M, P)."""
     return kernels.take_along_rows(x, index)
 
 
 @primitive(lambda g, y, x, index, size: _take_along_rows(g, index=index))
 def _scatter_along_rows(x, *, index, size):
+    """y[m, index[m, p]] += x[m, p], from zeros: x and index (M, P), y (M, size)."""
     return kernels.scatter_along_rows(x, index, size)
 
 
@@ -32,11 +33,13 @@ def _scatter_along_rows(x, *, index, size):
     prepare=floating,
 )
 def _sum_windows(x, *, size, stride):
+    """The sum of each window: x (N, C, H, W), y (N, C, OH, OW), size = (kh, kw)."""
     return kernels.sum_windows(x, size, stride)
 
 
 @primitive(lambda g, y, x, size, stride, shape: _sum_windows(g, size=size, stride=stride))
 def _spread_windows(x, *, size, stride, shape):
+    """Each x[n, c, u, v] added to all of window (u, v): x (N, C, OH, OW), shape = (H, W)."""
     return kernels.sum_windows_vjp(x, size, stride, tuple(shape))
 
 
@@ -45,12 +48,12 @@ def _spread_windows(x, *, size, stride, shape):
 
 @composite
 def max_pool2d(
-    x: Array, kernel_size: Sides, stride: Sides | None = None, padding: Sides = 0
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0
 ) -> Array:
-    """The largest value under each window of x (N, C, H, W): (N, C, OH, OW), NaN if there is one.
+    """The maximum of each window of x (N, C, H, W): (N, C, OH, OW); NaN if the window has one.
 
-    OH = (H + 2 * padding - kernel_size) // stride + 1; stride is kernel_size by default. The
-    padding is never the largest; the first of a tie gets the gradient.
+    OH = (H + 2 * padding - kernel_size) // stride + 1; stride is kernel_size by default. Padding
+    counts as -inf. Of equal maxima, the first gets the gradient.
     """
     return _max_pool("max_pool2d", 2, x, kernel_size, stride, padding)
 
@@ -62,13 +65,13 @@ def max_pool1d(x: Array, kernel_size: int, stride: int | None = None, padding: i
 
 
 def _max_pool(name, dims, x, kernel_size, stride, padding):
+    """max_pool2d (dims = 2) or max_pool1d (dims = 1), with arguments checked in its name."""
     size, stride, padding = _settings(name, dims, x, kernel_size, stride, padding)
-    N, C, *sides = x.shape
-    sides = (1, *sides) if dims == 1 else sides  # a sequence is an image one row high
-    index = kernels.max_indices(raw(x).reshape(N, C, *sides), size, stride, padding)
-    places = math.prod(index.shape[2:])
-    rows = reshape(x, (N * C, math.prod(sides)))  # an image a row
-    y = _take_along_rows(rows, index=index.reshape(N * C, places))
+    N, C, *image_size = x.shape
+    image_size = (1, *image_size) if dims == 1 else image_size  # a sequence has H = 1
+    index = kernels.max_indices(raw(x).reshape(N, C, *image_size), size, stride, padding)
+    rows = reshape(x, (N * C, math.prod(image_size)))
+    y = _take_along_rows(rows, index=index.reshape(N * C, math.prod(index.shape[2:])))
     return reshape(y, (N, C, *index.shape[4 - dims :]))
 
 
@@ -77,11 +80,11 @@ def _max_pool(name, dims, x, kernel_size, stride, padding):
 
 @composite
 def avg_pool2d(
-    x: Array, kernel_size: Sides, stride: Sides | None = None, padding: Sides = 0
+    x: Array, kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0
 ) -> Array:
-    """The mean under each window of x (N, C, H, W), zeros of the padding included.
+    """The mean of each window of x (N, C, H, W), zeros of the padding included: (N, C, OH, OW).
 
-    Sizes are those of `max_pool2d`.
+    OH, OW and the default of stride are those of `max_pool2d`.
     """
     size, stride, padding = _settings("avg_pool2d", 2, x, kernel_size, stride, padding)
     return _sum_windows(padded(x, padding), size=size, stride=stride) * (1 / math.prod(size))
@@ -89,49 +92,56 @@ def avg_pool2d(
 
 @composite
 def adaptive_avg_pool2d(x: Array, output_size: int | tuple[int | None, int | None] | None) -> Array:
-    """Means under windows that cut x (N, C, H, W) into output_size (OH, OW); None keeps a side.
+    """Means of OH x OW windows that cover x (N, C, H, W): (N, C, OH, OW).
 
-    Row u is the mean of the rows from floor(u * H / OH) to ceil((u + 1) * H / OH); so columns.
+    Window u has the rows from floor(u * H / OH) to ceil((u + 1) * H / OH), and columns likewise.
+    output_size is (OH, OW), or one number for both; None stands for H or W.
     """
     name = "adaptive_avg_pool2d"
     _check_images(name, 2, x)
     N, C, H, W = x.shape
-    asked = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    asked = [n if size is None else size for n, size in zip((H, W), asked)]
-    OH, OW = pair(name, "output_size", asked)
+    sizes = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    sizes = [n if size is None else size for n, size in zip((H, W), sizes)]
+    OH, OW = pair(name, "output_size", sizes)
     if H % OH == W % OW == 0:
         return mean(reshape(x, (N, C, OH, H // OH, OW, W // OW)), (3, 5))
-    rows = [mean(x[:, :, a:b], 2) for a, b in _cuts(H, OH)]
-    columns = [mean(part[..., a:b], -1) for part in [stack(rows, 2)] for a, b in _cuts(W, OW)]
-    return stack(columns, 3)
+    rows = [mean(x[:, :, a:b], 2) for a, b in _adaptive_ranges(H, OH)]
+    y = stack(rows, 2)  # (N, C, OH, W)
+    return stack([mean(y[..., a:b], -1) for a, b in _adaptive_ranges(W, OW)], 3)
 
 
-def _cuts(n, parts):
+def _adaptive_ranges(n, parts):
+    """(first, last) of each of the windows that cover n values; they overlap by at most one."""
     return [(i * n // parts, -((i + 1) * n // -parts)) for i in range(parts)]
 
 
-# -------------------------------------------------------------------------------- larger
+# ---------------------------------------------------------------------------- upsampling
 
 
 @composite
-def interpolate(x: Array, scale_factor: Sides) -> Array:
-    """Each value of x (N, C, H, W) repeated scale_factor times down and across: the nearest one."""
+def interpolate(x: Array, scale_factor: IntOrPair) -> Array:
+    """Nearest-neighbour upsampling: each value of x (N, C, H, W) repeated along H and along W.
+
+    scale_factor is a whole number or two, (along H, along W); the result is
+    (N, C, H * scale_factor, W * scale_factor).
+    """
     _check_images("interpolate", 2, x)
     try:
-        down, across = pair("interpolate", "scale_factor", scale_factor)
+        sh, sw = pair("interpolate", "scale_factor", scale_factor)
     except ValueError:
         raise ValueError(
             f"interpolate: scale_factor must be a whole number or two, got {scale_factor!r}; "
-            "for other factors index x with the places of the nearest values"
+            "for other factors index x with the indices of the nearest values"
         ) from None
-    size, sides = (down, across), (down * x.shape[2], across * x.shape[3])
-    return _spread_windows(x, size=size, stride=size, shape=sides)  # windows side by side
+    size, shape = (sh, sw), (sh * x.shape[2], sw * x.shape[3])
+    return _spread_windows(x, size=size, stride=size, shape=shape)  # windows without overlap
 
 
-# ------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------- argument checks
 
 
 def _settings(name, dims, x, kernel_size, stride, padding):
+    """kernel_size, stride and padding as pairs (along H, along W), checked in the op's name."""
     _check_images(name, dims, x)
     size = pair(name, "kernel_size", kernel_size, dims=dims)
     stride = size if stride is None else pair(name, "stride", stride, dims=dims)
@@ -141,12 +151,13 @@ def _settings(name, dims, x, kernel_size, stride, padding):
             f"{name}: padding={padding[2 - dims :]} must be at most half of "
             f"kernel_size={size[2 - dims :]}, or a window would hold nothing else"
         )
-    sides = [n + 2 * p for n, p in zip(x.shape[2:], padding[2 - dims :])]
-    check_room(name, sides, size[2 - dims :])
+    padded_size = [n + 2 * p for n, p in zip(x.shape[2:], padding[2 - dims :])]
+    check_window_fits(name, padded_size, size[2 - dims :])
     return size, stride, padding
 
 
 def _check_images(name, dims, x):
+    """ShapeError unless x is (N, C, H, W), or (N, C, L) for dims = 1; DTypeError for its dtype."""
     if x.ndim != 2 + dims:
         layout = "(N, C, H, W)" if dims == 2 else "(N, C, L)"
         raise ShapeError(f"{name}: x must be {layout}, got shape {x.shape}")

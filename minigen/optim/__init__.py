@@ -1,8 +1,7 @@
 """Optimizers with PyTorch's names, settings and defaults; clipping; learning-rate schedules.
 
-In reading order: `optimizer` is what all of them share, then `sgd`, `rmsprop` and `adam`, each
-with its formula in array code, `clipping`, and `schedules`. Left out: dampening, centered, amsgrad,
-maximize.
+In reading order: `optimizer`, the base class; `sgd`, `rmsprop` and `adam`, each with its formula in
+array code; `clipping`; `schedules`. Left out on purpose: dampening, centered, amsgrad, maximize.
 """
 
 from minigen.optim.adam import Adam, AdamW

@@ -7,9 +7,9 @@ from minigen.optim.optimizer import Optimizer, Params
 
 
 class Adam(Optimizer):
-    """p -= lr * m / (sqrt(v) + eps), m and v unbiased moving means of g and g^2.
+    """p -= lr * m / (sqrt(v) + eps), with m and v the unbiased moving means of g and g^2.
 
-    weight_decay * p is added to the gradient.
+    weight_decay * p is added to the gradient g.
     """
 
     SETTINGS = ("lr", "beta1", "beta2", "eps", "weight_decay", "step")
@@ -38,12 +38,12 @@ class Adam(Optimizer):
         g = g + weight_decay * p
         m[...] = beta1 * m + (1 - beta1) * g
         v[...] = beta2 * v + (1 - beta2) * g * g
-        # Both began at zero: divided by these, they are means of the gradients alone.
+        # m and v start at 0. Division by 1 - beta^step corrects that bias (Kingma and Ba, sec. 3).
         p -= lr * m / (1 - beta1**step) / (np.sqrt(v / (1 - beta2**step)) + eps)
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameter itself, beside the step."""
+    """Adam with decoupled weight decay: p -= lr * weight_decay * p, separate from the gradient."""
 
     kernel = staticmethod(kernels.adamw)
 

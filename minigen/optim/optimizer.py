@@ -1,7 +1,7 @@
-"""What all optimizers share: parameter groups, buckets, the step, the state.
+"""The base class of all optimizers: parameter groups, buckets, the step, the state.
 
-An optimizer writes new values into its parameters, and increments the version of their leaves, so
-that a graph recorded before is not walked back any more.
+An optimizer writes new values into its parameters and increments the versions of their leaves. A
+backward pass through a graph that was recorded before the step raises GradError.
 """
 
 import math
@@ -21,41 +21,42 @@ from minigen.errors import CheckpointError, ShapeError
 from minigen.tensors import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
-State = dict[str, Any]  # of one parameter: its arrays by name, and "step" where steps are counted
-Row = tuple[Array | None, ...]  # (p, g, *arrays of the state)
+State = dict[str, Any]  # of one parameter: arrays by name, and "step" if SETTINGS has it
+Row = tuple[Array | None, ...]  # of one parameter: (p, g, *arrays of its state)
 
 
 @dataclass
 class Bucket:
-    """Parameters stepped in one call of a kernel: of one group and dtype, and as many steps."""
+    """Parameters that one kernel call updates: of one group, dtype, device and number of steps."""
 
     indices: list[int]  # into the optimizer's params
-    settings: np.ndarray  # float64, in the order of SETTINGS, renewed in place at each step
+    settings: np.ndarray  # float64, in the order of SETTINGS, overwritten at each step
 
 
 class Optimizer:
-    """Parameter groups with their settings; `self.params`, all parameters, and a state for each.
+    """Parameter groups with their settings, and a state for each parameter of `self.params`.
 
-    params: tensors, or dicts {"params": tensors, setting: value} for groups that differ.
-    A subclass has the formula of its update, and perhaps a kernel that does the same faster.
+    params: tensors, or dicts {"params": tensors, setting: value} for groups with other settings.
+    A subclass defines the formula of its update, and may name a kernel that computes it faster.
+    ValueError or TypeError for params or settings that cannot be used.
     """
 
-    SETTINGS: tuple[str, ...]  # what formula and kernel take after the arrays
-    kernel: Callable[[list[Row], np.ndarray], list[Row]] | None = None  # returns rows not done
+    SETTINGS: tuple[str, ...]  # names of the settings that formula and kernel take after the arrays
+    kernel: Callable[[list[Row], np.ndarray], list[Row]] | None = None  # returns rows it left out
 
     @staticmethod
     def formula(p: Array, g: Array, *state_and_settings: Any) -> None:
-        """Write new values into p, and into the arrays of the state, given the gradient g."""
+        """Update p and the arrays of its state in place, from the gradient g."""
         raise NotImplementedError
 
     def state_arrays(self, group: dict[str, Any]) -> tuple[str | None, ...]:
-        """The names of the arrays that formula takes after p and g; None where it gets None."""
+        """The names of the arrays that formula takes after p and g; None for one not used."""
         return ()
 
     def __init__(self, params: Params, **settings: Any):
         params = params if isinstance(params, Tensor) else list(params)
-        given = not isinstance(params, Tensor) and all(isinstance(x, Mapping) for x in params)
-        groups = params if given else [{"params": params}]
+        grouped = not isinstance(params, Tensor) and all(isinstance(x, Mapping) for x in params)
+        groups = params if grouped else [{"params": params}]
         if any(isinstance(group.get("params", params), Tensor) for group in groups):
             raise TypeError(f"{type(self).__name__}: params is a list of tensors, not a tensor")
         if not all("params" in group for group in groups):
@@ -78,11 +79,13 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: parameter {i} is computed, not a leaf")
         if len({id(p) for p in self.params}) < len(self.params):
             raise ValueError(f"{type(self).__name__}: a parameter is given twice")
-        self.group_of_each = [group for group in self.param_groups for _ in group["params"]]
+        self.group_of = [group for group in self.param_groups for _ in group["params"]]
         self.state: list[State] = [{} for _ in self.params]
         self.buckets: list[Bucket] = []  # of the parameters that have a gradient
-        self.stepped: list[Array | None] | None = None  # their arrays, when buckets were filled
-        self.memory: set[int] = set()  # where these lie, by id of the owner
+        # The arrays of the parameters for which buckets were filled (None: not in a bucket), and
+        # the ids of the arrays that own their memory.
+        self.bucketed: list[Array | None] | None = None
+        self.owner_ids: set[int] = set()
 
     def check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting out of range."""
@@ -99,24 +102,27 @@ class Optimizer:
     # ---------------------------------------------------------------------------- the step
 
     def step(self, gradients: Iterable[Tensor | None] | None = None) -> None:
-        """Change every parameter that has a gradient; frozen ones stay.
+        """Update every parameter that has a gradient and is not frozen.
 
-        gradients: one for each of self.params, as mg.grad gives them; by default their `.grad`.
+        gradients: one for each of self.params, as mg.grad returns them; by default their `.grad`.
+        ShapeError for a gradient that does not fit its parameter.
         """
         gradients = [p.grad for p in self.params] if gradients is None else list(gradients)
         ps, gs = self._arrays(gradients)
-        if self.stepped is None or not all(map(is_, ps, self.stepped)):
-            self._fill_buckets(ps)  # else those of a bucket have gone on taking the same steps
-        if not self.memory.isdisjoint([id(owner(g)) for g in gs if g is not None]):
-            gs = [g if g is None else g.copy() for g in gs]  # some lie where steps are written
+        # While the same parameters are updated, those of a bucket have the same number of steps.
+        if self.bucketed is None or not all(map(is_, ps, self.bucketed)):
+            self._fill_buckets(ps)
+        # A gradient in a parameter's memory would change while the parameters are updated.
+        if not self.owner_ids.isdisjoint([id(owner(g)) for g in gs if g is not None]):
+            gs = [g if g is None else g.copy() for g in gs]
         if (recording := capturing.get()) is not None:
-            recording.trains(self)
+            recording.register_optimizer(self)
         self.advance()
         for bucket in self.buckets:
             self.update(bucket, [gs[i] for i in bucket.indices])
 
     def _arrays(self, gradients: list[Tensor | None]) -> tuple[list, list]:
-        """The arrays of parameters and gradients; None for a parameter that is not stepped."""
+        """(parameters, gradients) as arrays; None for a parameter that is not updated."""
         ps, gs = [], []
         for i, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
             if g is None or p.node is None or not p.node.requires_grad:
@@ -133,40 +139,41 @@ class Optimizer:
         return ps, gs
 
     def _fill_buckets(self, ps: list[Array | None]) -> None:
-        """Sort the parameters that are stepped into buckets."""
-        self.stepped, turns, found = ps, Counter(), {}
+        """Sort the parameters that are updated into buckets."""
+        self.bucketed, uses, indices_by_key = ps, Counter(), {}
         for i, p in enumerate(ps):
             if p is not None:
-                # What may share memory is stepped in turn: threads would lose each other's steps.
-                turns[id(owner(p))] += 1
-                kind = p.dtype, device_of(p), turns[id(owner(p))]
-                key = id(self.group_of_each[i]), self.state[i].get("step"), kind
-                found.setdefault(key, []).append(i)
-        self.memory = set(turns)
-        self.buckets = [Bucket(i, np.zeros(len(self.SETTINGS))) for i in found.values()]
+                # A kernel updates the parameters of a bucket on several threads. Those that may
+                # share memory go to different buckets, since threads would overwrite updates.
+                uses[id(owner(p))] += 1
+                key = id(self.group_of[i]), self.state[i].get("step"), p.dtype, device_of(p)
+                indices_by_key.setdefault((*key, uses[id(owner(p))]), []).append(i)
+        self.owner_ids = set(uses)
+        self.buckets = [Bucket(i, np.zeros(len(self.SETTINGS))) for i in indices_by_key.values()]
 
     def advance(self) -> None:
-        """Count a step and renew the settings in place: all of a step but the work on arrays.
+        """Increment the step and the versions, and write the settings into the buckets.
 
-        A recorded step, which repeats the work on arrays alone, needs just this before it.
+        This is all of a step except the update of the arrays. A CUDA graph repeats only that
+        update, so `advance` is called before each replay.
         """
         for bucket in self.buckets:
-            values = self.settings(self.group_of_each[bucket.indices[0]])
+            values = self.settings(self.group_of[bucket.indices[0]])
             for i in bucket.indices:
                 self.params[i].node.version += 1
             if "step" in self.SETTINGS:
                 for i in bucket.indices:
                     self.state[i]["step"] = self.state[i].get("step", 0) + 1
-                values = values | {"step": self.state[i]["step"]}  # the same for all of a bucket
+                values = values | {"step": self.state[i]["step"]}  # equal for all of a bucket
             bucket.settings[:] = [values[name] for name in self.SETTINGS]
 
     def settings(self, group: dict[str, Any]) -> dict[str, Any]:
-        """The settings of a group by the names of SETTINGS, but for "step"."""
+        """The settings of a group by the names in SETTINGS, without "step"."""
         return group
 
     def update(self, bucket: Bucket, gs: list[Array]) -> None:
-        """Write new values into the parameters of a bucket: by the kernel, or by the formula."""
-        names, rows = self.state_arrays(self.group_of_each[bucket.indices[0]]), []
+        """Update the parameters of a bucket in place, by the kernel or by the formula."""
+        names, rows = self.state_arrays(self.group_of[bucket.indices[0]]), []
         for i, g in zip(bucket.indices, gs):
             p, state, row = self.params[i].data, self.state[i], []
             for name in names:
@@ -190,7 +197,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """The state of each parameter, in order, and the settings of the groups.
 
-        Its arrays are the optimizer's own, which later steps write to: copy them to keep them.
+        Later steps write into these arrays; copy them to keep their values.
         """
         groups, start = [], 0
         for group in self.param_groups:
@@ -200,11 +207,16 @@ class Optimizer:
         return {"state": [dict(state) for state in self.state], "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what state_dict gave; CheckpointError, with nothing changed, if it differs."""
-        theirs = [len(group["params"]) for group in state["param_groups"]]
-        mine = [len(group["params"]) for group in self.param_groups]
-        if theirs != mine:
-            raise CheckpointError(f"the state has groups of {theirs} parameters, expected {mine}")
+        """Copy a state that state_dict returned.
+
+        CheckpointError if it does not fit this optimizer, which is then unchanged.
+        """
+        sizes = [len(group["params"]) for group in state["param_groups"]]
+        expected = [len(group["params"]) for group in self.param_groups]
+        if sizes != expected:
+            raise CheckpointError(
+                f"the state has groups of {sizes} parameters, expected {expected}"
+            )
         if len(state["state"]) != len(self.params):
             raise CheckpointError(
                 f"the state is of {len(state['state'])} parameters, expected {len(self.params)}"
@@ -212,13 +224,13 @@ class Optimizer:
         loaded = []
         for i, (p, entries) in enumerate(zip(self.params, state["state"])):
             loaded.append({key: _state_entry(value, p, key, i) for key, value in entries.items()})
-        self.state, self.stepped = loaded, None
+        self.state, self.bucketed = loaded, None
         for group, other in zip(self.param_groups, state["param_groups"]):
             group.update({key: value for key, value in other.items() if key != "params"})
 
 
 def _state_entry(value: Any, p: Tensor, key: str, i: int) -> Any:
-    """A copy of an entry of an optimizer's state, beside the parameter that it is for."""
+    """A copy of entry `key` of the state of parameter i, p, on the device and in the dtype of p."""
     if isinstance(value, int | float):
         return value
     array = as_array(value.data if isinstance(value, Tensor) else value)

@@ -7,7 +7,11 @@ from minigen.optim.optimizer import Optimizer, Params
 
 
 class RMSprop(Optimizer):
-    """p -= lr * g / (sqrt(s) + eps), s a moving mean of g^2; with momentum, lr * a sum of these."""
+    """p -= lr * g / (sqrt(s) + eps), with s a moving mean of g^2.
+
+    With momentum p -= lr * v, where v = momentum * v + g / (sqrt(s) + eps). weight_decay * p is
+    added to the gradient g.
+    """
 
     SETTINGS = ("lr", "alpha", "eps", "weight_decay", "momentum")
     kernel = staticmethod(kernels.rmsprop)

@@ -1,5 +1,6 @@
-"""Learning-rate schedules: plain functions step -> factor of the base rate.
+"""Learning-rate schedules: functions from the step to a factor of the base learning rate.
 
+factor = cosine(total=10_000, warmup=100)
 for group in optimizer.param_groups:
     group["lr"] = base * factor(step)
 """
@@ -11,21 +12,21 @@ Schedule = Callable[[int], float]
 
 
 def constant(warmup: int = 0) -> Schedule:
-    """1, after a linear rise over the first `warmup` steps."""
+    """The factor 1, after a linear increase over the first `warmup` steps."""
     return lambda step: min(1.0, (step + 1) / (warmup + 1))
 
 
 def step(size: int, gamma: float = 0.1) -> Schedule:
-    """gamma to the power of how often `size` steps have passed."""
+    """The factor gamma^(step // size): multiplied by gamma every `size` steps."""
     if size < 1:
         raise ValueError(f"step: size must be at least 1, got {size}")
     return lambda now: gamma ** (now // size)
 
 
 def cosine(total: int, warmup: int = 0, floor: float = 0.0) -> Schedule:
-    """Half a cosine from 1 down to floor at step `total`, after a linear rise over `warmup` steps.
+    """Half a cosine from 1 to floor at step `total`, after a linear increase over `warmup` steps.
 
-    Loshchilov and Hutter 2017, without restarts.
+    Loshchilov and Hutter 2017, without restarts. ValueError unless 0 <= warmup < total.
     """
     if not 0 <= warmup < total:
         raise ValueError(f"cosine needs 0 <= warmup < total, got {warmup} and {total}")

@@ -1,11 +1,15 @@
-"""Stochastic gradient descent, with momentum (Polyak 1964) and Nesterov's look ahead (1983)."""
+"""Stochastic gradient descent, with momentum of Polyak (1964) or of Nesterov (1983)."""
 
 from minigen import kernels
 from minigen.optim.optimizer import Optimizer, Params
 
 
 class SGD(Optimizer):
-    """p -= lr * v, with v = momentum * v + g; nesterov looks ahead: g + momentum * v."""
+    """p -= lr * v, with v = momentum * v + g.
+
+    nesterov: p -= lr * (g + momentum * v). weight_decay * p is added to the gradient g. ValueError
+    for nesterov without momentum.
+    """
 
     SETTINGS = ("lr", "momentum", "nesterov", "weight_decay")
     kernel = staticmethod(kernels.sgd)

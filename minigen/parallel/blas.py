@@ -4,10 +4,10 @@ from pathlib import PurePath
 
 
 def hold_to_one_thread() -> None:
-    """Hold NumPy's BLAS to one thread; that of another package, as PyTorch's, is left alone.
+    """Limit NumPy's BLAS to one thread; the BLAS of another package, as PyTorch's, is left alone.
 
-    Two pools whose threads spin while they wait for work take each other's cores, and are many
-    times slower than either.
+    Threads of a pool spin while they wait for work. Two pools would take each other's cores, and
+    be many times slower than either alone.
     """
     from threadpoolctl import ThreadpoolController
 
@@ -15,5 +15,5 @@ def hold_to_one_thread() -> None:
     folders = [set(PurePath(lib.filepath).parts) for lib in found]
     own = [lib for lib, names in zip(found, folders) if names & {"numpy", "numpy.libs"}]
     others = [lib for lib, names in zip(found, folders) if not names & {"torch", "scipy.libs"}]
-    for lib in own or others:  # where NumPy brings none of its own, it is the system's
+    for lib in own or others:  # NumPy without a BLAS of its own uses the system's
         lib.set_num_threads(1)

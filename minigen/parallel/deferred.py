@@ -1,23 +1,23 @@
-"""Work that is put off: products of weights' gradients, which nobody reads before a walk ends.
+"""Deferred work: products of weights' gradients, which are read only after the backward pass.
 
-The caller of a walk back runs Python most of the time, while the workers of the pool wait. A
-product that is put off gives them something to do meanwhile. `fast_walk` opens a `deferring`
-block and tells each rule which of its results may come later (`DEFERRABLE`); a kernel that makes
-use of that registers the call that completes its work with `defer`.
+During a backward pass the caller runs Python most of the time, and the workers of the pool would
+wait. A deferred product gives them something to compute. `fast_walk` opens a `deferring` block,
+and tells each rule which of its results may be completed later (`DEFERRABLE`). A kernel that makes
+use of it registers, with `defer`, the call that completes its work.
 """
 
 from collections.abc import Callable
 from contextvars import ContextVar
 
-# In the place of True where a rule is told which cotangents are wanted: wanted, but not read
-# before the walk ends, so the array that is returned may be filled by then.
+# Passed to a rule instead of True for a cotangent that is wanted, but not read before the backward
+# pass ends: the array that the rule returns may be filled until then.
 DEFERRABLE = 2
 
 _unfinished: ContextVar[set | None] = ContextVar("unfinished", default=None)
 
 
 class deferring:
-    """A with block in which work may be put off; it is done when the block ends, at the latest."""
+    """A with block in which work may be deferred; it is done when the block ends, or before."""
 
     def __enter__(self) -> "deferring":
         self.unfinished: set[Callable[[], None]] = set()
@@ -29,11 +29,11 @@ class deferring:
         self.finish()
 
     def finish(self) -> None:
-        """Do now what was put off so far."""
+        """Complete now what was deferred so far."""
         while self.unfinished:
             self.unfinished.pop()()
 
 
 def defer(finish: Callable[[], None]) -> None:
-    """Have the `deferring` block that runs call finish before it ends."""
+    """Have the current `deferring` block call finish before it ends; twice the same, once."""
     _unfinished.get().add(finish)

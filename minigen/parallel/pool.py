@@ -1,10 +1,11 @@
 """One pool of threads, for matrix products and kernels alike.
 
-The caller of a job takes pieces of it itself; workers of the pool take others if they are awake
-in time. So the caller never waits for a piece that it could have done, and where all cores are
-busy it is as if there were no pool. Pieces release the interpreter lock. To wake a worker up
-takes 50 us: matrix products, of which a step has many, are handed over in compiled code, where
-workers wait for them; see `kernels/cpu/scheduler.py`.
+A job is a list of tasks. The caller computes tasks of its job itself; workers of the pool take
+others if they are awake in time. So the caller never waits for a task that it could have computed,
+and if all cores are busy it is as fast as without a pool. Tasks release the interpreter lock.
+
+To wake a worker up takes 50 us. A training step has many matrix products: workers wait for those
+in compiled code, see `kernels/cpu/scheduler.py`.
 """
 
 import ctypes
@@ -17,42 +18,42 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
-from minigen.parallel.bell import Bell
+from minigen.parallel.bell import EventCount
 
 
 class Job:
-    """Pieces of work that several threads share: function(*piece) for each of pieces.
+    """Tasks for several threads: function(*task) for each task, a tuple of arguments.
 
-    The caller takes pieces from the front, workers from the back. So a thread often gets the part
+    The caller takes tasks from the front, workers from the back. So a thread often gets the part
     of an array that it got in the job before, and has it in its cache.
     """
 
-    def __init__(self, function: Callable, pieces: Sequence[tuple]):
-        self.function, self.untaken, self.count = function, deque(pieces), len(pieces)
-        self.outcomes = SimpleQueue()  # None or an error, for each piece that a worker took
+    def __init__(self, function: Callable, tasks: Sequence[tuple]):
+        self.function, self.pending, self.size = function, deque(tasks), len(tasks)
+        self.outcomes = SimpleQueue()  # None or an error, for each task that a worker took
 
     def run_in_caller(self) -> None:
-        """Take pieces, and return when all of the job is done."""
-        taken, take = 0, self.untaken.popleft
+        """Compute tasks, and return when all tasks of the job are done."""
+        taken, take = 0, self.pending.popleft
         try:
-            while (piece := _next_piece(take)) is not None:
+            while (task := _next_task(take)) is not None:
                 taken += 1
-                self.function(*piece)
-        finally:  # after an error nobody begins another piece, but those begun are waited for
-            while _next_piece(take) is not None:
+                self.function(*task)
+        finally:  # after an error no other task is begun, but the begun ones are waited for
+            while _next_task(take) is not None:
                 taken += 1
-            outcomes = [self.outcomes.get() for _ in range(self.count - taken)]
+            outcomes = [self.outcomes.get() for _ in range(self.size - taken)]
         for error in outcomes:
             if error is not None:
                 raise error
 
     def run_in_worker(self) -> None:
-        """Take pieces until none is left."""
-        while (piece := _next_piece(self.untaken.pop)) is not None:
+        """Compute tasks until none is left."""
+        while (task := _next_task(self.pending.pop)) is not None:
             error = None
             try:
-                self.function(*piece)
-            except BaseException as caught:  # it is the caller's to raise
+                self.function(*task)
+            except BaseException as caught:  # the caller raises it
                 error = caught
             self.outcomes.put(error)
 
@@ -60,8 +61,8 @@ class Job:
 EMPTY_JOB = Job(print, ())
 
 
-def _next_piece(take):
-    """A piece; None if another thread has taken the last one."""
+def _next_task(take):
+    """A task; None if another thread has taken the last one."""
     try:
         return take()
     except IndexError:
@@ -69,7 +70,7 @@ def _next_piece(take):
 
 
 class Pool:
-    """Workers that wait for jobs, started when they are first needed."""
+    """Worker threads that wait for jobs; they are started when they are first needed."""
 
     def __init__(self, threads: int):
         self.threads = threads  # the caller and the workers together
@@ -77,39 +78,41 @@ class Pool:
         self.jobs, self.lock = SimpleQueue(), threading.Lock()
         self.avoided_core = None
         self.closed = False
-        self.idle: Callable | None = None  # what workers call when there is no job
-        self.bell = Bell()  # ends a call of idle when there is a job
+        self.idle: Callable | None = None  # a function that workers call while there is no job
+        self.events = EventCount()  # it is advanced when there is a job: then idle returns
 
     def run(self, job: Job) -> None:
-        """Do the job, in the calling thread and in workers."""
-        workers = min(self.threads, job.count) - 1
+        """Compute the job, in the calling thread and in workers."""
+        workers = min(self.threads, job.size) - 1
         self._prepare(workers)
         for _ in range(workers):
-            # A context, with NumPy's errstate in it, can be entered by one thread at a time.
+            # A copy for each worker: it has NumPy's errstate, and only one thread can enter it.
             self.jobs.put((copy_context(), job))
-        self.bell.ring()
+        self.events.advance()
         job.run_in_caller()
 
     def wake(self, workers: int, awake: int, idle: Callable) -> None:
-        """Have that many workers in a call of idle; `awake` of them are there and not asleep."""
+        """Have that many workers run idle and not sleep; `awake` of them already do."""
         if idle != self.idle and not self.closed:
             self.idle = idle
-            self.bell.ring()  # ends calls of another idle
+            self.events.advance()  # calls of another idle return
         self._prepare(workers)
-        awake += self.bell.wake(max(workers - awake, 0))
+        awake += self.events.wake(max(workers - awake, 0))
         for _ in range(awake, workers):
             self.jobs.put((copy_context(), EMPTY_JOB))
 
     def _prepare(self, workers):
+        """Start workers if there are fewer, and keep all of them off the caller's core."""
         if len(self.workers) < workers:
             self._start(workers)
         core = _current_core()
         if core != self.avoided_core:
             self._avoid(core)
 
-    def _start(self, count):
+    def _start(self, workers):
+        """Start workers until there are that many; a closed pool starts none."""
         with self.lock:
-            for i in range(len(self.workers), 0 if self.closed else count):
+            for i in range(len(self.workers), 0 if self.closed else workers):
                 name = f"minigen-{i}"
                 worker = threading.Thread(target=self._work, name=name, daemon=True)
                 worker.start()
@@ -119,8 +122,8 @@ class Pool:
     def _avoid(self, core):
         """Have the workers run on other cores than the caller.
 
-        A system that wakes a worker on the caller's core lets both take turns there for a long
-        time: seen for whole training steps after a pause of 0.1 seconds.
+        A system that wakes a worker on the caller's core lets both take turns on it for a long
+        time: for whole training steps, as was seen after a pause of 0.1 seconds.
         """
         others = os.sched_getaffinity(0) - {core}
         with suppress(OSError):  # the thread has ended
@@ -129,28 +132,29 @@ class Pool:
         self.avoided_core = core
 
     def _work(self):
-        """What a worker runs: jobs in turn, idle between them; None in the queue ends it."""
+        """The main loop of a worker: jobs in turn, idle between them; None in the queue ends it."""
         while (item := self.jobs.get()) is not None:
             context, job = item
             context.run(job.run_in_worker)
-            del item, context, job  # a worker that waits keeps no array alive
-            rung = self.bell.rung()  # read before the queue is: a job is put in, then it rings
+            del item, context, job  # so that a waiting worker keeps no array alive
+            # The count is read before the queue: a caller first puts a job in, then advances it.
+            seen = self.events.read()
             idle = self.idle
             if idle is not None and self.jobs.empty():
                 with suppress(MemoryError):
-                    idle(self.bell.numbers, rung)
+                    idle(self.events.state, seen)
 
     def close(self) -> None:
-        """End the workers, each after its current job."""
-        with self.lock:  # a caller may hold this pool still, and starts no more workers
+        """End each worker after its current job."""
+        with self.lock:  # a caller may still use this pool: it must start no more workers
             self.closed, self.idle = True, None
             for _ in self.workers:
                 self.jobs.put(None)
-        self.bell.ring()
+        self.events.advance()
 
 
 def _find_core():
-    """A function that returns the core that a thread runs on; None where systems do not tell."""
+    """A function that returns the calling thread's core, or None where the system cannot tell."""
     if not hasattr(os, "sched_setaffinity"):
         return lambda: None
     return getattr(ctypes.CDLL(None), "sched_getcpu", lambda: None)
@@ -160,6 +164,7 @@ _current_core = _find_core()
 
 
 def _default_threads():
+    """OMP_NUM_THREADS; without it, the number of cores that this process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)
@@ -171,38 +176,41 @@ def _default_threads():
 _pool = Pool(_default_threads())
 
 
-def run(function: Callable, pieces: Sequence[tuple]) -> None:
-    """Call function(*piece) for each of pieces, several at a time."""
-    if len(pieces) == 1:
-        function(*pieces[0])
+def run(function: Callable, tasks: Sequence[tuple]) -> None:
+    """Call function(*task) for each task, on several threads; returns when all are done.
+
+    An error in a task is raised here, and tasks that have not begun are dropped.
+    """
+    if len(tasks) == 1:
+        function(*tasks[0])
     else:
-        _pool.run(Job(function, pieces))
+        _pool.run(Job(function, tasks))
 
 
 def call(function: Callable, *args: Any) -> None:
-    """function(*args): so a job may have pieces of several kinds, each with its function."""
+    """function(*args). `run(call, tasks)` takes tasks that each name their own function."""
     function(*args)
 
 
 def wake(workers: int, awake: int, idle: Callable) -> None:
-    """Have that many workers in a call of idle(bell, rung), of whom `awake` are there already.
+    """Have that many workers run idle(events, seen) and not sleep; `awake` of them already do.
 
-    From now on idle is what all workers call when there is no job. It may return at any time, and
-    must when the number of rings in bell, the numbers of a `Bell`, is no longer rung.
+    From now on all workers call idle while there is no job. events is the state of an
+    `EventCount`. idle may return at any time, and must when the number of events is no longer seen.
     """
     _pool.wake(workers, awake, idle)
 
 
-def rouse(workers: int) -> None:
+def wake_sleeping(workers: int) -> None:
     """Wake up to that many workers that sleep in idle: they looked for work before it came."""
-    _pool.bell.wake(workers)
+    _pool.events.wake(workers)
 
 
 def set_num_threads(n: int) -> None:
-    """Compute on n threads, the calling one among them; results are the same bits for any n.
+    """Compute on n threads, including the calling one; results have the same bits for any n.
 
-    The default is OMP_NUM_THREADS or the number of cores. NumPy's own BLAS is held to one thread
-    from minigen's first product on: the pool does what its threads did.
+    The default is OMP_NUM_THREADS or the number of cores. NumPy's own BLAS is limited to one thread
+    from minigen's first product on: the pool replaces its threads.
     """
     global _pool
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
@@ -217,8 +225,9 @@ def get_num_threads() -> int:
 
 
 def _after_fork():
+    """Give a forked child a new pool: it has the memory of its parent, but not its threads."""
     global _pool
-    _pool = Pool(_pool.threads)  # a child has the memory of the parent, and not its threads
+    _pool = Pool(_pool.threads)
 
 
 if hasattr(os, "register_at_fork"):

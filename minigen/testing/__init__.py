@@ -1,4 +1,14 @@
-"""Checks of gradients and of ops, minigen's own and yours; Hypothesis strategies for more."""
+"""Gradient checks for minigen's ops and for yours, and Hypothesis strategies for more tests.
+
+Reading order. gradcheck: `closeness` (errors and limits), `numerical` (derivatives by differences),
+`pullback` (one order of derivatives against differences), `aliasing` (misuse of memory),
+`causes` and `diagnosis` (which op is wrong, and why), `functional`, `checking` (gradcheck itself).
+Tests of ops: `choices` (random shapes and values), `case` (how one op is tested), `cases_*` (a
+family of ops each) and their table `cases`; `memory` (layouts); `ownership` and `properties` (what
+must hold of a call of an op); `table` (the report of the command line). Random programs: `graphs`,
+`graph_draws`, `graph_properties`. `strategies` has all of these for Hypothesis. `faults/` plants
+wrong derivatives, to test the checks themselves.
+"""
 
 from minigen.testing.checking import gradcheck
 from minigen.testing.closeness import assert_close

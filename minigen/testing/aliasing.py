@@ -1,8 +1,9 @@
-"""Arrays in the wrong hands: ops that write to what they were given, or to what they returned.
+"""Finds ops that misuse memory: that write to their arguments, or to arrays they returned.
 
-A value may be held by many: the user, other nodes, the walk. So forward and rules must leave
-their arguments alone, and what a rule has returned must stay as it was. Differences do not show
-such a fault: a gradient can be right in one program and wrong in the next.
+The user, other nodes and the backward walk may all hold the same array. So a forward or a rule
+must not write to its arguments, nor later change an array that it returned. Differences do not
+show such a fault: the gradient can be right in one program and wrong in the next. The search
+calls each forward and rule again with other values and compares all arrays before and after.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +18,12 @@ from minigen.gradients import grad
 from minigen.tensors import Tensor
 from minigen.testing.pullback import as_tuple, tracked
 
-AGAIN = 3  # calls of each rule
+REPEATS = 3  # further calls of each rule: it may write to its buffers in turn
 
 
 @dataclass(frozen=True)
 class Misuse:
-    """What op did with memory that is not its own, in a call at `where`."""
+    """How an op misused memory: which argument, in words, and the line of the call."""
 
     op: str
     argument: str
@@ -33,7 +34,7 @@ class Misuse:
 def find_misuse(f: Callable, inputs: Sequence, rng: np.random.Generator) -> Misuse | None:
     """The first misuse of memory in f(*inputs) and in its first-order backward pass.
 
-    What f or a rule raises ends the search: whoever calls f next will see it.
+    An exception of f or of a rule ends the search silently: gradcheck calls f again and reports it.
     """
     with observed(_Watch(rng)) as watch, suppress(Exception):
         leaves = [tracked(np.array(x)) for x in inputs]
@@ -47,19 +48,19 @@ def find_misuse(f: Callable, inputs: Sequence, rng: np.random.Generator) -> Misu
 
 @dataclass(frozen=True)
 class _Call:
-    """What a node remembers: the arguments of its call as they were, and its line."""
+    """Stored in a node: copies of the arguments of its call, and the line of the call."""
 
     args: list
     where: str
 
 
 class _Watch(Observer):
-    """Compares arrays before and after each forward; calls the rules of each node once more."""
+    """Compares arrays before and after each forward, and calls forwards and rules again."""
 
     def __init__(self, rng):
         super().__init__()
         self.rng, self.found, self.args = rng, None, []
-        self.calls = []  # (op, its arrays, what they were, its line)
+        self.calls = []  # (op, the arrays of the call, copies of them, its line)
 
     def watched(self, op):
         def run(*args, **static):
@@ -78,21 +79,21 @@ class _Watch(Observer):
         return run
 
     def _watch_results(self, op, args, static, result):
-        """Call forward once more, with other values: what it keeps shows now."""
+        """Call forward again with other values: a kept array changes."""
         arrays = _arrays(result)
         before = [x.copy() for x in arrays]
         if not op.writes:
             op.forward(*(_moved(x, self.rng) for x in args), **static)
-        for x, was in zip(arrays, before):
-            if not _same(x, was):
+        for x, old in zip(arrays, before):
+            if not _same(x, old):
                 name = op.signature.argument(0)
                 detail = "forward writes into an array that it has returned before"
                 self._report(op, name, detail, self.line())
-        now = [*_arrays(self.args), *before]
-        self.calls.append((op, [*_arrays(args), *arrays], now, self.line()))
+        copies = [*_arrays(self.args), *before]
+        self.calls.append((op, [*_arrays(args), *arrays], copies, self.line()))
 
     def check_calls(self):
-        """What calls of forward were given and returned must be as it was, after all of them."""
+        """After all calls: the arguments and results of each must be unchanged."""
         for op, arrays, before, where in self.calls:
             if not op.writes and not all(map(_same, arrays, before)):
                 name = op.signature.argument(0)
@@ -102,16 +103,18 @@ class _Watch(Observer):
         return _Call(self.args, self.line())
 
     def line(self) -> str:
-        """The user's line, and the modules."""
+        """The line of the user's code, and the modules that are running."""
         path = " > ".join(type(module).__name__ for module in self.modules)
         return super().site() + (f" in {path}" if path else "")
 
     def pulled(self, node, g, cotangents):
-        if not hasattr(node, "site"):  # an identity that stands in for an argument
+        if not hasattr(
+            node, "site"
+        ):  # an identity node of a retraced definition, see autodiff/fused.py
             return
         for i, part in enumerate(cotangents):
             if isinstance(part, np.ndarray):
-                for _ in range(AGAIN):  # a rule may use some buffers in turn
+                for _ in range(REPEATS):
                     self._call_again(node, g, cotangents, i)
         for i, (x, before) in enumerate(zip(node.args, node.site.args)):
             name = node.op.signature.argument(i)
@@ -120,17 +123,17 @@ class _Watch(Observer):
                 self._report(node.op, name, detail, node.site.where)
 
     def _call_again(self, node, g, cotangents, i):
-        """Call the rule for argument i once more, with another g: what it keeps shows now."""
+        """Call the rule for argument i again with another cotangent: a kept array changes."""
         op, name = node.op, node.op.signature.argument(i)
         report = lambda detail: self._report(op, name, detail, node.site.where)
         other = _map(lambda x: self.rng.standard_normal(x.shape).astype(x.dtype), g)
-        given = _arrays(other)
+        new_gs = _arrays(other)
         saved = _arrays([node.args, node.y, node.residuals])
         returned = [part for part in _arrays(cotangents) if not _shared(part, saved)]
-        before = [x.copy() for x in (*given, *saved, *returned)]
+        before = [x.copy() for x in (*new_gs, *saved, *returned)]
         wanted = [k == i for k in range(len(cotangents))]
         again = op.cotangents(other, node, wanted, Tensor, False)[i]
-        for x in given:
+        for x in new_gs:
             if not _same(x, before.pop(0)):
                 report("its rule writes into the cotangent that it is given")
         for x in saved:
@@ -140,9 +143,9 @@ class _Watch(Observer):
             if not _same(x, before.pop(0)):
                 report("its rule writes into an array that it has returned before")
         others = [part for k, part in enumerate(cotangents) if k != i]
-        twice = _shared(cotangents[i], _arrays(others)) or not cotangents[i].flags.writeable
-        kept = again is not None and _shared(again, [*given, *saved, *_arrays(cotangents)])
-        if op.returns_new and (twice or kept):
+        shared = _shared(cotangents[i], _arrays(others)) or not cotangents[i].flags.writeable
+        kept = again is not None and _shared(again, [*new_gs, *saved, *_arrays(cotangents)])
+        if op.returns_new and (shared or kept):
             report(
                 "its rule returns an array that it keeps, or was given, but declares returns_new"
             )
@@ -160,18 +163,19 @@ def _same(x, before):
 
 
 def _moved(x, rng):
-    """A float array with other values near by; anything else as it is."""
+    """A float array with each value changed by up to 10 %; anything else unchanged."""
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         return x * rng.uniform(0.9, 1.1, x.shape).astype(x.dtype)
     return _copied(x)
 
 
 def _shared(x, others):
+    """Whether x may share memory with one of the others."""
     return any(np.may_share_memory(x, other) for other in others)
 
 
 def _map(function, x):
-    """function of an array, or of each in a tuple, None apart."""
+    """function(x), or a tuple of it for a tuple; None stays None."""
     if isinstance(x, tuple):
         return tuple(_map(function, part) for part in x)
     return None if x is None else function(x)

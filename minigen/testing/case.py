@@ -1,4 +1,8 @@
-"""What a test of an op needs to know, and one call of an op taken apart for its checks."""
+"""How an op is tested (`Case`), and one drawn call of an op as a function of its arrays (`Call`).
+
+A case has two parts: a reference, the same function in plain NumPy without minigen, and a
+function that draws arguments.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,28 +20,27 @@ from minigen.testing.pullback import as_tuple
 class Case:
     """How one op is tested.
 
-    draw makes (args, kwargs) of one call, of float64 arrays away from kinks; every float array
-    among them is an argument to differentiate by. reference takes the same and computes the same
-    in NumPy, without minigen; where complex_step is true it takes complex arrays too, and
-    branches on their real part. order is the highest derivative to check. A raw op has none.
+    reference takes the arguments of the op and computes its result in NumPy, without minigen.
+    draw returns (args, kwargs) of one call. Float arrays are float64, keep a distance from kinks,
+    and are what the op is differentiated by.
     """
 
     reference: Callable
     draw: Callable[[Choices], tuple[tuple, dict]]
-    order: int = 2
-    complex_step: bool = True
-    raw: bool = False
-    several: bool = False  # whether it returns a tuple
-    own_dtype: bool = False  # whether the call says which dtype the result has
+    order: int = 2  # the highest order of derivatives to check
+    complex_step: bool = True  # reference takes complex arrays, and branches on their real part
+    raw: bool = False  # the op has no derivative
+    returns_tuple: bool = False
+    sets_dtype: bool = False  # an argument of the call is the dtype of the result
 
     def arguments(self, choices: Choices) -> tuple[tuple, dict]:
-        """What draw makes, with arrays where NumPy made scalars of 0-d arithmetic."""
+        """Drawn (args, kwargs). Scalars that NumPy made of 0-d arrays are arrays again."""
         args, kwargs = self.draw(choices)
         return as_arrays(args), dict(zip(kwargs, as_arrays(list(kwargs.values()))))
 
 
 class Call:
-    """One call of an op: its float arrays, and the op and its reference as functions of them."""
+    """One call of an op. `arrays` are its float arrays; op and reference are functions of them."""
 
     def __init__(self, name: str, case: Case, args: tuple, kwargs: dict):
         self.name, self.case, self.op = name, case, REGISTRY[name]
@@ -47,8 +50,8 @@ class Call:
         for x in self.arrays:
             x.setflags(write=False)
 
-    def bound(self, arrays: Sequence) -> tuple[tuple, dict]:
-        """The arguments with these in the place of the float arrays."""
+    def with_arrays(self, arrays: Sequence) -> tuple[tuple, dict]:
+        """(args, kwargs) of the call with other values of its float arrays."""
         if self._state is not None:
             self._kwargs["rng"].state = self._state  # the same draws each time
         rest, device = iter(arrays), device_of(raw(arrays[0])) if arrays else "cpu"
@@ -57,13 +60,13 @@ class Call:
         return args, dict(zip(self._kwargs, kwargs))
 
     def __call__(self, *arrays: Any) -> tuple:
-        """The outputs of the op for raw arrays or tensors."""
-        args, kwargs = self.bound(arrays)
+        """The outputs of the op, as a tuple, for raw arrays or tensors."""
+        args, kwargs = self.with_arrays(arrays)
         return as_tuple(self.op.function(*args, **kwargs))
 
     def reference(self, *arrays: np.ndarray) -> tuple:
-        """The outputs of the reference."""
-        args, kwargs = self.bound(arrays)
+        """The outputs of the reference, as a tuple."""
+        args, kwargs = self.with_arrays(arrays)
         with np.errstate(all="ignore"):
             return as_tuple(self.case.reference(*args, **kwargs))
 
@@ -77,19 +80,20 @@ class Call:
 
 
 def cotangents(call: Call, rng: np.random.Generator) -> list[np.ndarray]:
-    """A random one for each output, read-only."""
+    """A random cotangent for each output, read-only."""
     outputs = [np.asarray(y) for y in call(*call.arrays)]
-    return [frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+    return [read_only(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
 
 
-def frozen(x):
+def read_only(x):
+    """x as an array that cannot be written to."""
     x = np.asarray(x)
     x.setflags(write=False)
     return x
 
 
 def as_arrays(tree: Any) -> Any:
-    """A tree with arrays in the place of NumPy scalars."""
+    """A nest of tuples and lists with each NumPy scalar replaced by a 0-d array."""
     if isinstance(tree, list | tuple):
         return type(tree)(map(as_arrays, tree))
     return np.asarray(tree) if isinstance(tree, np.generic) else tree
@@ -106,7 +110,7 @@ def _floats(tree):
 
 
 def _replaced(tree, arrays, device):
-    """The tree with these arrays for its float ones, and all others on the same device."""
+    """The tree with its float arrays replaced by arrays, all other arrays moved to device."""
     if isinstance(tree, list | tuple):
         return type(tree)(_replaced(part, arrays, device) for part in tree)
     if _is_float(tree):
@@ -115,10 +119,10 @@ def _replaced(tree, arrays, device):
 
 
 def where_real(condition, a, b):
-    """np.where for references: a or b, each perhaps complex, and an array."""
+    """np.where for references, which returns an array also for 0-d arguments."""
     return np.asarray(np.where(condition, a, b))
 
 
 def modulus(x):
-    """|x| for references: analytic, with the branch taken on the real part."""
+    """|x| for references: x or -x by the sign of the real part, as the complex step needs."""
     return where_real(np.real(x) < 0, -x, x)

@@ -1,4 +1,4 @@
-"""The table of cases: every public op, and the cores that have a fast path of their own."""
+"""The table of all cases: every public op, and the private fused ops that public ones call."""
 
 from minigen import ops
 from minigen.autodiff.fused import Fused
@@ -35,13 +35,13 @@ DIFFERENTIABLE = [name for name, case in CASES.items() if not case.raw]
 
 
 def names_without_case() -> list[str]:
-    """The ops that need a case and have none: public ones, and fused ones, public or not."""
+    """The ops without a case that need one: all public ops and all fused ops."""
     public = {name for name in REGISTRY if not name.startswith("_")}
     fused = {name for name, op in REGISTRY.items() if isinstance(op, Fused)}
     return sorted((public | fused | set(ops.__all__)) - CASES.keys())
 
 
 def draw_call(name: str, choices: Choices) -> Call:
-    """A call of the op of that name."""
+    """A random call of the op of that name."""
     args, kwargs = CASES[name].arguments(choices)
     return Call(name, CASES[name], args, kwargs)

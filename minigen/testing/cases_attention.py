@@ -1,4 +1,4 @@
-"""Cases of attention: query by query and key by key."""
+"""Cases of attention. The reference loops over queries and keys."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ def attention(q, k, v, mask, kept, is_causal, scale, dropout_p):
     y = np.zeros((*lead, queries, values), np.result_type(q, k, v))
     for *n, t in np.ndindex(*lead, queries):
         n = tuple(n)
-        seen = [s for s in range(keys) if mask[(*n, t, s)] and (s <= t or not is_causal)]
-        e = {s: np.exp(scale * sum(q[(*n, t)] * k[(*n, s)])) for s in seen}
+        visible = [s for s in range(keys) if mask[(*n, t, s)] and (s <= t or not is_causal)]
+        e = {s: np.exp(scale * sum(q[(*n, t)] * k[(*n, s)])) for s in visible}
         total = sum(e.values())
-        for s in seen:
+        for s in visible:
             if kept[(*n, t, s)]:
                 y[(*n, t)] += e[s] / total / (1 - dropout_p if dropout_p < 1 else 1) * v[(*n, s)]
     return y
@@ -48,14 +48,14 @@ def _draw_arrays(c: Choices):
             c.pick((0, n)) for n in (queries, keys, features, values)
         )
     lead = c.shape(max_dims=2, max_side=2)
-    sides = (queries, features), (keys, features), (keys, values)
-    q, k, v = (c.array((*c.narrowed(lead), *side), -2.0, 2.0) for side in sides)
+    shapes = (queries, features), (keys, features), (keys, values)
+    q, k, v = (c.array((*c.narrowed(lead), *shape), -2.0, 2.0) for shape in shapes)
     lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
     return (q, k, v), (*lead, queries, keys)
 
 
 def _draw_mask(c, shape):
-    """None, or a mask that broadcasts; now and then it masks whole rows."""
+    """None, or a mask that broadcasts. Some masks hide all keys of a query."""
     mask = c.mask(c.narrowed(shape))
     return c.pick((None, mask, mask | c.mask(mask.shape)))
 
@@ -71,7 +71,7 @@ def _draw(c):
 
 
 def draw_core(c: Choices) -> tuple[tuple, dict]:
-    """A call of the fused op, without the public signature."""
+    """The arguments of a call of the private fused op."""
     arrays, shape = _draw_arrays(c)
     kept = c.pick((None, c.mask(shape)))
     static = {"is_causal": c.flag(), "scale": 0.7, "dropout_p": 0.0 if kept is None else 0.5}

@@ -1,4 +1,4 @@
-"""Cases of the elementwise ops: values come from the domain that each op declares."""
+"""Cases of the elementwise ops. Values are drawn from the domain that each op declares."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ import numpy as np
 from minigen.autodiff.primitives import REGISTRY
 from minigen.random import Generator
 from minigen.testing.case import Case, modulus, where_real
-from minigen.testing.choices import Choices, away
+from minigen.testing.choices import Choices, away_from
 
 
 def _case(
@@ -16,45 +16,49 @@ def _case(
     reference: Callable,
     options: Callable[[Choices], dict] = lambda c: {},
     kinks: Callable[[dict], tuple] = lambda options: (),
-    mirrored: bool = False,
-    apart: bool = False,
+    both_signs: bool = False,
+    untied: bool = False,
     order: int = 2,
     complex_step: bool = True,
 ) -> Case:
-    """A case from the domain of the op; mirrored: of either sign; apart: no two arguments equal."""
+    """A case from the domain of the op.
+
+    both_signs: the domain is of |x|. untied: no two arguments have equal elements. options draws
+    the keyword arguments; kinks are the points near which no value may be.
+    """
     domain, count = REGISTRY[name].domain, len(REGISTRY[name].signature.arrays)
 
     def draw(c):
         named = options(c)
         shapes = c.broadcastable(count)
-        if apart:
+        if untied:
             return tuple(_on_grid(c, shape, i / count) for i, shape in enumerate(shapes)), named
-        values = c.signed if mirrored else c.array
-        return tuple(away(values(shape, *domain), *kinks(named)) for shape in shapes), named
+        values = c.signed if both_signs else c.array
+        return tuple(away_from(values(shape, *domain), *kinks(named)) for shape in shapes), named
 
     return Case(reference, draw, order, complex_step)
 
 
 def cases_from_numpy(names: Iterable[str]) -> dict[str, Case]:
-    """Cases of the elementwise ops among names whose reference is NumPy's function of that name."""
+    """Cases of those elementwise ops whose reference is the NumPy ufunc of the same name."""
     ufuncs = {name: getattr(np, name, None) for name in names if REGISTRY[name].domain}
     return {
-        name: _case(name, function, complex_step=any("D->D" in kind for kind in function.types))
+        name: _case(name, function, complex_step=any("D->D" in types for types in function.types))
         for name, function in ufuncs.items()
         if isinstance(function, np.ufunc)
     }
 
 
 def _on_grid(c, shape, offset):
-    """Values close to whole numbers plus offset."""
-    return np.asarray(c.whole(shape, -3, 3) + offset + c.array(shape, -0.1, 0.1))
+    """Values within 0.1 of an integer plus offset: never equal to those of another offset."""
+    return np.asarray(c.integer_array(shape, -3, 3) + offset + c.array(shape, -0.1, 0.1))
 
 
 # ---------------------------------------------------------------------------- references
 
 
 def erf(x):
-    """2 / sqrt(pi) exp(-x^2) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...): no cancellation."""
+    """2 / sqrt(pi) exp(-x^2) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...): all terms have one sign."""
     term = total = x + 0.0
     for n in range(1, 120):
         term = term * (2 * x * x / (2 * n + 1))
@@ -86,9 +90,9 @@ def gelu_vjp(g, x):
 
 
 def gelu_tanh_vjp(g, x):
-    share = sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))  # as (1 + tanh(u)) / 2
-    steepness = math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * x**2)
-    return g * share * (1 + x * (1 - share) * steepness)
+    s = sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))  # equals (1 + tanh(u)) / 2
+    slope = math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * x**2)
+    return g * s * (1 + x * (1 - s) * slope)
 
 
 def softplus(x, beta=1, threshold=20):
@@ -154,26 +158,26 @@ ELEMENTWISE = {
     "square": _case("square", lambda x: x * x),
     "reciprocal": _case("reciprocal", lambda x: 1 / x),
     "sqrt": _case("sqrt", lambda x: x**0.5),
-    "abs": _case("abs", modulus, mirrored=True),
-    "sign": _case("sign", lambda x: where_real(x.real > 0, 1.0, -1.0), mirrored=True),
+    "abs": _case("abs", modulus, both_signs=True),
+    "sign": _case("sign", lambda x: where_real(x.real > 0, 1.0, -1.0), both_signs=True),
     "exp": _case("exp", np.exp, order=3),
     "expm1": _case("expm1", lambda x: np.exp(x) - 1),
     "log1p": _case("log1p", lambda x: np.log(1 + x)),
     "tanh": _case("tanh", lambda x: 1 - 2 / (np.exp(2 * x) + 1), order=3),
     "erf": _case("erf", erf),
     "where": Case(where_real, _draw_where),
-    "maximum": _case("maximum", lambda a, b: where_real(a.real > b.real, a, b), apart=True),
-    "minimum": _case("minimum", lambda a, b: where_real(a.real < b.real, a, b), apart=True),
+    "maximum": _case("maximum", lambda a, b: where_real(a.real > b.real, a, b), untied=True),
+    "minimum": _case("minimum", lambda a, b: where_real(a.real < b.real, a, b), untied=True),
     "clip": _case(
         "clip", clip, _clip_options, lambda o: sorted(b for b in o.values() if b is not None)
     ),
     "sigmoid": _case("sigmoid", sigmoid),
     "log_sigmoid": _case("log_sigmoid", lambda x: np.log(sigmoid(x))),
-    "relu": _case("relu", lambda x: where_real(x.real > 0, x, 0.0), mirrored=True),
+    "relu": _case("relu", lambda x: where_real(x.real > 0, x, 0.0), both_signs=True),
     "leaky_relu": _case(
-        "leaky_relu", leaky_relu, lambda c: {"negative_slope": c.pick((0.01, 0.3))}, mirrored=True
+        "leaky_relu", leaky_relu, lambda c: {"negative_slope": c.pick((0.01, 0.3))}, both_signs=True
     ),
-    "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, mirrored=True),
+    "elu": _case("elu", elu, lambda c: {"alpha": c.pick((1.0, 0.3))}, both_signs=True),
     "gelu": Case(gelu, _draw_gelu),
     "_relu_vjp": Case(lambda g, y: where_real(y.real > 0, g, 0.0), _draw_relu_vjp),
     "_leaky_relu_vjp": Case(

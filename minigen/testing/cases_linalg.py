@@ -1,4 +1,4 @@
-"""Cases of the products."""
+"""Cases of linear algebra: matrix products, einsum, tensordot, linear."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from minigen.testing.choices import Choices
 def _draw_matmul(c: Choices):
     m, k, n = (c.integer(0, 4) if c.integer(0, 4) == 0 else c.integer(1, 4) for _ in range(3))
     lead = c.shape(max_dims=2, max_side=3)
-    kind = c.integer(0, 6)
-    if kind < 4:  # a vector on the left, the right, both or neither, without leading axes
+    form = c.integer(0, 6)
+    if form < 4:  # 0: two vectors; 1: matrix @ vector; 2: vector @ matrix; 3: two matrices
         lead = ()
     a, b = c.narrowed(lead), c.narrowed(lead)
-    left, right = ((k,), (m, k))[kind in (1, 3) or kind > 3], ((k,), (k, n))[kind > 1]
-    if kind == 5:
+    left, right = ((k,), (m, k))[form in (1, 3) or form > 3], ((k,), (k, n))[form > 1]
+    if form == 5:
         return (c.array((*a, *left)), c.array(right)), {}
-    if kind == 6 and c.flag():
+    if form == 6 and c.flag():
         return (c.array((k,)), c.array((*b, k, n))), {}
     return (c.array((*a, *left)), c.array((*b, *right))), {}
 
@@ -39,13 +39,13 @@ EINSUMS = (
 
 def _draw_einsum(c):
     spec = c.pick(EINSUMS)
-    sides = {letter: c.integer(0 if c.integer(0, 5) == 0 else 1, 3) for letter in "abcdhijklq"}
+    lengths = {letter: c.integer(0 if c.integer(0, 5) == 0 else 1, 3) for letter in "abcdhijklq"}
     dots = c.shape(max_dims=2, max_side=3) if "..." in spec else ()
     operands = []
     for term in spec.replace(" ", "").partition("->")[0].split(","):
         before, _, after = term.partition("...")
         lead = c.narrowed(dots) if "..." in term else ()
-        head, tail = ([sides[letter] for letter in part] for part in (before, after))
+        head, tail = ([lengths[letter] for letter in part] for part in (before, after))
         operands.append(c.array((*head, *lead, *tail)))
     return (spec, *operands), {}
 
@@ -87,7 +87,7 @@ def _draw_tensordot(c):
 
 
 def tensordot(a, b, axes=2):
-    """By einsum over numbered axes."""
+    """By np.einsum with integers for axes."""
     if isinstance(axes, int):
         axes = (range(a.ndim - axes, a.ndim), range(axes))
     pairs = zip(*(np.atleast_1d(np.array(part, int)).tolist() for part in axes))

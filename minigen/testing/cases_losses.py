@@ -1,16 +1,16 @@
-"""Cases of the losses."""
+"""Cases of the losses, and of the KL divergence and samples of a Gaussian."""
 
 import numpy as np
 
 from minigen.testing.case import Case, modulus, where_real
 from minigen.testing.cases_neural import log_softmax
-from minigen.testing.choices import Choices, away
+from minigen.testing.choices import Choices, away_from
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
 def reduced(loss, reduction):
-    """As the losses do; NaN without values and without a warning."""
+    """The mean, sum or all values of a loss; the mean of no values is NaN, without a warning."""
     if reduction == "none":
         return loss
     return loss.sum() / np.float64(loss.size) if reduction == "mean" else loss.sum()
@@ -21,12 +21,12 @@ def _reduction(c: Choices):
 
 
 def _pair(options=lambda c: {}):
-    """A draw of an input and a target whose difference is off the kinks."""
+    """A draw of an input and a target whose difference is not near a kink."""
 
     def draw(c):
         shape, named = c.shape(), options(c) | _reduction(c)
         target = c.array(shape)
-        return (target + away(c.array(shape), -2.0, -1.0, 0.0, 1.0, 2.0), target), named
+        return (target + away_from(c.array(shape), -2.0, -1.0, 0.0, 1.0, 2.0), target), named
 
     return draw
 
@@ -57,18 +57,23 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 def _logits_and_classes(c):
     """Logits with at least one class, targets some of which are ignored, and options."""
     classes = c.integer(1, 4)
-    kind = c.integer(0, 3)
-    rest = () if kind == 0 else (c.integer(1, 4), *c.shape(max_dims=1, max_side=2, min_side=1))
+    batched = c.integer(0, 3) > 0
+    rest = () if not batched else (c.integer(1, 4), *c.shape(max_dims=1, max_side=2, min_side=1))
     shape = (*rest[:1], classes, *rest[1:])
-    target = c.whole(rest, 0, classes)
+    target = c.integer_array(rest, 0, classes)
     named = _reduction(c)
     if c.flag():
         named["ignore_index"] = c.pick((-100, 0))
     if target.ndim and c.flag():
         target.flat[0] = named.get("ignore_index", -100)
     if not (target != named.get("ignore_index", -100)).any():
-        named["reduction"] = "sum"  # a mean of nothing is NaN, with gradient 0
+        named["reduction"] = "sum"  # the mean of no values is NaN, with gradient 0
     return c.array(shape), target.astype(c.pick((np.int64, np.int32))), named
+
+
+def _draw_nll_loss(c):
+    logits, target, named = _logits_and_classes(c)
+    return (logits, target), named
 
 
 def _draw_cross_entropy(c):
@@ -99,16 +104,16 @@ def cross_entropy(logits, target, reduction="mean", ignore_index=-100, label_smo
 def nll_loss(input, target, reduction="mean", ignore_index=-100):
     x = np.moveaxis(input, 0 if input.ndim == 1 else 1, -1)
     loss = np.zeros(target.shape, x.dtype)
-    for place in np.ndindex(*target.shape):
-        if target[place] != ignore_index:
-            loss[place] = -x[(*place, target[place])]
+    for i in np.ndindex(*target.shape):
+        if target[i] != ignore_index:
+            loss[i] = -x[(*i, target[i])]
     kept = (target != ignore_index).sum()
     return loss.sum() / np.float64(kept) if reduction == "mean" else reduced(loss, reduction)
 
 
 def _draw_rows(c):
     count, classes = c.integer(0, 4), c.integer(1, 5)
-    target = c.whole((count,), -1, classes)
+    target = c.integer_array((count,), -1, classes)
     averaged = bool((target >= 0).any()) and c.flag()
     static = {"smoothing": c.pick((0.0, 0.1, 1.0)), "averaged": averaged}
     return (c.array((count, classes)), target), static
@@ -118,10 +123,12 @@ def cross_entropy_rows(x, target, smoothing, averaged):
     return cross_entropy(x, target, "mean" if averaged else "none", -1, smoothing)
 
 
-# --------------------------------------------------------------------- binary and densities
+# ------------------------------------------------------ binary targets and distributions
 
 
 def _draw_binary(low, high, positive_weight):
+    """A draw of inputs in [low, high], targets in [0, 1], and some of the weights."""
+
     def draw(c):
         shape = c.shape()
         named = _reduction(c)
@@ -139,9 +146,9 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
 
 
 def bce_with_logits(input, target, weight=None, pos_weight=None, reduction="mean"):
-    yes, no = np.log(1 + np.exp(-input)), np.log(1 + np.exp(input))
-    yes = yes if pos_weight is None else pos_weight * yes
-    loss = target * yes + (1 - target) * no
+    loss_of_1, loss_of_0 = np.log(1 + np.exp(-input)), np.log(1 + np.exp(input))
+    loss_of_1 = loss_of_1 if pos_weight is None else pos_weight * loss_of_1
+    loss = target * loss_of_1 + (1 - target) * loss_of_0
     return reduced(loss if weight is None else weight * loss, reduction)
 
 
@@ -202,7 +209,7 @@ LOSSES = {
     "huber_loss": Case(huber_loss, _pair(lambda c: c.pick(({}, {"delta": 2.0})))),
     "cross_entropy": Case(cross_entropy, _draw_cross_entropy),
     "_cross_entropy": Case(cross_entropy_rows, _draw_rows),
-    "nll_loss": Case(nll_loss, lambda c: _packed(_logits_and_classes(c))),
+    "nll_loss": Case(nll_loss, _draw_nll_loss),
     "binary_cross_entropy": Case(binary_cross_entropy, _draw_binary(0.1, 0.9, False)),
     "binary_cross_entropy_with_logits": Case(bce_with_logits, _draw_binary(-3.0, 3.0, True)),
     "_bce_total": Case(bce_total, _draw_bce_total),
@@ -211,8 +218,3 @@ LOSSES = {
     "gaussian_kl": Case(gaussian_kl, _draw_gaussian_kl),
     "gaussian_sample": Case(gaussian_sample, _draw_gaussian_sample),
 }
-
-
-def _packed(drawn):
-    *args, named = drawn
-    return tuple(args), named

@@ -1,4 +1,4 @@
-"""Cases of normalization and of the fused ops behind it."""
+"""Cases of softmax and of layer, batch and group norm, with the fused ops that they call."""
 
 import math
 
@@ -41,7 +41,7 @@ def log_softmax_vjp(g, y, axis):
 
 
 def spread_rows(c: Choices, count: int, size: int) -> np.ndarray:
-    """Rows whose standard deviation is not small, unless they have one value."""
+    """(count, size) with rows whose standard deviation is not small, unless size is 1."""
     return np.array([c.distinct((size,)) for _ in range(count)]).reshape(count, size)
 
 
@@ -51,8 +51,8 @@ def _draw_layer_norm(c):
     rows = spread_rows(c, math.prod(lead), math.prod(normalized))
     params = [c.pick((None, c.array(normalized))) for _ in range(2)]
     shape = normalized[0] if len(normalized) == 1 and c.flag() else normalized
-    # One value has no spread, so that eps alone scales it: 1e-5 would make its rounding 316 times
-    # as large, at each order.
+    # The variance of a single value is 0, so that y = x / sqrt(eps): an eps of 1e-5 would
+    # multiply rounding by 316, at each order.
     options = {"eps": 1e-3} if math.prod(normalized) == 1 else c.pick(({}, {"eps": 1e-3}))
     return (rows.reshape(lead + normalized), shape, *params), options
 
@@ -80,12 +80,14 @@ def layer_norm_rows(x, weight, bias, eps):
 
 
 def _normalized(x, axes, eps):
+    """x with mean 0 and variance 1 over axes."""
     count = np.float64(np.prod([x.shape[i] for i in axes]))
     centred = x - x.sum(axes, keepdims=True) / count
     return centred / np.sqrt((centred * centred).sum(axes, keepdims=True) / count + eps)
 
 
 def _affine(y, weight, bias):
+    """weight * y + bias for each channel, axis 1."""
     rest = (1,) * (y.ndim - 2)
     y = y if weight is None else y * weight.reshape(-1, *rest)
     return y if bias is None else y + bias.reshape(-1, *rest)
@@ -111,7 +113,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def _channels(c, N, C, rest):
-    """x (N, C, *rest) whose channels are spread, as training needs."""
+    """x (N, C, *rest) whose channels have no small standard deviation."""
     rows = spread_rows(c, C, N * math.prod(rest))
     return np.moveaxis(rows.reshape(C, N, *rest), 0, 1).copy()
 

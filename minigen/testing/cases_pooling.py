@@ -1,30 +1,30 @@
-"""Cases of pooling."""
+"""Cases of pooling and interpolation."""
 
 from itertools import product
 
 import numpy as np
 
 from minigen.testing.case import Case
-from minigen.testing.cases_conv import bordered, pair, setting, sides_for
+from minigen.testing.cases_conv import bordered, image_size, pair, setting
 from minigen.testing.choices import Choices
 
 
 def _pooled(x, kernel_size, stride, padding, border, pick):
-    """pick(values under a window, (N, C, places)) for each window."""
+    """pick(values (N, C, k * m) of a window) for each window of k x m."""
     size, padding = pair(kernel_size), pair(padding)
     stride = size if stride is None else pair(stride)
     x = bordered(x, padding, border)
-    counts = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], size, stride)]
-    y = np.zeros((*x.shape[:2], *counts), x.dtype)
-    for u, v in product(*map(range, counts)):
+    out = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], size, stride)]
+    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    for u, v in product(*map(range, out)):
         (a, b), (k, m) = (u * stride[0], v * stride[1]), size
         y[:, :, u, v] = pick(x[:, :, a : a + k, b : b + m].reshape(*x.shape[:2], k * m))
     return y
 
 
 def _largest(values):
-    places = np.argmax(values.real, -1)
-    return np.take_along_axis(values, places[..., None], -1)[..., 0]
+    index = np.argmax(values.real, -1)
+    return np.take_along_axis(values, index[..., None], -1)[..., 0]
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0):
@@ -41,22 +41,21 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0):
 
 
 def adaptive_avg_pool2d(x, output_size):
-    asked = output_size if isinstance(output_size, tuple) else (output_size,) * 2
-    counts = [n if size is None else size for n, size in zip(x.shape[2:], asked)]
-    y = np.zeros((*x.shape[:2], *counts), x.dtype)
-    for place in product(*map(range, counts)):
-        cut = [
+    sizes = output_size if isinstance(output_size, tuple) else (output_size,) * 2
+    out = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
+    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    for index in product(*map(range, out)):
+        window = [
             slice(int(np.floor(i * n / m)), int(np.ceil((i + 1) * n / m)))
-            for i, n, m in zip(place, x.shape[2:], counts)
+            for i, n, m in zip(index, x.shape[2:], out)
         ]
-        values = x[(..., *cut)]
-        y[(..., *place)] = values.sum((2, 3)) / np.prod(values.shape[2:])
+        values = x[(..., *window)]
+        y[(..., *index)] = values.sum((2, 3)) / np.prod(values.shape[2:])
     return y
 
 
 def interpolate(x, scale_factor):
-    down, across = pair(scale_factor)
-    return np.kron(x, np.ones((down, across)))
+    return np.kron(x, np.ones(pair(scale_factor)))
 
 
 def _draw_pool(values):
@@ -64,7 +63,7 @@ def _draw_pool(values):
         size = setting(c, 1, 3)
         padding = tuple(c.integer(0, k // 2) for k in pair(size))
         stride = c.pick((None, setting(c, 1, 3)))
-        shape = (c.integer(0, 2), c.integer(1, 2), *sides_for(c, pair(size), 1, padding))
+        shape = (c.integer(0, 2), c.integer(1, 2), *image_size(c, pair(size), 1, padding))
         return (values(c, shape), size), {"stride": stride, "padding": padding}
 
     return draw
@@ -99,21 +98,21 @@ def sum_windows_vjp(x, size, stride, shape):
     return y
 
 
-def _draw_add_in_rows(c):
+def _draw_scatter_along_rows(c):
     x, size = c.array((c.integer(1, 3), c.integer(0, 4))), c.integer(1, 3)
-    return (x,), {"index": c.whole(x.shape, 0, size).astype(np.int32), "size": size}
+    return (x,), {"index": c.integer_array(x.shape, 0, size).astype(np.int32), "size": size}
 
 
 def _draw_spread_windows(c):
     size, stride = pair(setting(c, 1, 3)), pair(setting(c, 1, 3))
     x = c.array((c.integer(0, 2), 1, c.integer(1, 2), c.integer(1, 2)))
-    lines = zip(x.shape[2:], size, stride)
-    shape = tuple((n - 1) * s + k + c.integer(0, s - 1) for n, k, s in lines)
+    axes = zip(x.shape[2:], size, stride)
+    shape = tuple((n - 1) * s + k + c.integer(0, s - 1) for n, k, s in axes)
     return (x,), {"size": size, "stride": stride, "shape": shape}
 
 
 POOLING = {
-    "_scatter_along_rows": Case(scatter_along_rows, _draw_add_in_rows),
+    "_scatter_along_rows": Case(scatter_along_rows, _draw_scatter_along_rows),
     "_spread_windows": Case(sum_windows_vjp, _draw_spread_windows),
     "max_pool1d": Case(max_pool1d, _draw_max_pool1d),
     "max_pool2d": Case(max_pool2d, _draw_pool(Choices.distinct)),

@@ -1,4 +1,4 @@
-"""Cases of the recurrent layers: the textbook's loop over steps and sequences."""
+"""Cases of the recurrent layers. The references loop over sequences and steps."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def sigmoid(z):
 
 
 def _parts(gates, x, h, weight_ih, weight_hh, bias_ih, bias_hh):
-    """For one x (D,) and h (H,): what each contributes to the gates, (K, H) both."""
+    """W_ih x + b_ih and W_hh h + b_hh for one x (D,) and h (H,), each (gates, H)."""
     a, b = weight_ih @ x, weight_hh @ h
     a = a if bias_ih is None else a + bias_ih
     b = b if bias_hh is None else b + bias_hh
@@ -19,7 +19,7 @@ def _parts(gates, x, h, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def _run(gates, step, x, state, *params):
-    """step(parts..., state) over the steps of each sequence: all h, and the last state."""
+    """Apply step(*parts, *state) to each step of each sequence: all h, and the last state."""
     dtype = np.result_type(x, *state, *(p for p in params if p is not None))
     y = np.zeros((*x.shape[:2], state[0].shape[1]), dtype)
     last = [np.array(s, dtype) for s in state]
@@ -59,6 +59,8 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, nonlinearity="t
 
 
 def _draw(gates, states):
+    """A draw for a layer with that number of gates per unit and of initial states."""
+
     def draw(c: Choices):
         steps, count = c.integer(1, 3), c.pick((0, 1, 2, 3))
         size, units = c.pick((0, 1, 3)), c.integer(1, 3)
@@ -72,19 +74,19 @@ def _draw(gates, states):
 
 
 def _draw_rnn(c):
-    """With relu the values before it are positive, or negative, and so keep off its kink."""
+    """For relu, x, h and weights whose sum has the sign of the bias: it is not near 0."""
     args, _ = _draw(1, 1)(c)
     if c.flag():
         return args, c.pick(({}, {"nonlinearity": "tanh"}))
     x, h, weight_ih, weight_hh, *_ = args
-    level = c.array((len(weight_hh),), 0.2, 1.0) * c.pick((1.0, -1.0))
-    signs = np.sign(level)[:, None]
+    bias = c.array((len(weight_hh),), 0.2, 1.0) * c.pick((1.0, -1.0))
+    signs = np.sign(bias)[:, None]
     x, h, weight_hh = np.abs(x), np.abs(h), np.abs(weight_hh) * np.maximum(signs, -0.01)
-    return (x, h, signs * np.abs(weight_ih), weight_hh, level, None), {"nonlinearity": "relu"}
+    return (x, h, signs * np.abs(weight_ih), weight_hh, bias, None), {"nonlinearity": "relu"}
 
 
 RECURRENT = {
-    "lstm": Case(lstm, _draw(4, 2), several=True),
-    "gru": Case(gru, _draw(3, 1), several=True),
-    "rnn": Case(rnn, _draw_rnn, several=True),
+    "lstm": Case(lstm, _draw(4, 2), returns_tuple=True),
+    "gru": Case(gru, _draw(3, 1), returns_tuple=True),
+    "rnn": Case(rnn, _draw_rnn, returns_tuple=True),
 }

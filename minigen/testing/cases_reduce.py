@@ -8,12 +8,12 @@ from minigen.testing.case import Case, modulus
 from minigen.testing.choices import Choices
 
 
-def _over_axes(values="array", some=False, options=lambda c: {}, most_dims=4):
-    """A draw for f(x, axis, keepdims); some: with at least one value to reduce."""
+def _over_axes(values="array", nonempty=False):
+    """A draw for f(x, axis, keepdims); values is the method of Choices that draws x."""
 
     def draw(c: Choices):
-        shape = c.shape(max_dims=most_dims, min_side=1 if some else 0)
-        named = options(c) | c.pick(({}, {"axis": c.axes(len(shape))}))
+        shape = c.shape(min_side=1 if nonempty else 0)
+        named = c.pick(({}, {"axis": c.axes(len(shape))}))
         named |= c.pick(({}, {"keepdims": True}, {"keepdims": False}))
         return (getattr(c, values)(shape),), named
 
@@ -24,7 +24,7 @@ def _over_axes(values="array", some=False, options=lambda c: {}, most_dims=4):
 
 
 def rows(x, axis):
-    """x with the axes to reduce as one, the last."""
+    """x with the axes to reduce moved to the end and joined into one."""
     axes = range(x.ndim) if axis is None else np.atleast_1d(np.array(axis, int)) % max(x.ndim, 1)
     rest = [i for i in range(x.ndim) if i not in axes]
     count = math.prod(x.shape[i] for i in axes)
@@ -32,7 +32,7 @@ def rows(x, axis):
 
 
 def over(function):
-    """A reduction from a function of rows, its results along the axes that are left."""
+    """A reduction over any axes, from a function that reduces the last axis."""
 
     def reduction(x, axis=None, keepdims=False, **options):
         y = np.asarray(function(rows(x, axis), **options))
@@ -89,8 +89,8 @@ def _norm(r, ord=2):
 # --------------------------------------------------------------------------------- draws
 
 
-def _draw_spread(c):
-    """For var and std: values far enough from each other, and enough of them for ddof."""
+def _draw_var(c):
+    """For var and std: distinct values, and ddof=1 only where there are at least two."""
     shape = c.shape(max_dims=3, max_side=3)
     named = {"axis": c.axes(len(shape)), "keepdims": c.flag()}
     if rows(np.empty(shape), named["axis"]).shape[-1] > 1 and c.flag():
@@ -100,10 +100,10 @@ def _draw_spread(c):
 
 def _draw_norm(c):
     order = c.pick((2, 1, 3, 2.5, math.inf))
-    draw = _over_axes("array" if order == 2 else "signed", some=True)
+    draw = _over_axes("array" if order == 2 else "signed", nonempty=True)
     (x,), named = draw(c)
     if order == math.inf:
-        x = c.distinct(x.shape) + 3.5  # no two of one size
+        x = c.distinct(x.shape) + 3.5  # positive, so that no two absolute values are equal
     elif c.flag() and order != 2:
         x = c.signed(c.shape(max_dims=0) if x.ndim == 0 else x.shape)
     return (x,), named | ({} if order == 2 and c.flag() else {"ord": order})
@@ -129,7 +129,8 @@ def _draw_extreme_index(c):
 
 
 def _tied(c, shape):
-    return np.asarray(c.whole(shape, -3, 4) * 0.5)
+    """Multiples of 0.5, of which several may be equal."""
+    return np.asarray(c.integer_array(shape, -3, 4) * 0.5)
 
 
 def _draw_truth(c):
@@ -140,11 +141,13 @@ def _draw_truth(c):
 def _draw_values(c):
     special = np.array([np.nan, np.inf, -np.inf, -0.0, 0.5, -1.5, 2.5])
     shape = c.shape()
-    return (np.where(c.mask(shape), c.array(shape), special[c.whole(shape, 0, 7)]),), {}
+    return (np.where(c.mask(shape), c.array(shape), special[c.integer_array(shape, 0, 7)]),), {}
 
 
 def _draw_round(c):
-    return (c.whole(c.shape(), -9, 9) * 0.125,), c.pick(({}, {"decimals": c.integer(-1, 3)}))
+    return (c.integer_array(c.shape(), -9, 9) * 0.125,), c.pick(
+        ({}, {"decimals": c.integer(-1, 3)})
+    )
 
 
 def _draw_sort(c):
@@ -159,7 +162,7 @@ def _draw_topk(c):
 
 
 def topk(x, k, axis=-1):
-    """By a search for the first of the largest, k times."""
+    """By k searches for the first of the largest values."""
     rest, picked = np.moveaxis(x.copy(), axis, -1), []
     for _ in range(k):
         picked.append(np.argmax(rest, -1)[..., None])
@@ -177,11 +180,11 @@ def floor(x):
 REDUCE = {
     "sum": Case(over(_sum), _over_axes()),
     "mean": Case(over(_mean), _over_axes()),
-    "max": Case(over(_pick(np.argmax)), _over_axes("distinct", some=True)),
-    "min": Case(over(_pick(np.argmin)), _over_axes("distinct", some=True)),
+    "max": Case(over(_pick(np.argmax)), _over_axes("distinct", nonempty=True)),
+    "min": Case(over(_pick(np.argmin)), _over_axes("distinct", nonempty=True)),
     "prod": Case(over(_prod), _draw_prod),
-    "var": Case(over(_var), _draw_spread),
-    "std": Case(over(_std), _draw_spread),
+    "var": Case(over(_var), _draw_var),
+    "std": Case(over(_std), _draw_var),
     "logsumexp": Case(over(_logsumexp), _over_axes()),
     "norm": Case(over(_norm), _draw_norm),
     "cumsum": Case(np.cumsum, _draw_cumsum),
@@ -196,5 +199,5 @@ RAW = {
     "floor": Case(floor, _draw_values, raw=True),
     "round": Case(np.round, _draw_round, raw=True),
     "sort": Case(np.sort, _draw_sort, raw=True),
-    "topk": Case(topk, _draw_topk, raw=True, several=True),
+    "topk": Case(topk, _draw_topk, raw=True, returns_tuple=True),
 }

@@ -1,4 +1,4 @@
-"""Cases of the ops on shapes, joins and dtypes."""
+"""Cases of the ops that change shape, order, dtype or device, and that join and split arrays."""
 
 import math
 
@@ -8,39 +8,40 @@ from minigen.testing.case import Case
 from minigen.testing.choices import Choices
 
 
-def _unary(shape_and_options):
-    """A draw from a function that gives a shape, further arguments and options."""
+def _unary(draw_rest):
+    """A draw of a call of an op of one array; draw_rest(c) returns (shape, other args, options)."""
 
     def draw(c: Choices):
-        shape, args, options = shape_and_options(c)
+        shape, args, options = draw_rest(c)
         return (c.array(shape), *args), options
 
     return draw
 
 
-def _split_up(c, size):
-    """Sides whose product is size."""
-    sides = [size]
+def _shape_of_size(c, size):
+    """A shape, as a list, whose product is size."""
+    shape = [size]
     for divisor in (2, 3):
         if size % divisor == 0 and c.flag():
-            sides = [*sides[:-1], divisor, sides[-1] // divisor]
-    return sides if size != 1 or c.flag() else []
+            shape = [*shape[:-1], divisor, shape[-1] // divisor]
+    return shape if size != 1 or c.flag() else []
 
 
 @_unary
 def _reshape(c):
     shape = c.shape()
     size = math.prod(shape)
-    target = _split_up(c, size)
-    kind = c.integer(0, 3)
-    if size and kind == 0:
+    target = _shape_of_size(c, size)
+    form = c.integer(0, 3)  # 0: -1; 1: one length is -1; 2: positional; 3: by keyword
+    if size and form == 0:
         return shape, (-1,), {}
-    if size and target and kind == 1:
+    if size and target and form == 1:
         target[c.integer(0, len(target) - 1)] = -1
-    return (shape, (tuple(target),), {}) if kind == 2 else (shape, (), {"shape": tuple(target)})
+    return (shape, (tuple(target),), {}) if form == 2 else (shape, (), {"shape": tuple(target)})
 
 
 def _order(c, ndim):
+    """A permutation of the axes, some of them negative."""
     order = c.rng.permutation(ndim).tolist()
     return tuple(i - ndim if c.flag() else i for i in order)
 
@@ -103,15 +104,17 @@ def sum_to(x, shape):
     return x
 
 
-def _joined(c):
+def _shapes_to_join(c):
+    """Shapes that differ on one axis only, and that axis."""
     shape = list(c.shape(min_dims=1, max_dims=3))
     axis = c.axis(len(shape))
-    sides = [c.integer(0, 3) for _ in range(c.integer(1, 4))]
-    return [(*shape[: axis % len(shape)], n, *shape[axis % len(shape) + 1 :]) for n in sides], axis
+    lengths = [c.integer(0, 3) for _ in range(c.integer(1, 4))]
+    before, after = shape[: axis % len(shape)], shape[axis % len(shape) + 1 :]
+    return [(*before, n, *after) for n in lengths], axis
 
 
 def _concatenate(c):
-    shapes, axis = _joined(c)
+    shapes, axis = _shapes_to_join(c)
     options = {} if axis == 0 and c.flag() else {"axis": axis}
     return (c.pick((list, tuple))(map(c.array, shapes)),), options
 
@@ -201,7 +204,7 @@ def split(x, sections_or_indices, axis=0):
 
 
 SHAPE = {
-    "astype": Case(lambda x, dtype: x, _same_dtype, own_dtype=True),
+    "astype": Case(lambda x, dtype: x, _same_dtype, sets_dtype=True),
     "broadcast_to": Case(np.broadcast_to, _broadcast_to),
     "concatenate": Case(np.concatenate, _concatenate),
     "crop": Case(crop, _crop),
@@ -211,7 +214,7 @@ SHAPE = {
     "pad": Case(pad, _pad),
     "reshape": Case(lambda x, shape: np.reshape(x, shape), _reshape),
     "roll": Case(np.roll, _roll),
-    "split": Case(split, _split, several=True),
+    "split": Case(split, _split, returns_tuple=True),
     "squeeze": Case(np.squeeze, _squeeze),
     "stack": Case(np.stack, _stack),
     "sum_to": Case(sum_to, _sum_to),

@@ -1,4 +1,8 @@
-"""Gradient checking, for minigen's own ops and for anyone's: functions, ops and whole models."""
+"""`gradcheck`: the derivatives of a function, an op or a whole model against differences.
+
+It runs in four steps: misuse of memory (`aliasing`), repeated gradients (this file), each order of
+derivatives (`pullback`), and where that fails a search for the op at fault (`diagnosis`).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,20 +34,19 @@ def gradcheck(
     limit: float = 1e-8,
     seed: int = 0,
 ) -> None:
-    """GradcheckError unless the derivatives of f, up to that order, are those of its values.
+    """Raise GradcheckError unless the derivatives of f up to that order equal differences.
 
-    f takes tensors and returns one or a tuple. inputs are cast to float64; integers and booleans
-    are passed as they are. f may be a Module, or a method of one: a float64 copy is checked, by
-    its parameters too. Each order is checked along random directions, under random cotangents,
-    against differences of the order before, with and without a graph of the gradient; a
-    derivative that is missing counts as zero. With `explain` the ops of f are then checked one by
-    one, and the error names the first that is wrong, its argument, the line and the likely cause.
-    An op that writes into an array that it was given, or into one that it returned, is a fault
-    even where the gradient is right. With order=1 rules may be written in NumPy.
+    f takes tensors and returns a tensor or a tuple. Float inputs are cast to float64; integers
+    and booleans are passed unchanged. For a Module, or a method of one, a float64 copy is checked,
+    by its parameters too. Each order is compared along random directions, under random cotangents,
+    with and without a graph of the gradient; a missing derivative counts as zero. With order=1
+    rules may be written in NumPy. An op that writes into its arguments, or into an array that it
+    returned earlier, fails even where the gradient is right. With explain=True the error names
+    the first op that is wrong, its argument, the line of its call and the likely cause.
     """
-    given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
-    arrays = [as_numpy(x) for x in given]
-    labels = [f"argument {i}" for i in range(len(given))]
+    inputs = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    arrays = [as_numpy(x) for x in inputs]
+    labels = [f"argument {i}" for i in range(len(inputs))]
     if isinstance(f, Module) or isinstance(getattr(f, "__self__", None), Module):
         f = Functional(f)
         arrays, labels = [*f.parameters, *arrays], [*f.names, *labels]
@@ -65,29 +68,28 @@ def gradcheck(
 
 def _check(f, inputs, names, order, explain, limit, seed):
     if misuse := find_misuse(f, inputs, np.random.default_rng(seed)):
-        found = misuse.op, misuse.argument, 1, ALIASED, misuse.detail, misuse.where
-        fault = Fault(*found)
-        raise GradcheckError(f"gradcheck: memory is in the wrong hands\n{fault}", fault)
+        fault = Fault(misuse.op, misuse.argument, 1, ALIASED, misuse.detail, misuse.where)
+        raise GradcheckError(f"gradcheck: an op misuses memory\n{fault}", fault)
     _check_repetition(f, inputs, np.random.default_rng(seed))
     rng, function, xs = np.random.default_rng(seed), f, inputs
-    for level in range(1, order + 1):
+    for n in range(1, order + 1):
         try:
-            gs = check_gradient(function, xs, rng, level, limit, names, traced=order > 1)
+            gs = check_gradient(function, xs, rng, n, limit, names, traced=order > 1)
         except Exception as error:
             if isinstance(error, GradcheckError) and not explain:
                 raise
-            function(*xs)  # what f itself raises is not for us to explain
+            function(*xs)  # raises again if f itself fails, not its gradient
             fault = None
             if explain:
                 rng_again = np.random.default_rng(seed)
-                fault = find_fault(f, inputs, level, rng_again, limit, traced=order > 1)
-            raise GradcheckError(_message(error, level, fault, explain), fault) from None
+                fault = find_fault(f, inputs, n, rng_again, limit, traced=order > 1)
+            raise GradcheckError(_message(error, n, fault, explain), fault) from None
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
-        names = [*names, *(f"cotangent {i} of order {level}" for i in range(len(gs)))]
+        names = [*names, *(f"cotangent {i} of order {n}" for i in range(len(gs)))]
 
 
 def _check_repetition(f, inputs, rng):
-    """The same values must have the same gradient each time, or an array is kept and changed."""
+    """Raise if outputs repeat but gradients do not: then an array is kept and written to."""
     try:
         outputs = as_tuple(f(*inputs))
         gs = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
@@ -96,29 +98,31 @@ def _check_repetition(f, inputs, rng):
             + [y.data.copy() for y in as_tuple(f(*inputs))]
             for _ in range(3)
         )
-    except Exception:  # a rule may fail in any way: what it raises is for the checks behind this
+    except Exception:  # a rule may raise anything; check_gradient will meet and report it
         return
-    count = len(inputs)
+    num_inputs = len(inputs)
     alike = lambda a, b: all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b))
-    if alike(first[count:], third[count:]) and not (alike(first, second) and alike(first, third)):
+    if alike(first[num_inputs:], third[num_inputs:]) and not (
+        alike(first, second) and alike(first, third)
+    ):
         raise GradcheckError(
-            "gradcheck: the gradient is another when it is taken again: an op, a rule or the "
+            "gradcheck: the gradient differs when it is taken again: an op, a rule or the "
             "function writes into an array, or keeps one that is written to"
         )
 
 
-def _message(error: Any, level: int, fault: Any, explain: bool) -> str:
-    said = (
+def _message(error: Any, order: int, fault: Any, explain: bool) -> str:
+    text = (
         str(error)
         if isinstance(error, GradcheckError)
-        else (f"gradcheck, order {level}: the gradient raises {type(error).__name__}: {error}")
+        else (f"gradcheck, order {order}: the gradient raises {type(error).__name__}: {error}")
     )
     if fault:
-        return f"{said}\n{fault}"
+        return f"{text}\n{fault}"
     if explain:
         return (
-            f"{said}\nEvery op that was recorded is right by itself: the function leaves the "
-            "graph on the way (detach(), .data, .numpy(), no_grad), is not the same at each call, "
-            "or its input lies on a kink"
+            f"{text}\nEvery recorded op is right by itself. Either the function leaves the graph "
+            "(detach(), .data, .numpy(), no_grad), or it computes something else at each call, or "
+            "its input is at a kink"
         )
-    return said
+    return text

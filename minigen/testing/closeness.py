@@ -1,4 +1,4 @@
-"""The error measure of every numerical check, and the limits that go with it."""
+"""The error measure of every numerical check, and its limits for float32 and float64."""
 
 from typing import Any
 
@@ -8,24 +8,26 @@ from minigen.autodiff.graph import Traced
 from minigen.backend.devices import to_numpy
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# Limits of relative_error by dtype: of results, gradients and second derivatives.
 FORWARD = {FLOAT64: 1e-12, FLOAT32: 2e-6}
 GRADIENT = {FLOAT64: 1e-11, FLOAT32: 1e-5}
 SECOND_ORDER = {FLOAT64: 1e-10, FLOAT32: 1e-4}
 
 
 def as_numpy(x: Any) -> np.ndarray:
-    """The values of a tensor, an array of any device or a number."""
+    """A tensor, an array of any device or a number as a NumPy array."""
     return np.asarray(to_numpy(x.data if isinstance(x, Traced) else x))
 
 
 def relative_error(got: Any, want: Any) -> float:
-    """max|got - want| / max(1, max|want|) over the finite values; infinite where places differ.
+    """max|got - want| / max(1, max|want|) over the finite values.
 
-    Infinities must be equal, NaN be in the same places. A correct float32 matrix product fails a
-    comparison element by element, by cancellation; this measure it passes.
+    Infinities and NaN must be at the same indices, or else the error is infinite. The error is
+    relative to the largest value, not to each: a correct float32 matrix product has small
+    elements that cancellation leaves with few right digits.
     """
     got, want = as_numpy(got), as_numpy(want)
-    if got.shape != want.shape or not _same_places(got, want):
+    if got.shape != want.shape or not _same_special_values(got, want):
         return np.inf
     finite = np.isfinite(want)
     difference, scale = _wide(got)[finite] - _wide(want)[finite], _wide(want)[finite]
@@ -62,12 +64,12 @@ def _wide(x):
 
 
 def _agree(got, want):
-    """Where two arrays are alike in being finite, the same infinity, or NaN."""
+    """A mask of the elements that are both finite, the same infinity, or both NaN."""
     if want.dtype.kind != "f" or got.dtype.kind != "f":
         return np.ones(want.shape, bool)
     equal = (got == want) | (np.isnan(got) & np.isnan(want))
     return np.where(np.isfinite(want), np.isfinite(got), equal)
 
 
-def _same_places(got, want):
+def _same_special_values(got, want):
     return bool(_agree(got, want).all())

@@ -1,4 +1,8 @@
-"""Where a wrong derivative comes from: each op of a run is checked alone, at the values it met."""
+"""Which op has a wrong derivative: checks each recorded op alone, at the values of its call.
+
+`find_fault` runs the function under an observer that stores the arguments of each call, then
+checks every op in the order of the run. For the first that fails `causes.cause_of` finds a cause.
+"""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -19,14 +23,14 @@ from minigen.testing.pullback import (
     tracked,
 )
 
-ONE_OP = 1e-9  # how near differences come for one op: closer than through a whole run
+ONE_OP = 1e-9  # limit for one op: differences are more accurate than through a whole function
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One wrong derivative: of which op, for which argument, of which order, and the likely cause.
+    """One wrong derivative: its op, argument, order and likely cause.
 
-    where is the line, and the modules, of the call in which it was found.
+    where is the line of the call that was checked, and the modules that were running.
     """
 
     op: str
@@ -48,20 +52,20 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Visit:
-    """What a node remembers of its call while a run is diagnosed."""
+    """Stored in a node: all arguments of its call, and the line of the call."""
 
     args: list
     where: str
 
 
 class _Recorder(Observer):
-    """Has each node remember all the arguments of its call, whatever its rules save."""
+    """Stores all arguments of a call in its node, also those that no rule saves."""
 
     args: list = []
 
     def watched(self, op):
         def run(*args, **static):
-            self.args = [_copied(x) for x in args]  # batch_norm writes into two of its own
+            self.args = [_copied(x) for x in args]  # batch_norm writes to two of them
             return op.forward(*args, **static)
 
         return run
@@ -81,44 +85,45 @@ def find_fault(
 ) -> Fault | None:
     """The first op of f(*inputs), in the order of the run, whose own derivative is wrong.
 
-    The rules of a first-order backward pass are made of ops too, which may meet other shapes
-    there: for order 2 those are looked at before the second derivatives of the ops of f are.
-    traced: whether gradients must be the same when their graph is recorded.
+    Rules are composed of ops as well, which they may call with other shapes than f does. So for
+    order 2 the ops of the first-order backward pass are checked first, and then the second
+    derivatives of the ops of f. traced: gradients must be equal when their graph is recorded.
     """
-    function, xs, of_f = f, list(inputs), []
+    function, xs, calls_of_f = f, list(inputs), []
     for _ in range(order):
         with observed(_Recorder()):
             outputs = as_tuple(function(*map(tracked, xs)))
         calls = _calls(outputs)
-        of_f = of_f or calls
+        calls_of_f = calls_of_f or calls
         gs = [rng.standard_normal(y.shape) for y in outputs]
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
-    suspects = [(*call, 1) for call in calls] + [(*call, order) for call in of_f if order > 1]
-    return next(filter(None, (_examined(*one, rng, limit, traced) for one in suspects)), None)
+    suspects = [(*call, 1) for call in calls] + [(*call, order) for call in calls_of_f if order > 1]
+    faults = (_fault_of(*suspect, rng, limit, traced) for suspect in suspects)
+    return next(filter(None, faults), None)
 
 
 def _calls(outputs):
-    """(node, i): the calls that lead to outputs, in their order, and their tracked arguments."""
+    """(node, i) for each tracked argument i of each call that outputs depend on, in call order."""
     reached, stack = set(), [y.node for y in outputs]
     while stack:
         vertex = stack.pop()
         if vertex is not None and vertex not in reached:
             reached.add(vertex)
             stack.extend(vertex.parents)
-    nodes = [v for v in reached if isinstance(v, Node) and hasattr(v, "site")]  # no stand-ins
+    nodes = [v for v in reached if isinstance(v, Node) and hasattr(v, "site")]
     nodes.sort(key=lambda node: node.depth)
     return [(node, i) for node in nodes for i, p in enumerate(node.parents) if p is not None]
 
 
-def _examined(node, i, order, rng, limit, traced):
-    """The fault of the rule for argument i of a call, if it has one."""
+def _fault_of(node, i, order, rng, limit, traced):
+    """The fault in the rule of argument i of a recorded call; None if it is right."""
     call = Call(node)
     try:
         if order == 1:
             near = min(limit, ONE_OP)
-            check_gradient(call.of(i), [call.args[i]], rng, 1, near, traced=traced)
+            check_gradient(call.as_function_of(i), [call.args[i]], rng, 1, near, traced=traced)
         else:
-            f, xs = call.rule(i), [*call.floats(), *call.cotangents(rng)]
+            f, xs = call.rule(i), [*call.tracked_args(), *call.cotangents(rng)]
             for _ in range(order - 2):
                 outputs = as_tuple(f(*xs))
                 f = gradient_function(f, len(xs))
@@ -131,7 +136,7 @@ def _examined(node, i, order, rng, limit, traced):
 
 
 class Call:
-    """One recorded call of an op, to be made again with other values."""
+    """A recorded call of an op, which can be repeated with other values. Floats are float64."""
 
     def __init__(self, node: Node):
         self.op, self.static = node.op, node.static
@@ -139,46 +144,47 @@ class Call:
         self.tracked = [i for i, parent in enumerate(node.parents) if parent is not None]
 
     def __call__(self, *args: Any) -> tuple:
-        """The float outputs, as tensors."""
+        """The float outputs of the op, as tensors."""
         outputs = as_tuple(self.op.function(*map(_copied, args), **self.static))
         outputs = [y if isinstance(y, Tensor) else Tensor(np.asarray(y)) for y in outputs]
         return tuple(y for y in outputs if y.dtype.kind == "f")
 
-    def of(self, i: int) -> Callable:
-        """The outputs as a function of argument i alone, the others as they were."""
+    def as_function_of(self, i: int) -> Callable:
+        """The outputs as a function of argument i, the others as recorded."""
         return lambda x: self(*self.args[:i], x, *self.args[i + 1 :])
 
-    def floats(self) -> list[np.ndarray]:
-        """The arguments that were on the graph."""
+    def tracked_args(self) -> list[np.ndarray]:
+        """The arguments that require grad."""
         return [self.args[i] for i in self.tracked]
 
-    def of_floats(self, *xs: Any) -> tuple:
-        """The outputs as a function of those."""
+    def with_tracked_args(self, *xs: Any) -> tuple:
+        """The outputs for other values of the arguments that require grad."""
         args = list(self.args)
         for i, x in zip(self.tracked, xs):
             args[i] = x
         return self(*args)
 
     def rule(self, i: int) -> Callable:
-        """What the rule for argument i gives, as a function of those and of cotangents."""
-        gradients, place = gradient_function(self.of_floats, len(self.tracked)), i
-        return partial(_one_of, gradients, self.tracked.index(place))
+        """The gradient for argument i as a function of tracked_args() and cotangents."""
+        gradients = gradient_function(self.with_tracked_args, len(self.tracked))
+        return partial(_ith_result, gradients, self.tracked.index(i))
 
     def cotangents(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """A random one for each output."""
+        """A random cotangent for each output."""
         return [rng.standard_normal(y.shape) for y in self(*self.args)]
 
-    def near(self, rng: np.random.Generator, share: float, further: float = 0.0) -> "Call":
-        """The same call with the float arguments moved a little, relatively and absolutely."""
+    def near(self, rng: np.random.Generator, relative: float, absolute: float = 0.0) -> "Call":
+        """The same call with float arguments changed at random by up to these amounts."""
         moved = copy(self)
         draw = lambda x: rng.uniform(-1, 1, x.shape)
         moved.args = [
-            x * (1 + share * draw(x)) + further * draw(x) if _is_float(x) else x for x in self.args
+            x * (1 + relative * draw(x)) + absolute * draw(x) if _is_float(x) else x
+            for x in self.args
         ]
         return moved
 
     def broadcast(self) -> "Call | None":
-        """The same call with every array spread to the shape of the output, if they can be."""
+        """The call with every array broadcast to the shape of the output; None if it fails."""
         outputs = self(*self.args)
         shape = outputs[0].shape
         if len(outputs) > 1:
@@ -190,15 +196,15 @@ class Call:
                 for x in self.args
             ]
             return wide if wide(*wide.args)[0].shape == shape else None
-        except Exception:  # an op that does not broadcast, in whatever way it says so
+        except Exception:  # an op that does not broadcast may raise anything
             return None
 
     def name(self, i: int) -> str:
-        """What the op calls argument i."""
+        """The name of argument i in the signature of the op."""
         return f"xs[{i}]" if self.op.signature.variadic else self.op.signature.arrays[i]
 
 
-def _one_of(f, i, *args):
+def _ith_result(f, i, *args):
     return f(*args)[i]
 
 

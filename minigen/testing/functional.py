@@ -1,4 +1,4 @@
-"""A module as a function of its parameters."""
+"""A module as a function of its parameters, which gradcheck can differentiate it by."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,10 +12,10 @@ from minigen.tensors import Tensor
 
 
 class Functional:
-    """f(*parameters, *inputs) for a module, or a bound method of one, of which it takes a copy.
+    """f(*parameters, *inputs) for a float64 copy of a module, called itself or by a method.
 
-    The copy is in float64. Its buffers and its random generators are set back before each call:
-    so batch norm, dropout and sampling do the same each time.
+    Buffers and random generators are reset before each call, so that batch norm, dropout and
+    sampling compute the same each time.
     """
 
     def __init__(self, f: Callable):
@@ -26,29 +26,30 @@ class Functional:
         self.names = [name for name, _ in named]
         self.parameters = [p.data.copy() for _, p in named]
         parts = [part for _, part in module.named_modules()]
-        # Where each parameter stands: a shared one stands in several places.
-        self.places = [
+        # The attributes that hold each parameter: several for a shared one.
+        self.attributes = [
             [(part, key) for part in parts for key, value in vars(part).items() if value is p]
             for _, p in named
         ]
         self.buffers = [(b.data, b.data.copy()) for b in module.buffers()]
-        held = [v for part in parts for v in vars(part).values() if isinstance(v, Generator)]
-        self.generators = [(rng, rng.state) for rng in [*held, default_generator()]]
+        own = [v for part in parts for v in vars(part).values() if isinstance(v, Generator)]
+        self.generators = [(rng, rng.state) for rng in [*own, default_generator()]]
 
     def __call__(self, *args: Any) -> Any:
         for rng, state in self.generators:
             rng.state = state
         for array, values in self.buffers:
             array[...] = values
-        given, inputs = args[: len(self.places)], args[len(self.places) :]
-        before = [getattr(*places[0]) for places in self.places]
+        parameters, inputs = args[: len(self.attributes)], args[len(self.attributes) :]
+        before = [getattr(*holders[0]) for holders in self.attributes]
         try:
-            self._put(given)
+            self._set_parameters(parameters)
             return self.call(*inputs)
         finally:
-            self._put(before)
+            self._set_parameters(before)
 
-    def _put(self, tensors: list[Tensor]) -> None:
-        for places, tensor in zip(self.places, tensors):
-            for part, key in places:
-                object.__setattr__(part, key, tensor)  # no parameter for the time of a call
+    def _set_parameters(self, tensors: list[Tensor]) -> None:
+        for holders, tensor in zip(self.attributes, tensors):
+            for part, key in holders:
+                # Module.__setattr__ would register the tensor as a parameter.
+                object.__setattr__(part, key, tensor)

@@ -1,4 +1,4 @@
-"""How random programs are drawn: which step may follow, and which programs are thrown away."""
+"""Draws the random programs of `graphs`: which step may follow, which programs are discarded."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,13 +8,13 @@ import numpy as np
 from minigen.testing.choices import GAP, Choices
 from minigen.testing.graphs import Program, Ref, Step, by_reference
 
-LARGEST = 3.0  # |value| of a node; what is beyond is scaled down
-STEEPEST = 1e3  # a slope of the loss that is still well conditioned
-SENSITIVITY = 1e2  # relative change of a slope, over that of the inputs
+LARGEST = 3.0  # |value| of a result; larger ones are scaled down
+MAX_SLOPE = 1e3  # programs with a steeper loss are discarded as ill conditioned
+MAX_SENSITIVITY = 1e2  # relative change of the slope over that of the inputs
 
 
 def draw_program(c: Choices, rejected: Counter | None = None) -> Program:
-    """A program of 3 to 25 steps; those that are ill conditioned are thrown away and counted."""
+    """A program of 3 to 25 steps. `rejected` counts the discarded steps and programs by reason."""
     rejected = Counter() if rejected is None else rejected
     while True:
         program = _drawn(c, rejected)
@@ -32,7 +32,7 @@ def _drawn(c, rejected):
     count = c.integer(3, 25)
     while len(program.steps) < count:
         step = c.pick(STEPS)(c, values)
-        if step is None:  # the op cannot take what there is
+        if step is None:  # no value has a shape and a range that the op takes
             rejected["step"] += 1
             continue
         with np.errstate(all="ignore"):
@@ -50,28 +50,28 @@ def _drawn(c, rejected):
 
 
 def _unfit(program, c):
-    """Why a program's gradient is ill conditioned, or None."""
+    """Why the gradient of a program is ill conditioned; None if it is not."""
     us = [c.array(x.shape, -1.0, 1.0) for x in program.inputs]
     slope = program.slope(program.inputs, us)
-    if not abs(slope) < STEEPEST:
+    if not abs(slope) < MAX_SLOPE:
         return "steep"
     moved = [x * (1 + 1e-7 * c.array(x.shape, -1.0, 1.0)) for x in program.inputs]
     change = abs(program.slope(moved, us) - slope) / max(1.0, abs(slope))
-    return "sensitive" if change > SENSITIVITY * 1e-7 else None
+    return "sensitive" if change > MAX_SENSITIVITY * 1e-7 else None
 
 
-# ------------------------------------------- the steps: each from Choices and the values so far
+# ------------------------------- steps: functions of Choices and the values computed so far
 
 
 def _any(c, values):
-    """One of the values, late ones as likely as all others together."""
+    """One of the values; the last one is as likely as all others together."""
     if c.flag():
         return Ref(len(values) - 1)
     return Ref(c.integer(0, len(values) - 1))
 
 
 def _like(c, values, ref):
-    """A value that broadcasts with that of ref, to no more than 200 values."""
+    """A value that broadcasts with that of ref to a size of at most 200."""
     shape, fitting = values[ref.index].shape, []
     for i, x in enumerate(values):
         try:
@@ -92,12 +92,12 @@ def _unary(name, *kinks, low=None, **kwargs):
     return step
 
 
-def _binary(name, apart=False, low=None):
+def _binary(name, untied=False, low=None):
     def step(c, values):
         a = _any(c, values)
         b = _like(c, values, a)
         x, y = values[a.index], values[b.index]
-        if apart and (np.abs(x - y) < GAP).any():
+        if untied and (np.abs(x - y) < GAP).any():
             return None
         if low is not None and (np.abs(y) < low).any():
             return None
@@ -119,12 +119,12 @@ def _where(c, values):
     return Step("where", (c.mask(shape), a, b))
 
 
-def _over_axes(name, apart=False):
+def _over_axes(name, untied=False):
     def step(c, values):
         ref = _any(c, values)
         x = values[ref.index]
         axis = c.axes(x.ndim)
-        if apart:
+        if untied:
             if x.ndim == 0 or not isinstance(axis, int):
                 return None
             gaps = np.diff(np.sort(x, axis), axis=axis)
@@ -163,7 +163,7 @@ def _getitem(c, values):
     n = x.shape[0]
     index = c.pick(
         (
-            c.whole((c.integer(1, 4),), -n, n),  # duplicates among them
+            c.integer_array((c.integer(1, 4),), -n, n),  # may have duplicates
             slice(None, None, -1),
             slice(0, None, 2),
             (Ellipsis, None, c.integer(0, x.shape[-1] - 1)),
@@ -179,7 +179,7 @@ def _take_along_axis(c, values):
     if x.ndim == 0:
         return None
     axis = c.integer(0, x.ndim - 1)
-    return Step("take_along_axis", (ref, c.whole(x.shape, 0, x.shape[axis]), axis))
+    return Step("take_along_axis", (ref, c.integer_array(x.shape, 0, x.shape[axis]), axis))
 
 
 def _joined(name):
@@ -213,7 +213,7 @@ def _matmul(c, values):
     return Step("matmul", (a, c.array((x.shape[-1], c.integer(1, 4)), -1.0, 1.0)))
 
 
-def _normed(c, values):
+def _layer_norm(c, values):
     ref = _any(c, values)
     x = values[ref.index]
     if x.ndim == 0 or x.shape[-1] < 2 or x.std(-1).min() < GAP:
@@ -228,11 +228,11 @@ STEPS = (
     *(_unary(name, low=0.3) for name in ("log", "sqrt", "reciprocal", "log1p")),
     _unary("clip", -1.0, 1.5, min=-1.0, max=1.5),
     *(_binary(name) for name in ("add", "subtract", "multiply", "multiply")),
-    *(_binary(name, apart=True) for name in ("maximum", "minimum")),
+    *(_binary(name, untied=True) for name in ("maximum", "minimum")),
     *(_binary("divide", low=0.3), _power, _where),
     *(_over_axes(name) for name in ("sum", "mean", "logsumexp")),
-    *(_over_axes(name, apart=True) for name in ("max", "min")),
+    *(_over_axes(name, untied=True) for name in ("max", "min")),
     *(_along_axis("softmax"), _along_axis("log_softmax"), _along_axis("cumsum")),
     *(_reshape, _transpose, _along_axis("flip"), _getitem, _take_along_axis, _pad),
-    *(_joined("concatenate"), _joined("stack"), _matmul, _matmul, _normed),
+    *(_joined("concatenate"), _joined("stack"), _matmul, _matmul, _layer_norm),
 )

@@ -1,4 +1,4 @@
-"""What must hold of a random program, each a function that raises AssertionError."""
+"""Properties of a random program of `graphs`; each function raises AssertionError if broken."""
 
 import threading
 
@@ -9,18 +9,19 @@ from minigen.tensors import Tensor
 from minigen.testing.closeness import assert_close, relative_error
 from minigen.testing.graphs import Program
 
+# Limits of the relative error of a whole program of up to 25 ops.
 FLOAT64_LIMIT, FLOAT32_LIMIT = 1e-10, 2e-4
 
 
 def gradients_of(program: Program, inputs: list) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The loss, and its gradient for each input; zero where there is none."""
+    """The loss and its gradient for each input."""
     leaves = [Tensor(x).requires_grad_() for x in inputs]
     loss = program.loss(*leaves)
     return loss.data, [g.data for g in gradients.grad(loss, leaves)]
 
 
 def equals_the_oracle(program: Program, rng: np.random.Generator) -> float:
-    """The loss, and its slope along a random direction in each input; gives the worst error."""
+    """The loss, and its slope along a random direction in each input. Returns the worst error."""
     loss, found = gradients_of(program, program.inputs)
     worst = relative_error(loss, program.oracle(*program.inputs))
     for i, g in enumerate(found):
@@ -33,7 +34,7 @@ def equals_the_oracle(program: Program, rng: np.random.Generator) -> float:
 
 
 def float32_stays_close(program: Program) -> float:
-    """The gradient in float32 beside that in float64, of the same values; the worst error."""
+    """The gradient in float32 against float64, at the same values. Returns the worst error."""
     small = [x.astype(np.float32) for x in program.inputs]
     loss, found = gradients_of(program, small)
     assert loss.dtype == np.float32
@@ -47,7 +48,7 @@ def float32_stays_close(program: Program) -> float:
 
 
 def repeats_bit_for_bit(program: Program) -> None:
-    """In a second run, with the graph kept and walked twice, and on another thread."""
+    """Equal bits in a second run, on another thread, and in two backward passes of one graph."""
     loss, want = gradients_of(program, program.inputs)
     results = [gradients_of(program, program.inputs)]
     thread = threading.Thread(target=lambda: results.append(gradients_of(program, program.inputs)))
@@ -64,7 +65,7 @@ def repeats_bit_for_bit(program: Program) -> None:
 
 
 def uses_add_up(program: Program, copies: int = 3) -> None:
-    """k uses of one tensor have the sum of the gradients of k single uses."""
+    """The gradient of a loss that is computed `copies` times is that many times the gradient."""
     leaves = [Tensor(x).requires_grad_() for x in program.inputs]
     total = program.loss(*leaves)
     for _ in range(copies - 1):

@@ -1,8 +1,8 @@
-"""Random programs: graphs of ops that share nodes, held against NumPy's own evaluation.
+"""Random programs: graphs of ops that share nodes, compared with an evaluation in NumPy.
 
-A program has 3 to 25 calls of ops, each of inputs and of earlier results, and a loss that every
-one of them feeds with a weight of its own: so no gradient can hide. Its oracle evaluates the
-same calls by the references of the cases, in float64 or with a complex step.
+A program has 3 to 25 calls of ops on its inputs and on earlier results. Its loss is a weighted
+sum of all of them, with random weights, so that a wrong gradient of any op changes it. Its oracle
+evaluates the same calls by the references of the cases, in float64 or with a complex step.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ from minigen.testing.numerical import complex_step_jvp
 
 @dataclass(frozen=True)
 class Ref:
-    """The result of a step, or an input, by its number."""
+    """A reference to an input or to the result of a step, by its index among all values."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call: of op `name`, with Refs among its arguments; its result is multiplied by scale."""
+    """One call of op `name`, some of its arguments Refs. Its result is multiplied by scale."""
 
     name: str
     args: tuple
@@ -33,7 +33,7 @@ class Step:
     scale: float = 1.0
 
     def arguments(self, values: Sequence) -> list:
-        """The arguments, with values in the place of Refs, and constants in the dtype of those."""
+        """The arguments with Refs replaced by values, and float constants cast to their dtype."""
         return [_resolved(x, values, values[0].dtype) for x in self.args]
 
     def __str__(self) -> str:
@@ -60,14 +60,14 @@ def _shown(x):
 
 @dataclass
 class Program:
-    """Inputs, steps, and the weights of every value in the loss."""
+    """Inputs, steps, and for each value an array of its weights in the loss."""
 
     inputs: list[np.ndarray]
     steps: list[Step]
     weights: list[np.ndarray] = field(default_factory=list)
 
     def values(self, inputs: Sequence, call: Callable) -> list:
-        """The inputs and the results of all steps, with call(step, arguments) for each."""
+        """The inputs and the results of all steps, each computed by call(step, arguments)."""
         values = list(inputs)
         for step in self.steps:
             y = call(step, step.arguments(values))
@@ -83,7 +83,7 @@ class Program:
         return total
 
     def oracle(self, *inputs: np.ndarray) -> np.ndarray:
-        """The loss by the references, in NumPy alone; of complex arrays too."""
+        """The loss by the references, in NumPy; for complex arrays too."""
         with np.errstate(all="ignore"):
             values = self.values(inputs, by_reference)
         return np.asarray(sum((w * x).sum() for w, x in zip(self.weights, values)))

@@ -1,4 +1,4 @@
-"""The memory layouts that an array of given values can have."""
+"""The memory layouts in which kernels must read an array: strides, offsets, order."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ LAYOUTS = (
     *("contiguous", "fortran", "transposed", "reversed", "stepped", "offset", "stride 0"),
     "read-only",
 )
-allocate = np.empty  # makes contiguous arrays; `tests/guard_pages.py` puts its own in this place
+allocate = np.empty  # for contiguous arrays; `tests/guard_pages.py` replaces it by its own
 
 
 def in_layout(x: np.ndarray, layout: str) -> np.ndarray:
-    """A copy of x in one of LAYOUTS; "stride 0" repeats its first slice along axis 0.
+    """A copy of x in one of LAYOUTS. "stride 0" repeats its first slice along axis 0.
 
-    The memory between the values, if there is any, is filled with NaN or with the largest
-    integer, which no kernel may read.
+    Memory between the values is filled with NaN or the largest integer: a kernel that reads it
+    gives a wrong result.
     """
     back, every_third = (slice(None, None, -1),) * x.ndim, (slice(1, None, 3),) * x.ndim
     if layout == "fortran":

@@ -1,4 +1,4 @@
-"""Derivatives without calculus: what the derivative rules are checked against."""
+"""Numerical derivatives, which derivative rules are checked against: differences, complex step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 
 from minigen.testing.closeness import as_numpy
 
-STEP, LEVELS = 2.0**-7, 5  # differences over STEP, STEP / 2, ... STEP / 2**(LEVELS - 1)
-COMPLEX_STEP = 2.0**-70
+STEP, HALVINGS = 2.0**-7, 4  # differences over STEP, STEP / 2, ... STEP / 2**HALVINGS
+COMPLEX_STEP = 2.0**-70  # its square is far below the rounding of float64
 
 
 def numerical_jvp(f: Callable, inputs: Sequence, directions: Sequence) -> Any:
-    """The derivative of f at inputs along directions, in float64; a tuple if f returns one.
+    """J u: the derivative of f at inputs along directions u, in float64; a tuple if f returns one.
 
-    Central differences, extrapolated to step 0 (Richardson); of the table of estimates each
-    element takes the one that agrees best with its neighbours (Ridders 1982). Good to about
-    1e-12 where f is smooth over a distance of 0.1 around the inputs.
+    Central differences, extrapolated to step 0 (Richardson). Each element takes that estimate of
+    the table that agrees best with its neighbours (Ridders 1982). The error is about 1e-12 where
+    f is smooth within a distance of 0.1 of the inputs.
     """
     inputs = [as_numpy(x).astype(np.float64) for x in inputs]
     directions = [as_numpy(u).astype(np.float64) for u in directions]
@@ -30,22 +30,23 @@ def numerical_jvp(f: Callable, inputs: Sequence, directions: Sequence) -> Any:
         return (_flattened(above)[0] - _flattened(below)[0]) / (2 * h)
 
     previous = [difference(STEP)]
-    best, doubt = previous[0], np.full(flat.shape, np.inf)
-    for level in range(1, LEVELS):
-        row = [difference(STEP / 2**level)]
+    best, smallest_gap = previous[0], np.full(flat.shape, np.inf)
+    for halvings in range(1, HALVINGS + 1):
+        row = [difference(STEP / 2**halvings)]
         for j, coarser in enumerate(previous, start=1):
             row.append(row[-1] + (row[-1] - coarser) / (4**j - 1))
             gap = np.maximum(np.abs(row[j] - row[j - 1]), np.abs(row[j] - coarser))
-            best, doubt = np.where(gap < doubt, row[j], best), np.fmin(gap, doubt)
+            best = np.where(gap < smallest_gap, row[j], best)
+            smallest_gap = np.fmin(gap, smallest_gap)
         previous = row
     return unflatten(best)
 
 
 def complex_step_jvp(f: Callable, inputs: Sequence, directions: Sequence) -> Any:
-    """The same for a NumPy function that takes complex arrays, exact to rounding.
+    """J u for a NumPy function that takes complex arrays, exact to rounding.
 
-    f(x + ihu) is f(x) + ih f'(x)u for h so small that h * h vanishes. f must be analytic, and
-    take its branches on the real part.
+    f(x + ihu) = f(x) + ih J u for an h whose square vanishes in rounding (Squire and Trapp 1998).
+    f must be analytic and take its branches by the real part.
     """
     result = f(*[x + 1j * (COMPLEX_STEP * u) for x, u in zip(inputs, directions)])
     flat, unflatten = _flattened(result)
@@ -53,7 +54,7 @@ def complex_step_jvp(f: Callable, inputs: Sequence, directions: Sequence) -> Any
 
 
 def _flattened(result):
-    """The values of one or several arrays in one vector, and the way back."""
+    """All values of an array or a tuple of arrays in one vector, and the inverse function."""
     parts = [as_numpy(y) for y in (result if isinstance(result, tuple) else (result,))]
     ends = np.cumsum([y.size for y in parts])
 

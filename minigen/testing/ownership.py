@@ -1,19 +1,23 @@
-"""What must hold of the memory of one call of an op, each a function that raises AssertionError."""
+"""Properties of the memory that one call of an op uses; each function raises AssertionError.
+
+A gradient has memory of its own, inputs are never written to, and no array is kept. The search
+for writes is in `aliasing`.
+"""
 
 import numpy as np
 
 from minigen.testing.aliasing import find_misuse
-from minigen.testing.case import Call, cotangents, frozen
+from minigen.testing.case import Call, cotangents, read_only
 from minigen.testing.pullback import gradient_function, gradients, tracked
 
 
 def gradient_owns_its_memory(call: Call, rng: np.random.Generator) -> None:
-    """Of the shape, dtype and device of its input; writable; shared with nothing."""
+    """Each gradient has the shape and dtype of its input, is writable and shares no memory."""
     gs = cotangents(call, rng)
     for dtype in (np.float64, np.float32):
-        leaves = [tracked(frozen(x.astype(dtype))) for x in call.arrays]
+        leaves = [tracked(read_only(x.astype(dtype))) for x in call.arrays]
         outputs = call(*leaves)
-        seeds = [frozen(g.astype(y.dtype)) for g, y in zip(gs, outputs)]
+        seeds = [read_only(g.astype(y.dtype)) for g, y in zip(gs, outputs)]
         pairs = [(y, g) for y, g in zip(outputs, seeds) if y.requires_grad]
         for i, (y, g) in enumerate(pairs):
             y.backward(g, retain_graph=i + 1 < len(pairs))
@@ -31,18 +35,18 @@ def gradient_owns_its_memory(call: Call, rng: np.random.Generator) -> None:
 
 
 def inputs_are_not_written(call: Call, rng: np.random.Generator) -> None:
-    """Nor is a cotangent, by forward or by either backward pass."""
+    """Forward, backward and second-order backward write to no input and to no cotangent."""
     values = [np.array(x) for x in [*call.arrays, *cotangents(call, rng)]]
     before = [x.tobytes() for x in values]
-    count = len(call.arrays)
-    call(*values[:count])
-    gradients(call, values[:count], values[count:])
+    num_inputs = len(call.arrays)
+    call(*values[:num_inputs])
+    gradients(call, values[:num_inputs], values[num_inputs:])
     us = [rng.standard_normal(x.shape) for x in call.arrays]
-    gradients(gradient_function(call, count), values, us)
+    gradients(gradient_function(call, num_inputs), values, us)
     assert before == [x.tobytes() for x in values]
 
 
 def memory_is_left_alone(call: Call, rng: np.random.Generator) -> None:
-    """Neither forward nor a rule writes into what it was given, or into what it returned."""
+    """Forward and rules write neither to their arguments nor to arrays that they returned."""
     misuse = find_misuse(lambda *xs: call(*xs), call.arrays, rng)
     assert misuse is None, misuse

@@ -1,6 +1,6 @@
-"""What must hold of one call of an op, each a function that raises AssertionError.
+"""Properties of one call of an op: values and derivatives. Each raises AssertionError if broken.
 
-The test suite runs them over drawn calls of every op; so can whoever adds an op.
+The test suite runs them over random calls of every op. Properties of memory are in `ownership`.
 """
 
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 from minigen.autodiff.primitives import REGISTRY
 from minigen.errors import ShapeError
 from minigen.tensors import Tensor
-from minigen.testing.case import Call, cotangents, frozen
+from minigen.testing.case import Call, cotangents, read_only
 from minigen.testing.closeness import (
     FLOAT32,
     FLOAT64,
@@ -26,11 +26,11 @@ from minigen.testing.numerical import complex_step_jvp, numerical_jvp
 from minigen.testing.ownership import memory_is_left_alone
 from minigen.testing.pullback import as_tuple, check_gradient, gradient_function, gradients
 
-RICHARDSON = 1e-10  # as near as differences come
+RICHARDSON = 1e-10  # limit for extrapolated differences, less accurate than a complex step
 
 
 def has_derivative(call: Call) -> bool:
-    """Whether the outputs are finite, and so differences of them have a meaning."""
+    """Whether all outputs are finite, so that differences of them can be taken."""
     return all(np.isfinite(y).all() for y in call.reference(*call.arrays))
 
 
@@ -38,7 +38,7 @@ def has_derivative(call: Call) -> bool:
 
 
 def forward_equals_reference(call: Call) -> None:
-    """In float64, on raw arrays and on tensors; in float32 against float64."""
+    """Float64 on raw arrays and on tensors; float32 against the reference in float64."""
     want = call.reference(*call.arrays)
     for outputs in (call(*call.arrays), call(*map(Tensor, call.arrays))):
         assert len(outputs) == len(want), f"{len(outputs)} outputs, expected {len(want)}"
@@ -47,8 +47,8 @@ def forward_equals_reference(call: Call) -> None:
     small = call.in_float32()
     want = call.reference(*[x.astype(np.float64) for x in small])
     for i, (y, r) in enumerate(zip(call(*small), want)):
-        kept = r.dtype != FLOAT64 or call.case.own_dtype
-        expected = r if kept else r.astype(np.float32)
+        same_dtype = r.dtype != FLOAT64 or call.case.sets_dtype
+        expected = r if same_dtype else r.astype(np.float32)
         assert_close(y, expected, name=f"float32 output {i}")
 
 
@@ -56,7 +56,7 @@ def forward_equals_reference(call: Call) -> None:
 
 
 def gradient_equals_numerical_derivative(call: Call, rng: np.random.Generator) -> None:
-    """Of the reference, argument by argument, under a random cotangent."""
+    """The gradient against the derivative of the reference, for each argument alone."""
     gs = cotangents(call, rng)
     us = [rng.uniform(-1, 1, x.shape) for x in call.arrays]
     found = gradients(call, call.arrays, gs)
@@ -70,7 +70,7 @@ def gradient_equals_numerical_derivative(call: Call, rng: np.random.Generator) -
 
 
 def float32_gradient_equals_float64(call: Call, rng: np.random.Generator) -> None:
-    """On the same values."""
+    """The gradient in float32 against float64, for the same float32 values."""
     gs, small = cotangents(call, rng), call.in_float32()
     gs = [g.astype(y.dtype) for g, y in zip(gs, call(*small))]
     found = gradients(call, small, gs)
@@ -81,41 +81,41 @@ def float32_gradient_equals_float64(call: Call, rng: np.random.Generator) -> Non
 
 
 def dot_products_agree(call: Call, rng: np.random.Generator) -> None:
-    """<v, J u> = <J'v, u>, with J u from two reverse passes."""
+    """<g, J u> = <J^T g, u>, with J u from a second backward pass through the first."""
     if not has_derivative(call):
         return
     gs, xs = cotangents(call, rng), call.arrays
-    us = [frozen(rng.uniform(-1, 1, x.shape)) for x in xs]
-    pulled = gradient_function(call, len(xs))
+    us = [read_only(rng.uniform(-1, 1, x.shape)) for x in xs]
+    vjp_of_call = gradient_function(call, len(xs))
     back = gradients(call, xs, gs)
-    forth = gradients(pulled, [*xs, *gs], us)[len(xs) :]
+    forth = gradients(vjp_of_call, [*xs, *gs], us)[len(xs) :]
     want = np.float64(sum((g * u).sum() for g, u in zip(back, us)))
     assert_close(np.float64(sum((g * s).sum() for g, s in zip(gs, forth))), want, 1e-11)
 
 
 def vjp_is_linear(call: Call, rng: np.random.Generator) -> None:
-    """In the cotangent; zero gives exactly 0, and a power of two scales every bit."""
+    """Linear in the cotangent; exactly so for zero and for a power of two."""
     one, two = cotangents(call, rng), cotangents(call, rng)
     g1, g2 = gradients(call, call.arrays, one), gradients(call, call.arrays, two)
-    mixed = [frozen(0.75 * a - 1.5 * b) for a, b in zip(one, two)]
+    mixed = [read_only(0.75 * a - 1.5 * b) for a, b in zip(one, two)]
     for i, g in enumerate(gradients(call, call.arrays, mixed)):
         assert_close(g, 0.75 * g1[i] - 1.5 * g2[i], GRADIENT[FLOAT64], f"gradient {i} of a sum")
-    scaled = gradients(call, call.arrays, [frozen(8 * g) for g in one])
-    nothing = gradients(call, call.arrays, [frozen(0 * g) for g in one])
+    scaled = gradients(call, call.arrays, [read_only(8 * g) for g in one])
+    nothing = gradients(call, call.arrays, [read_only(0 * g) for g in one])
     for i, g in enumerate(g1):
         assert np.array_equal(scaled[i], 8 * g), f"gradient {i}: a cotangent times 8"
         assert np.array_equal(nothing[i], 0 * g), f"gradient {i}: a zero cotangent"
 
 
 def layout_makes_no_difference(call: Call, rng: np.random.Generator, layouts: list[str]) -> None:
-    """One layout for each of call.arrays and each output's cotangent, taken in turn."""
-    given = [*call.arrays, *cotangents(call, rng)]
-    laid = [in_layout(x, layouts[i % len(layouts)]) for i, x in enumerate(given)]
-    plain, count = [np.array(x, order="C") for x in laid], len(call.arrays)
-    for y, want in zip(call(*laid[:count]), call(*plain[:count])):
+    """Results do not depend on memory layout. Arrays and cotangents take the layouts in turn."""
+    arrays = [*call.arrays, *cotangents(call, rng)]
+    strided = [in_layout(x, layouts[i % len(layouts)]) for i, x in enumerate(arrays)]
+    plain, num_inputs = [np.array(x, order="C") for x in strided], len(call.arrays)
+    for y, want in zip(call(*strided[:num_inputs]), call(*plain[:num_inputs])):
         assert_close(y, want)
-    found = gradients(call, laid[:count], laid[count:])
-    for g, want in zip(found, gradients(call, plain[:count], plain[count:])):
+    found = gradients(call, strided[:num_inputs], strided[num_inputs:])
+    for g, want in zip(found, gradients(call, plain[:num_inputs], plain[num_inputs:])):
         assert_close(g, want, GRADIENT[FLOAT64])
 
 
@@ -131,12 +131,12 @@ def broadcasting_sums_the_gradient(call: Call, rng: np.random.Generator) -> None
 
 
 def each_output_alone(call: Call, rng: np.random.Generator) -> None:
-    """An output that gets no cotangent counts as one that gets zero."""
+    """An output without a cotangent gives the same gradient as one with cotangent zero."""
     gs = cotangents(call, rng)
     for i, g in enumerate(gs):
-        silent = [g if j == i else np.zeros_like(other) for j, other in enumerate(gs)]
+        zero_but_one = [g if j == i else np.zeros_like(other) for j, other in enumerate(gs)]
         for create_graph in (False, True):
-            want = gradients(call, call.arrays, silent, create_graph)
+            want = gradients(call, call.arrays, zero_but_one, create_graph)
             found = gradients(lambda *xs, i=i: call(*xs)[i], call.arrays, [g], create_graph)
             for got, expected in zip(found, want):
                 assert_close(got, expected, 0.0)
@@ -146,7 +146,7 @@ def each_output_alone(call: Call, rng: np.random.Generator) -> None:
 
 
 def higher_orders_equal_numerical_derivative(call: Call, rng: np.random.Generator) -> None:
-    """Of the order before, which counts as zero where it is missing."""
+    """Each order against differences of the order before; a missing derivative counts as zero."""
     if not has_derivative(call):
         return
     function, xs = call, [x.copy() for x in call.arrays]
@@ -160,10 +160,10 @@ def hessian_is_symmetric(call: Call, rng: np.random.Generator) -> None:
     """<H u, w> = <u, H w> for the Hessian of the outputs' sum under random weights."""
     gs, xs = cotangents(call, rng), call.arrays
     us, ws = ([rng.standard_normal(x.shape) for x in xs] for _ in range(2))
-    pulled = gradient_function(lambda *args: call(*args), len(xs))
+    vjp_of_call = gradient_function(lambda *args: call(*args), len(xs))
 
     def slope(*args):
-        return pulled(*args, *gs)
+        return vjp_of_call(*args, *gs)
 
     hu, hw = gradients(slope, xs, us), gradients(slope, xs, ws)
     left = [np.asarray((h * w).sum()) for h, w in zip(hu, ws)]
@@ -171,11 +171,11 @@ def hessian_is_symmetric(call: Call, rng: np.random.Generator) -> None:
     assert_close(sum(left, np.float64(0)), sum(right, np.float64(0)), SECOND_ORDER[FLOAT64])
 
 
-# ------------------------------------------------------------------ what must not happen
+# ----------------------------------------------------------- saved values and integers
 
 
-def saves_is_honest(call: Call, rng: np.random.Generator) -> None:
-    """With one argument tracked at a time, only what its own rule declared is there to read."""
+def rules_read_only_saved_values(call: Call, rng: np.random.Generator) -> None:
+    """With one argument tracked alone, only what its rule declared is saved: it must be enough."""
     gs = cotangents(call, rng)
     everything = gradients(call, call.arrays, gs)
     for i, (x, want) in enumerate(zip(call.arrays, everything)):
@@ -189,31 +189,31 @@ def saves_is_honest(call: Call, rng: np.random.Generator) -> None:
 
 
 def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype: type = np.int64) -> None:
-    """Each argument in turn an integer: no gradient of it, and the others' as beside floats."""
+    """An integer argument has no gradient, and those of the others are as beside a float one."""
     for i, x in enumerate(call.arrays):
-        whole = Tensor(frozen(np.trunc(x).astype(dtype)))
-        floats = Tensor(whole.data.astype(np.float64))
+        integers = Tensor(read_only(np.trunc(x).astype(dtype)))
+        floats = Tensor(integers.data.astype(np.float64))
         others = [other for j, other in enumerate(call.arrays) if j != i]
 
-        def mixed(*xs, value=whole, i=i):
+        def mixed(*xs, value=integers, i=i):
             return call(*xs[:i], value, *xs[i:])
 
-        with np.errstate(all="ignore"):  # of log(0) and its like
+        with np.errstate(all="ignore"):  # log(0) and the like
             try:
                 outputs = mixed(*map(Tensor, others))
-            except (TypeError, ShapeError):  # an op may refuse integers, or take them for classes
+            except (TypeError, ShapeError):  # an op may refuse integers, or read them as classes
                 continue
             assert not any(isinstance(y, Tensor) and y.requires_grad for y in outputs)
-            if dtype is not bool:  # whose sums are truth values
+            if dtype is not bool:  # a sum of booleans is a boolean
                 for y, r in zip(outputs, mixed(*others, value=floats.data)):
                     error = relative_error(y, r)
                     assert error <= GRADIENT[FLOAT32], f"argument {i} as {dtype.__name__}: {error}"
             if not others or any(y.dtype != FLOAT64 for y in outputs):
                 continue
-            gs = [frozen(rng.standard_normal(y.shape)) for y in outputs]
+            gs = [read_only(rng.standard_normal(y.shape)) for y in outputs]
             want = gradients(partial(mixed, value=floats), others, gs)
             found = gradients(mixed, others, gs)
-        for g, w in zip(found, want):  # parts may have been in float32
+        for g, w in zip(found, want):  # float32 may have been used inside
             assert_close(g, w, GRADIENT[FLOAT32])
 
 
@@ -221,19 +221,19 @@ def integers_have_no_gradient(call: Call, rng: np.random.Generator, dtype: type 
 
 
 def fused_equals_its_definition(call: Call, rng: np.random.Generator) -> None:
-    """Forward, and each gradient by the fast backward and by the walk through the definition."""
+    """Forward and gradients equal those of the definition, with and without create_graph."""
     definition = REGISTRY[call.name].definition
 
     def defined(*arrays):
-        args, kwargs = call.bound(arrays)
+        args, kwargs = call.with_arrays(arrays)
         return as_tuple(definition(*args, **kwargs))
 
     for dtype in (FLOAT64, FLOAT32):
-        xs = [frozen(x.astype(dtype)) for x in call.arrays]
+        xs = [read_only(x.astype(dtype)) for x in call.arrays]
         outputs = [as_numpy(y) for y in call(*xs)]
         for y, want in zip(outputs, defined(*xs)):
             assert_close(y, want, 2 * FORWARD[dtype])
-        gs = [frozen(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
+        gs = [read_only(rng.standard_normal(y.shape).astype(y.dtype)) for y in outputs]
         want = gradients(defined, xs, gs)
         for create_graph in (False, True):
             for g, w in zip(gradients(call, xs, gs, create_graph), want):
@@ -241,8 +241,8 @@ def fused_equals_its_definition(call: Call, rng: np.random.Generator) -> None:
 
 
 def check_call(call: Call, rng: np.random.Generator) -> None:
-    """The properties that a wrong derivative breaks."""
+    """The four properties that a wrong derivative breaks."""
     gradient_equals_numerical_derivative(call, rng)
     higher_orders_equal_numerical_derivative(call, rng)
-    saves_is_honest(call, rng)
+    rules_read_only_saved_values(call, rng)
     memory_is_left_alone(call, rng)

@@ -1,4 +1,9 @@
-"""Gradients as functions, and the check of one order of them against differences."""
+"""The core of gradcheck: the VJP as a function, compared with differences along directions.
+
+For outputs y = f(x) with Jacobian J, a cotangent g and a direction u: the VJP computes J^T g,
+differences compute J u, and <J^T g, u> = <g, J u> must hold. One such number checks all entries
+of the gradient at once. The second order is the same check of the function (x, g) -> J^T g.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +18,7 @@ from minigen.testing.numerical import numerical_jvp
 
 
 class GradcheckError(AssertionError):
-    """A derivative that is not the derivative; `fault` says where and why, if that was found."""
+    """A gradient differs from the numerical one; `fault` says where and why, if that was found."""
 
     def __init__(self, message: str, fault: Any = None):
         super().__init__(message)
@@ -21,10 +26,10 @@ class GradcheckError(AssertionError):
 
 
 def vjp(f: Callable, inputs: Sequence, cotangents: Sequence, create_graph: bool = False) -> tuple:
-    """The gradients of f's outputs, weighted by cotangents, for each of inputs.
+    """J^T g for the Jacobian J of f: the gradient for each input under these cotangents.
 
-    f takes tensors and returns one or a tuple. An input that the outputs do not depend on has
-    gradient zero.
+    f takes tensors and returns a tensor or a tuple of them. An input on which no output depends
+    has gradient zero.
     """
     inputs = [tracked(x) for x in inputs]
     outputs = as_tuple(f(*inputs))
@@ -37,19 +42,19 @@ def vjp(f: Callable, inputs: Sequence, cotangents: Sequence, create_graph: bool 
 
 
 def gradients(f, inputs, gs, create_graph=False) -> list[np.ndarray]:
-    """The gradients as arrays."""
+    """The same gradients as arrays."""
     return [g.data for g in vjp(f, inputs, gs, create_graph)]
 
 
-def gradient_function(f: Callable, count: int) -> Callable:
-    """The function (inputs..., cotangents...) -> gradients of f, a function of count inputs.
+def gradient_function(f: Callable, num_inputs: int) -> Callable:
+    """The function (inputs..., cotangents...) -> gradients of f, which takes num_inputs inputs.
 
-    Given a tensor that requires grad, it builds a graph of the gradients.
+    If an argument is a tensor that requires grad, the gradients have a graph.
     """
 
     def gradients(*args):
         traced = any(isinstance(x, Tensor) and x.requires_grad for x in args)
-        return vjp(f, args[:count], args[count:], create_graph=traced)
+        return vjp(f, args[:num_inputs], args[num_inputs:], create_graph=traced)
 
     return gradients
 
@@ -57,11 +62,11 @@ def gradient_function(f: Callable, count: int) -> Callable:
 def check_gradient(
     f, inputs, rng, order=1, limit=1e-8, names=None, traced=True
 ) -> list[np.ndarray]:
-    """Check one order: f holds the derivatives of the order before. Returns the cotangents.
+    """Check the gradient of f, which computes the derivatives of order - 1.
 
-    The slope along a random direction in all inputs at once is compared first; if it is wrong,
-    along one input at a time, so that the error can say which. traced: gradients are taken again
-    with their graph recorded, and must be the same.
+    The first comparison is along a random direction in all inputs at once. If it fails, each
+    input is compared alone, so that the error can name it. traced: the gradients are also
+    computed with their graph recorded, and must be equal. Returns the cotangents.
     """
     names = names or [f"argument {i}" for i in range(len(inputs))]
     outputs = [y.data for y in as_tuple(f(*inputs))]
@@ -77,7 +82,7 @@ def check_gradient(
             )
         if relative_error(again, g) > limit:
             raise GradcheckError(
-                f"gradcheck, order {order}: the gradient of {name} is another when its graph is "
+                f"gradcheck, order {order}: the gradient of {name} differs when its graph is "
                 f"recorded: {_worst(again, g)}"
             )
     failure = _compare(f, inputs, gs, us, plain, limit)
@@ -95,7 +100,7 @@ def check_gradient(
 
 
 def slope_error(f, inputs, gs, us, gradients) -> tuple[float, float, float]:
-    """How far <gradient, u> is from <g, J u> by differences; the error and both numbers."""
+    """The relative error of <gradient, u> against <g, J u> by differences, and both numbers."""
     slopes = as_tuple(numerical_jvp(f, inputs, us))
     parts = np.concatenate([(g * slope).reshape(-1) for g, slope in zip(gs, slopes)])
     want = float(parts.sum())
@@ -106,7 +111,7 @@ def slope_error(f, inputs, gs, us, gradients) -> tuple[float, float, float]:
 
 
 def _compare(f, inputs, gs, us, gradients, limit):
-    """The two numbers and their error in words, if it is more than limit."""
+    """None if the error of the slope is within limit, or else a sentence with the numbers."""
     error, got, want = slope_error(f, inputs, gs, us, gradients)
     if error <= limit:
         return None
@@ -119,11 +124,11 @@ def _worst(got, want):
 
 
 def tracked(x: Any) -> Tensor:
-    """x, or its values, as a tensor that requires grad."""
+    """x, an array or a tensor, as a tensor that requires grad."""
     x = x if isinstance(x, Tensor) else Tensor(x)
-    return x if x.requires_grad else Tensor(x.data, Leaf())  # in the same memory and layout
+    return x if x.requires_grad else Tensor(x.data, Leaf())  # keeps memory and layout
 
 
 def as_tuple(result: Any) -> tuple:
-    """One result or several, as a tuple."""
+    """What a function returned, one value or several, as a tuple."""
     return tuple(result) if isinstance(result, tuple | list) else (result,)

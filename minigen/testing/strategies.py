@@ -1,6 +1,6 @@
-"""Hypothesis strategies: shapes, layouts, tensors and whole calls of ops.
+"""Hypothesis strategies: shapes, memory layouts, tensors, calls of ops, random programs.
 
-Hypothesis is imported when the first of them is made, for minigen does without it.
+Hypothesis is imported when the first strategy is created: minigen itself does not need it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from minigen.testing.memory import LAYOUTS, in_layout
 
 
 class _Drawn(Choices):
-    """Choices that Hypothesis makes."""
+    """Choices whose integers Hypothesis draws, and can shrink."""
 
     def __init__(self, draw):
         super().__init__(draw(_integers(0, 2**32 - 1)))
@@ -29,21 +29,21 @@ class _Drawn(Choices):
 
 @cache
 def _integers(low, high):
-    """To make a strategy takes longer than to draw from it; so with `op_calls`."""
+    """A cached strategy: creating one takes longer than drawing from it, as in `op_calls`."""
     from hypothesis import strategies as st
 
     return st.integers(low, high)
 
 
 def drawn(build: Callable[[Choices], Any]) -> Any:
-    """The strategy of what build makes of Choices."""
+    """The strategy of the values build(choices)."""
     from hypothesis import strategies as st
 
     return st.composite(lambda draw: build(_Drawn(draw)))()
 
 
 def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 5) -> Any:
-    """Shapes, one in eight 0-d, one in eight of size 0, none large."""
+    """Small shapes. One in eight is 0-d, one in eight has size 0."""
     return drawn(lambda c: c.shape(min_dims, max_dims, max_side))
 
 
@@ -53,7 +53,7 @@ def broadcastable_shapes(n: int, max_dims: int = 4) -> Any:
 
 
 def layouts(array: np.ndarray) -> Any:
-    """Copies of array in every memory layout; with stride 0 its first slice is repeated."""
+    """Copies of array in each memory layout; with stride 0 its first slice is repeated."""
     return drawn(lambda c: in_layout(array, c.pick(LAYOUTS)))
 
 
@@ -64,7 +64,7 @@ def tensors(
     high: float = 3.0,
     requires_grad: bool = True,
 ) -> Any:
-    """Tensors of uniform values in [low, high], of a drawn shape if none is given."""
+    """Tensors of uniform values in [low, high]; shape=None draws the shape too."""
 
     def build(c):
         values = c.array(c.shape() if shape is None else shape, low, high)
@@ -74,7 +74,7 @@ def tensors(
 
 
 def op_cases(name: str) -> Any:
-    """Calls (args, kwargs) of the op of that name, its float arrays float64 and off kinks."""
+    """Calls (args, kwargs) of the op of that name; float arrays are float64 and not near kinks."""
     return drawn(CASES[name].arguments)
 
 
@@ -85,5 +85,5 @@ def programs() -> Any:
 
 @cache
 def op_calls(name: str) -> Any:
-    """The same as pairs of a `Call` and a NumPy generator for the random parts of its checks."""
+    """Pairs of a `Call` of the op and a seeded NumPy generator for the checks of that call."""
     return drawn(lambda c: (draw_call(name, c), np.random.default_rng(c.integer(0, 2**32 - 1))))

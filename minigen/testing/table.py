@@ -1,4 +1,4 @@
-"""The table of `python -m minigen gradcheck`: every op, its worst errors over drawn calls."""
+"""The table of `python -m minigen gradcheck`: the worst errors of every op over random calls."""
 
 import os
 import subprocess
@@ -28,7 +28,9 @@ from minigen.testing.memory import LAYOUTS, in_layout
 from minigen.testing.properties import has_derivative
 from minigen.testing.pullback import gradient_function, slope_error, vjp
 
-# The columns: what is measured, and how large it may be. Differences carry errors of their own.
+# Columns and their limits of relative error: values, gradients and second derivatives (float64
+# against differences, float32 against float64), other memory layouts, and fast kernels against
+# reference kernels. "grad 64" has the error of differences in it, hence its wider limit.
 LIMITS = {
     "value 64": FORWARD[FLOAT64],
     "value 32": FORWARD[FLOAT32],
@@ -44,7 +46,7 @@ LIMITS = {
 
 @dataclass
 class Row:
-    """The worst errors of one op, over so many calls."""
+    """The worst errors of one op over a number of calls."""
 
     name: str
     cases: int = 0
@@ -67,9 +69,9 @@ HEADER = f"{'op':<30}{'cases':>6}{''.join(f'{c:>9}' for c in LIMITS)}"
 
 
 def rows(cases: int, device: str = "cpu", names: list[str] | None = None) -> Iterator[Row]:
-    """A row for each op, over that many calls on the device."""
+    """A row for each op, over that number of random calls on the device."""
     names = list(CASES) if names is None else names
-    with _reference_results(cases, names) as wanted:
+    with _reference_results(cases, names) as references:
         for name in names:
             row = Row(name)
             with np.errstate(all="ignore"):
@@ -77,18 +79,18 @@ def rows(cases: int, device: str = "cpu", names: list[str] | None = None) -> Ite
                     _measure(row, draw_call(name, Choices(seed)), seed, device)
                     for i, y in enumerate(_results(name, seed, device)):
                         column = "kern 32" if y.dtype == FLOAT32 else "kernels"
-                        row.add(column, relative_error(y, wanted[f"{name} {seed} {i}"]))
+                        row.add(column, relative_error(y, references[f"{name} {seed} {i}"]))
             yield row
 
 
 def _measure(row, call: Call, seed, device):
-    """Add the errors of one call."""
+    """Add the errors of one call to its row."""
     row.cases += 1
     on = lambda arrays: [to_device(x, device) for x in arrays]
     rng, xs, small = np.random.default_rng(seed), list(call.arrays), call.in_float32()
     wide = [x.astype(FLOAT64) for x in small]
-    for column, given, values in (("value 64", xs, xs), ("value 32", small, wide)):
-        for y, want in zip(call(*on(given)), call.reference(*values)):
+    for column, arrays, values in (("value 64", xs, xs), ("value 32", small, wide)):
+        for y, want in zip(call(*on(arrays)), call.reference(*values)):
             row.add(column, relative_error(y, want.astype(as_numpy(y).dtype)))
     if call.case.raw or not has_derivative(call):
         return
@@ -97,25 +99,26 @@ def _measure(row, call: Call, seed, device):
     us = [rng.uniform(-1, 1, x.shape) for x in xs]
     first = _numpy(vjp(call, on(xs), on(gs)))
     row.add("grad 64", slope_error(call, xs, gs, us, first)[0])
-    if not call.case.own_dtype:
+    if not call.case.sets_dtype:
         _add_float32(row, "grad 32", call, small, gs, on)
-    laid = [in_layout(x, LAYOUTS[(seed + i) % len(LAYOUTS)]) for i, x in enumerate(xs)]
-    for g, want in zip(vjp(call, laid, gs), vjp(call, [np.array(x, order="C") for x in laid], gs)):
+    strided = [in_layout(x, LAYOUTS[(seed + i) % len(LAYOUTS)]) for i, x in enumerate(xs)]
+    plain = [np.array(x, order="C") for x in strided]
+    for g, want in zip(vjp(call, strided, gs), vjp(call, plain, gs)):
         row.add("layouts", relative_error(g, want))
 
-    pulled, inputs = gradient_function(call, len(xs)), [*xs, *gs]
+    vjp_of_call, inputs = gradient_function(call, len(xs)), [*xs, *gs]
     vs = [rng.uniform(-1, 1, x.shape) for x in inputs]
-    second = _numpy(vjp(pulled, on(inputs), on(us)))
-    row.add("2nd 64", slope_error(pulled, inputs, us, vs, second)[0])
-    if not call.case.own_dtype:
-        _add_float32(row, "2nd 32", pulled, _single([*small, *gs]), us, on)
+    second = _numpy(vjp(vjp_of_call, on(inputs), on(us)))
+    row.add("2nd 64", slope_error(vjp_of_call, inputs, us, vs, second)[0])
+    if not call.case.sets_dtype:
+        _add_float32(row, "2nd 32", vjp_of_call, _single([*small, *gs]), us, on)
 
 
 def _add_float32(row, column, f, small, gs, on):
-    """The gradients in float32 beside those in float64, of the same values."""
-    narrow = [x.astype(FLOAT64) for x in small]
+    """Add the errors of gradients in float32 against float64, at the same float32 values."""
+    wide = [x.astype(FLOAT64) for x in small]
     found = vjp(f, on(small), on(_single(gs)))
-    wanted = vjp(f, narrow, [g.astype(FLOAT64) for g in _single(gs)])
+    wanted = vjp(f, wide, [g.astype(FLOAT64) for g in _single(gs)])
     for g, want in zip(found, wanted):
         row.add(column, relative_error(g, want.data.astype(FLOAT32)))
 
@@ -128,11 +131,11 @@ def _numpy(tensors):
     return [as_numpy(x) for x in tensors]
 
 
-# ----------------------------------------------------------- the same with plain kernels
+# ------------------------------------ the same calls in a process on the reference kernels
 
 
 def _results(name, seed, device="cpu"):
-    """Outputs and gradients of a call, in float64 and in float32."""
+    """Outputs and gradients of a random call, in float64 and in float32."""
     call, found = draw_call(name, Choices(seed)), []
     with np.errstate(all="ignore"):
         for xs in (list(call.arrays), call.in_float32()):
@@ -147,7 +150,7 @@ def _results(name, seed, device="cpu"):
 
 
 def write_results(path: str, cases: int, names: list[str]) -> None:
-    """What this process computes, to a file."""
+    """Write the outputs and gradients that this process computes to a file."""
     found = {}
     for name in names:
         for seed in range(cases):
@@ -158,7 +161,7 @@ def write_results(path: str, cases: int, names: list[str]) -> None:
 
 @contextmanager
 def _reference_results(cases: int, names: list[str]) -> Iterator[Mapping[str, np.ndarray]]:
-    """What a process on the reference kernels computes, for a with block."""
+    """The outputs and gradients of a process that runs the reference kernels."""
     code = "import sys; from minigen.testing.table import write_results as write; "
     code += "write(sys.argv[1], int(sys.argv[2]), sys.argv[3:])"
     with tempfile.TemporaryDirectory() as folder:

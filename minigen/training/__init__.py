@@ -1,4 +1,4 @@
-"""What the examples share: their flags and data, a run that can stop and go on, captured steps."""
+"""Shared by the examples: flags and data, a run that can stop and resume, captured steps."""
 
 from minigen.training.cuda_graphs import capture
 from minigen.training.flags import (

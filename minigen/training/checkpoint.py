@@ -1,4 +1,4 @@
-"""The state of a training run as one file: a nest of dicts and lists, with arrays in it."""
+"""The state of a training run as one file: nested dicts and lists that contain arrays."""
 
 import json
 import os
@@ -12,18 +12,24 @@ from minigen import tensor_files
 from minigen.backend.arrays import Array, is_cupy
 from minigen.tensors import Tensor
 
-ARRAY = "$array"  # the key under which the JSON of a state names an array of the file
+ARRAY = "$array"  # in the JSON of a state, {ARRAY: name} stands for the array of that name
 
 
 def save_state(path: str | os.PathLike, state: Any) -> None:
-    """Write a nest of dicts, lists, numbers, strings and arrays; CheckpointError."""
+    """Write nested dicts, lists, numbers, strings and arrays to path.
+
+    Raises CheckpointError if the file cannot be written, TypeError for values of other types.
+    """
     arrays: dict[str, Array] = {}
     skeleton = _without_arrays(state, "", arrays)
     tensor_files.save(path, arrays, {"state": json.dumps(skeleton)})
 
 
 def load_state(path: str | os.PathLike) -> Any:
-    """What save_state wrote: tuples as lists, tensors as raw arrays."""
+    """Read what save_state wrote; tuples come back as lists, tensors as raw arrays.
+
+    Raises CheckpointError if the file is missing, damaged or not a state.
+    """
     path = Path(path)
     arrays, text = tensor_files.read(path)
     if not {"state", "sha256"} <= text.keys():
@@ -38,7 +44,7 @@ def load_state(path: str | os.PathLike) -> Any:
 
 
 def _without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """value with each array moved into `arrays`, and {ARRAY: its name} in its stead."""
+    """A copy of value with each array replaced by {ARRAY: name}, and added to `arrays` by name."""
     if isinstance(value, Tensor | np.ndarray) or is_cupy(value):
         if name in arrays:
             raise ValueError(f"two arrays of the state are called {name!r}")

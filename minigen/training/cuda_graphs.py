@@ -1,9 +1,9 @@
-"""A training step recorded once as a CUDA graph, and then replayed with one launch.
+"""A training step that is recorded once as a CUDA graph, and then replayed with one launch.
 
-A small step is a hundred launches, each of which costs the host more time than the GPU. Replayed,
-it costs one. What is replayed is what was done to memory: so batches are copied to where the
-recorded ones lay, all results lie where they lay, and the little that the host decides anew each
-step, learning rates and step counts and the places in random streams, is read from memory too.
+A small step is about a hundred launches, each of which takes longer on the host than on the GPU. A
+replay is one launch. It repeats the recorded operations on the same memory: results are in the same
+arrays each time, and batches, learning rates, step counts and positions in random streams are
+copied to arrays that the graph reads (see replay_inputs).
 """
 
 import warnings
@@ -21,25 +21,28 @@ from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
 from minigen.random import Generator
 from minigen.tensors import Tensor
+from minigen.training.replay_inputs import StreamPosition, Upload
 
-WARM_UP = 3  # steps before: kernels are compiled, moments made, and cuBLAS has its workspace
+# Eager steps before the recording: they compile kernels, create the optimizer's state and the
+# workspaces of cuBLAS, none of which can be captured.
+WARM_UP = 3
 
 
 def capture(step: Callable) -> "Captured":
     """step, a function of a batch that trains (forward, backward, optimizer), as one CUDA graph.
 
-    Call the result as step, with arrays or tensors of the same shapes each time; batches of other
-    shapes run eagerly. Nothing in step may need the host to wait (.item(), clip_grad_norm): read
-    what it returns, tensors that the next call overwrites, outside. Learning rates may change
-    between calls; other settings, networks and whatever else Python decides stay as recorded. An
-    index out of range raises IndexError one call late. Where capturing cannot work, steps run
-    eagerly, and one warning says why.
+    Call the result like step, with arrays or tensors of the same shapes each time; batches of other
+    shapes run eagerly. Nothing in step may make the host wait (.item(), clip_grad_norm): read the
+    returned tensors, which the next call overwrites, outside of step. Learning rates may change
+    between calls; other settings, networks and Python's decisions stay as recorded. An index out
+    of range raises IndexError one call late. Where capturing cannot work, steps run eagerly, and
+    one warning says why.
     """
     return Captured(step)
 
 
 class Captured:
-    """See `capture`."""
+    """The result of `capture`: a step that runs eagerly at first, and is then replayed."""
 
     def __init__(self, step: Callable):
         self.step, self.calls, self.recording = step, 0, None
@@ -48,7 +51,7 @@ class Captured:
             _warn("there is no GPU")
 
     def __call__(self, *batch: Any) -> Any:
-        """One step: eagerly at first, then recorded, then replayed."""
+        """One step: eager in the first WARM_UP calls, then recorded, then replayed."""
         if self.no_gpu:
             return self.step(*batch)
         if self.recording is None:
@@ -64,7 +67,7 @@ class Captured:
         if recording.graph is None:
             try:
                 recording.record()
-            except Exception as error:  # of CUDA, CuPy or NumPy: whatever cannot be recorded
+            except Exception as error:  # any error of CUDA, CuPy or NumPy means: not recordable
                 self.refused = True
                 _warn(f"the step cannot be recorded ({error})")
                 return recording.run(batch)
@@ -72,229 +75,204 @@ class Captured:
 
 
 def _warn(reason: str) -> None:
+    """Warn that steps run eagerly, and why; the warning points to the user's code."""
     warnings.warn(f"capture: {reason}; steps run eagerly", RuntimeWarning, stacklevel=4)
 
 
 class Recording:
-    """A step on a stream and in memory of its own, so that nobody else comes to use its arrays.
+    """A captured step, with a CUDA stream and a memory pool that nothing else uses.
 
-    While the step is recorded, `devices.capturing` is this object: generators, optimizers, kernels
-    that read values of the host and checks of indices tell it what each replay has to do.
+    While the step is recorded, `devices.capturing` is this object. Generators, optimizers, kernels
+    that read host values, and checks of indices then register with it the work that the host has
+    to do at each replay.
 
-    What is written between replays lies elsewhere: memory that an array is given while recording
-    is what others had before it, and in a replay they have it again.
+    Arrays that are written between replays are not allocated from the pool: its memory is reused
+    within a step, so that each replay overwrites it with intermediate results.
     """
 
     def __init__(self, step: Callable, batch: tuple):
         cuda = cupy().cuda
         self.step, self.graph, self.result = step, None, None
         self.stream, self.pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
-        # CuPy's pools keep what is free even when they go.
+        # CuPy does not free the unused blocks of a pool when the pool is deleted.
         weakref.finalize(self, self.pool.free_all_blocks).atexit = False
-        self.lasting = cuda.get_allocator()
-        self.kinds = [_kind(x) for x in batch]
+        self.outer_allocator = cuda.get_allocator()
+        self.signatures = [_signature(x) for x in batch]
         self.inputs = [Upload(raw(x)) for x in batch]
 
     def fits(self, batch: tuple) -> bool:
-        """Whether a batch has the kinds, shapes and dtypes of the first."""
-        return [_kind(x) for x in batch] == self.kinds
+        """Whether the batch has the types, shapes, dtypes and devices of the first batch."""
+        return [_signature(x) for x in batch] == self.signatures
 
     def run(self, batch: tuple) -> Any:
-        """The step, eagerly, on the stream and in the memory of the recording."""
-        with self._own_place():
+        """The step, eagerly, on the stream and in the pool of the recording."""
+        with self._on_own_stream():
             self._send(self.inputs, batch)
-            return self.step(*self._static())
+            return self.step(*self._step_arguments())
 
     def record(self) -> None:
-        """Record the step. The host's part of it is done; on the device nothing happens."""
-        self.trained, self.draws, self.values, self.faults = {}, {}, [], []
-        with self._own_place():
+        """Record the step: the host does its part of a step, the device executes nothing."""
+        self.optimizers: dict[Optimizer, list] = {}  # their states before the step
+        self.positions: dict[int, StreamPosition] = {}  # by the seed of the generator
+        self.uploads: list[Upload] = []
+        self.checks: list[tuple[Array, str]] = []  # (whether it fails, message)
+        with self._on_own_stream():
             self.stream.begin_capture()
             token = capturing.set(self)
             try:
-                self.result = self.step(*self._static())
-                self._check()
-                self._gather_faults()
+                self.result = self.step(*self._step_arguments())
+                self._check_that_device_trains()
+                self._record_checks()
                 graph = self.stream.end_capture()
             except BaseException:
-                self._undo()
-                with suppress(RuntimeError):  # what went wrong first says more
+                self._undo_host_part()
+                with suppress(RuntimeError):  # the first error is the one to report
                     self.stream.end_capture()
                 raise
             finally:
                 capturing.reset(token)
-            if self.faults:
-                self.seen.fill(False)
-        self.graph, self.arrays, self.fresh = graph, self._arrays(), True
+            if self.checks:
+                self.failed_on_device.fill(False)
+        self.graph, self.arrays, self.host_part_done = graph, self._optimizer_arrays(), True
 
     def replay(self, batch: tuple) -> Any:
-        """One step: the host's part, unless recording has done it, and the device's."""
-        self._raise_fault()
-        if not self.fresh:
-            for optimizer in self.trained:
+        """One step: the host's part, unless recording has just done it, and the graph."""
+        self._raise_failed_check()
+        if not self.host_part_done:
+            for optimizer in self.optimizers:
                 optimizer.advance()
-            for draws in self.draws.values():
-                draws.advance()
-        self.fresh = False
-        with self._own_place():
+            for position in self.positions.values():
+                position.advance()
+        self.host_part_done = False
+        with self._on_own_stream():
             self._send(self.inputs, batch)
-            self._send(self.values, [upload.source for upload in self.values])
+            self._send(self.uploads, [upload.source for upload in self.uploads])
             self.graph.launch(self.stream)
-            if self.faults:  # a graph cannot hold this copy: CuPy lets none to the host be captured
-                self.seen.get(out=self.found, blocking=False)
+            if self.checks:  # not in the graph: CuPy refuses to capture copies to the host
+                self.failed_on_device.get(out=self.failed, blocking=False)
         return self.result
 
     def is_stale(self) -> bool:
-        """Whether what the graph reads and writes has been replaced, by load_state_dict say."""
-        arrays = self._arrays()
+        """Whether arrays or seeds of the graph were replaced since, as load_state_dict does."""
+        arrays = self._optimizer_arrays()
         return (
             len(arrays) != len(self.arrays)
             or any(x is not y for x, y in zip(arrays, self.arrays))
-            or any(draws.seed != draws.generator.state[0] for draws in self.draws.values())
+            or any(p.seed != p.generator.state[0] for p in self.positions.values())
         )
 
-    # ------------------------------------------------------ what the step tells its recording
+    # ------------------------------------- called through `devices.capturing` while recording
 
-    def host_values(self, values: np.ndarray) -> Array:
-        """An array of the device that holds, at each replay, what values hold then."""
-        with cupy().cuda.using_allocator(self.lasting):
-            self.values.append(Upload(values))
-        return self.values[-1].there
+    def register_optimizer(self, optimizer: Optimizer) -> None:
+        """Called before the optimizer takes a step."""
+        self.optimizers[optimizer] = [dict(entries) for entries in optimizer.state]
 
-    def trains(self, optimizer: Optimizer) -> None:
-        """optimizer is about to take a step."""
-        self.trained[optimizer] = [dict(entries) for entries in optimizer.state]
+    def register_generator(self, generator: Generator) -> None:
+        """Called before the generator draws."""
+        if generator.state[0] not in self.positions:
+            self.positions[generator.state[0]] = StreamPosition(generator)
 
-    def draws_from(self, generator: Generator) -> None:
-        """generator is about to draw."""
-        if generator.state[0] not in self.draws:
-            self.draws[generator.state[0]] = Draws(generator)
+    def upload_at_replays(self, values: np.ndarray) -> Array:
+        """A device array into which each replay copies the current contents of values."""
+        with cupy().cuda.using_allocator(self.outer_allocator):
+            self.uploads.append(Upload(values))
+        return self.uploads[-1].on_device
 
-    def offset(self, seed: int) -> Array:
-        """One int64 on the device: how many words of the stream of seed a replay is further on."""
-        draws = self.draws[seed]
-        if draws.there is None:
-            draws.there = self.host_values(draws.offset)
-        return draws.there
+    def stream_offset(self, seed: int) -> Array:
+        """A device array of one int64: the words to add to recorded positions in that stream."""
+        position = self.positions[seed]
+        if position.device_offset is None:
+            position.device_offset = self.upload_at_replays(position.offset)
+        return position.device_offset
 
-    def must_not_be(self, wrong: Array, message: str) -> None:
-        """IndexError, at a later call, where an element of wrong is true."""
-        self.faults.append((wrong.any(), message))
+    def raise_if_any(self, wrong: Array, message: str) -> None:
+        """Raise IndexError in the call after a replay in which an element of wrong is true."""
+        self.checks.append((wrong.any(), message))
 
-    # ------------------------------------------------------------------------------ its parts
+    # ------------------------------------------------------------------------- inner workings
 
     @contextmanager
-    def _own_place(self) -> Iterator[None]:
-        """Its stream, which waits for the current one and is waited for, and its memory."""
-        outside = cupy().cuda.get_current_stream()
-        self.stream.wait_event(outside.record())
+    def _on_own_stream(self) -> Iterator[None]:
+        """Use the stream and the pool; the current stream and this one wait for each other."""
+        outer = cupy().cuda.get_current_stream()
+        self.stream.wait_event(outer.record())
         try:
             with cupy().cuda.using_allocator(self.pool.malloc), self.stream:
                 yield
         finally:
-            outside.wait_event(self.stream.record())
+            outer.wait_event(self.stream.record())
 
-    def _send(self, uploads: list["Upload"], values: Sequence) -> None:
+    def _send(self, uploads: list[Upload], values: Sequence) -> None:
+        """Copy each value to the device array of its upload."""
         for upload, x in zip(uploads, values):
             upload.send(raw(x), self.stream)
 
-    def _static(self) -> list:
-        """The inputs of the step: of the kind that it was given, always in the same memory."""
-        pairs = zip(self.inputs, self.kinds)
-        return [Tensor(x.there) if kind[0] is Tensor else x.there for x, kind in pairs]
+    def _step_arguments(self) -> list:
+        """The arguments of the step: tensors or arrays as in the first batch, in fixed memory."""
+        return [
+            Tensor(upload.on_device) if signature[0] is Tensor else upload.on_device
+            for upload, signature in zip(self.inputs, self.signatures)
+        ]
 
-    def _arrays(self) -> list:
-        """All that the optimizers read and write."""
+    def _optimizer_arrays(self) -> list:
+        """The device arrays that the optimizers read and write: parameters and states."""
         return [
             x
-            for optimizer in self.trained
+            for optimizer in self.optimizers
             for p, entries in zip(optimizer.params, optimizer.state)
             for x in (p.data, *entries.values())
             if is_cupy(x)
         ]
 
-    def _check(self) -> None:
-        """Whether the device does what a training step does, all of it."""
-        if not self._arrays():
+    def _check_that_device_trains(self) -> None:
+        """BackendUnavailable if a part of the step ran on the host, where no replay repeats it."""
+        if not self._optimizer_arrays():
             raise BackendUnavailable("no optimizer takes a step on the GPU")
-        on_device = {id(upload.source) for upload in self.values}
-        for optimizer, before in self.trained.items():
-            if not all(id(bucket.settings) in on_device for bucket in optimizer.buckets):
+        uploaded = {id(upload.source) for upload in self.uploads}
+        for optimizer, states in self.optimizers.items():
+            if not all(id(bucket.settings) in uploaded for bucket in optimizer.buckets):
                 raise BackendUnavailable(f"{type(optimizer).__name__} computes on the host")
-            if any(x.keys() != y.keys() for x, y in zip(before, optimizer.state)):
+            if any(x.keys() != y.keys() for x, y in zip(states, optimizer.state)):
                 raise BackendUnavailable("an optimizer takes its first step in it")
-        for draws in self.draws.values():
-            draws.words = draws.generator.state[1] - draws.start
-            if draws.words and draws.there is None:
+        for position in self.positions.values():
+            position.words_per_step = position.generator.state[1] - position.start
+            if position.words_per_step and position.device_offset is None:
                 raise BackendUnavailable("its random numbers are not drawn on the GPU")
 
-    def _gather_faults(self) -> None:
-        """Have replays add to the faults seen: the host may be some replays behind."""
-        shape = (max(len(self.faults), 1),)
-        with cupy().cuda.using_allocator(self.lasting):
-            self.seen, self.found = cupy().empty(shape, bool), pinned(shape, bool)
-        self.found[...] = False
-        for i, (flag, _) in enumerate(self.faults):
-            self.seen[i] |= flag
+    def _record_checks(self) -> None:
+        """Record that failed checks are kept: the host may read them several replays later."""
+        shape = (max(len(self.checks), 1),)
+        with cupy().cuda.using_allocator(self.outer_allocator):
+            self.failed_on_device, self.failed = cupy().empty(shape, bool), pinned(shape, bool)
+        self.failed[...] = False
+        for i, (flag, _) in enumerate(self.checks):
+            self.failed_on_device[i] |= flag
 
-    def _raise_fault(self) -> None:
-        if self.faults and self.found.any():
-            message = self.faults[int(self.found.argmax())][1]
-            self.stream.synchronize()  # replays under way see the fault, too
-            with self._own_place():
-                self.seen.fill(False)
-            self.found[...] = False
+    def _raise_failed_check(self) -> None:
+        """IndexError if a check of a replay before this one has failed, which is then forgotten."""
+        if self.checks and self.failed.any():
+            message = self.checks[int(self.failed.argmax())][1]
+            self.stream.synchronize()  # replays that still run may fail the check, too
+            with self._on_own_stream():
+                self.failed_on_device.fill(False)
+            self.failed[...] = False
             raise IndexError(f"{message}, in a replay of a captured step before this one")
 
-    def _undo(self) -> None:
-        """Take the host's part back."""
-        for draws in self.draws.values():
-            draws.generator.state = draws.seed, draws.start
-        for optimizer, states in self.trained.items():
+    def _undo_host_part(self) -> None:
+        """Restore generators and optimizers to their states before the recording."""
+        for position in self.positions.values():
+            position.generator.state = position.seed, position.start
+        for optimizer, states in self.optimizers.items():
             optimizer.state = states
 
 
-class Upload:
-    """An array of the device that is filled from the host, by way of pinned memory."""
-
-    def __init__(self, source: Array):
-        self.source, self.sent = source, None
-        self.there = cupy().empty(source.shape, source.dtype)
-        self.here = None if is_cupy(source) else pinned(source.shape, source.dtype)
-
-    def send(self, x: Array, stream: Any) -> None:
-        """Copy x there, in the order of the stream, without waiting for it."""
-        if is_cupy(x):
-            self.there[...] = x
-            return
-        if self.sent is not None:
-            self.sent.synchronize()  # the pinned memory has been read
-        self.here[...] = x
-        self.there.set(self.here, stream)
-        self.sent = stream.record()
-
-
-class Draws:
-    """How far a generator is ahead of where it was recorded."""
-
-    def __init__(self, generator: Generator):
-        self.generator, (self.seed, self.start) = generator, generator.state
-        self.offset, self.there = np.zeros(1, np.int64), None
-        self.words = 0  # that a step draws
-
-    def advance(self) -> None:
-        """Another step draws, from where the generator is now."""
-        counter = self.generator.state[1]
-        self.offset[0] = counter - self.start
-        self.generator.state = self.seed, counter + self.words
-
-
 def _on_gpu(x: Any) -> Any:
-    """An array or tensor of the host, on the GPU; else x."""
+    """x, an array or tensor, on the GPU."""
     if is_cupy(raw(x)):
         return x
     return Tensor(to_device(x.data, "cuda")) if isinstance(x, Tensor) else to_device(x, "cuda")
 
 
-def _kind(x: Any) -> tuple:
+def _signature(x: Any) -> tuple:
+    """What a graph fixes of an argument of the step: type, shape, dtype, and whether on a GPU."""
     return type(x) if isinstance(x, Tensor) else Array, x.shape, x.dtype, is_cupy(raw(x))

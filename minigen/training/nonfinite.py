@@ -1,4 +1,4 @@
-"""The search for the op that gave the first NaN or infinity of a run."""
+"""The search for the op that computed the first NaN or infinity of a run."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from minigen.nn import Module
 
 
 def nonfinite_weight(model: Module) -> str:
-    """The first parameter with a NaN or an infinity, in words; "" if all values are finite."""
+    """A sentence about the first parameter with a NaN or infinity; "" if all are finite."""
     for name, p in model.named_parameters():
         if not np.isfinite(p.data).all():
             return f"{name} has values that are not finite"
@@ -17,19 +17,19 @@ def nonfinite_weight(model: Module) -> str:
 
 
 def search(run: Any, steps: Callable[..., Iterator]) -> Iterator[Any]:
-    """Take the steps since the last good state of a `Run` again, twice; FloatingPointError.
+    """Repeat the steps since the last good state of a `Run` twice, then raise FloatingPointError.
 
-    The first time weights are checked after each step, to find the step that spoils them. The
-    second time that step runs under detect_anomaly, which raises with the name of the op.
-    steps(check_weights, watched, last) yields the batches from where the run stands.
+    The first repetition checks the weights after each step, to find the step that makes them
+    non-finite. The second runs that step under detect_anomaly, which raises and names the op.
+    steps(check_weights, watched, last) yields the batches from the current step of the run.
     """
     run.say(f"{run.nonfinite}; looking for the op that begins it")
-    run.reported, last = run.nonfinite, run.step + 1
-    run.go_back()
+    run.failure, last = run.nonfinite, run.step + 1
+    run.return_to_start()
     yield from steps(check_weights=True, last=last)
     first = run.step + 1
     if run.nonfinite:
-        run.go_back()
+        run.return_to_start()
         yield from steps(watched=first, last=first)
         raise FloatingPointError("every op gave finite values")
     raise FloatingPointError("it did not come again, when all was repeated")

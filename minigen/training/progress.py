@@ -1,4 +1,4 @@
-"""The state of a training run: everything that the rest of it depends on."""
+"""The state of a training run: everything that its remaining steps depend on."""
 
 import copy
 from collections.abc import Mapping
@@ -12,7 +12,10 @@ from minigen.random import Generator
 
 
 class Progress:
-    """Networks, optimizers, the position in the data, the random stream, the numbers so far."""
+    """Networks, optimizers, position in the data, random generator and recorded numbers.
+
+    A copy of `state_dict()` is enough to repeat the rest of the run bit for bit.
+    """
 
     def __init__(
         self,
@@ -25,21 +28,22 @@ class Progress:
         self.optimizers = {"optimizer": optimizer}
         if isinstance(optimizer, Mapping):
             self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
-        self.epoch, self.step, self.count = 0, 0, 0  # count: the steps of the running epoch
-        self.sums: dict[str, tuple[float, int]] = {}  # of the running epoch
-        self.history: list[dict[str, float]] = []  # a row for each epoch
+        self.epoch, self.step = 0, 0  # completed since the run began
+        self.epoch_step = 0  # steps completed in the current epoch
+        self.sums: dict[str, tuple[float, int]] = {}  # sum and number of values, by name, in it
+        self.history: list[dict[str, float]] = []  # one row per completed epoch
 
     @property
     def position(self) -> tuple[int, int]:
-        """Epochs done, and steps of the next one."""
-        return self.epoch, self.count
+        """Completed epochs, and completed steps of the current one."""
+        return self.epoch, self.epoch_step
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, sharing memory with the run."""
+        """The whole state; its arrays share memory with the run."""
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "count": self.count,
+            "count": self.epoch_step,
             "sums": self.sums,
             "history": self.history,
             "model": self.model.state_dict(),
@@ -49,7 +53,7 @@ class Progress:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a state, of which arrays are copied. All or nothing: CheckpointError."""
+        """Load a copy of a state. If it does not fit: CheckpointError, and nothing has changed."""
         before = copy.deepcopy(self.state_dict())
         try:
             self._load(state)
@@ -65,5 +69,6 @@ class Progress:
         if self.loader is not None:
             self.loader.state = state["loader"]
         self.rng.state = tuple(state["rng"])
-        self.epoch, self.step, self.count = (int(state[key]) for key in ("epoch", "step", "count"))
+        self.epoch, self.step = int(state["epoch"]), int(state["step"])
+        self.epoch_step = int(state["count"])
         self.sums, self.history = dict(state["sums"]), list(state["history"])

@@ -1,4 +1,4 @@
-"""A training run that can stop and go on. Use:
+"""A training run that can stop and resume. Use:
 
 with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
     for epoch in run.epochs():
@@ -7,7 +7,7 @@ with Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run:
             run.record(loss=loss)
         run.end_epoch(test_loss=...)
 
-Without a loader, `for step in run.steps(250)` makes an epoch of 250 steps.
+Without a loader, `for step in run.steps(250)` is an epoch of 250 steps.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from minigen.training.interrupts import Interrupts
 from minigen.training.nonfinite import nonfinite_weight, search
 from minigen.training.progress import Progress
 
-FREE_FLAGS = ("out", "resume", "max_seconds", "device")  # --resume lets these change
-SAVE_SPACING = 100  # times the time of a save pass before the next one: saving costs 1 %
+CHANGEABLE_FLAGS = ("out", "resume", "max_seconds", "device")  # may differ when a run is resumed
+SAVE_SPACING = 100  # durations of a save before the next one, so that saving takes 1 % of the time
 
 
 class Run(Progress):
-    """Progress, metrics.jsonl, checkpoints and exact resume of one training run, a context.
+    """A context manager for one training run: progress, metrics.jsonl, checkpoints, exact resume.
 
-    The state of model, optimizer, loader and rng is saved as epochs end, as long as that costs at
-    most 1 % of the time; also after the last epoch, at the first Ctrl-C (exit code 130) and after
-    --max-seconds. `--resume` goes on bit for bit. It refuses to if the data or a flag has changed
-    on which training depends; `free` names more flags that may change, such as "epochs" where no
-    schedule depends on them. Several networks come as a ModuleDict, their optimizers as a dict.
-    `contents` are data sets or texts, of which the checkpoint keeps a hash.
+    The state of model, optimizer, loader and rng is saved at the end of epochs (rarely enough that
+    it takes 1 % of the time), after the last epoch, at the first Ctrl-C (exit code 130) and after
+    --max-seconds. --resume continues bit for bit; it raises CheckpointError if a flag or the data
+    has changed. `free` names flags that may change, such as "epochs" if no schedule depends on it.
+    Several networks are a ModuleDict and a dict of optimizers. `contents` are the data sets or
+    texts; their hash is stored to recognise them.
     """
 
     def __init__(
@@ -65,15 +65,19 @@ class Run(Progress):
         free: Sequence[str] = (),
     ):
         super().__init__(model, optimizer, rng, loader)
-        self.out, self.total, self.max_seconds = Path(args.out), args.epochs, args.max_seconds
-        flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in (*FREE_FLAGS, *free)}
+        self.out, self.max_seconds = Path(args.out), args.max_seconds
+        self.total_epochs = args.epochs
+        changeable = {*CHANGEABLE_FLAGS, *free}
+        flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
         self.config = {"example": Path(sys.argv[0]).stem, **flags, "contents": _digest(contents)}
         self.device = resolve_device(args.device)
         self.started, self.bar, self.interrupts = time.monotonic(), None, Interrupts(self.say)
-        self.saved_position: tuple[int, int] | None = None  # that of the checkpoint on the disk
-        self.next_save = 0.0  # the earliest time of it
-        self.start_state: Any = None  # of the epoch, unless the checkpoint on the disk has it
-        self.in_step, self.nonfinite, self.reported = False, "", ""
+        self.saved_position: tuple[int, int] | None = None  # of the checkpoint on the disk
+        self.next_save = 0.0  # the earliest time of the next save at the end of an epoch
+        self.start_state: Any = None  # at the first step of the epoch; None: the checkpoint has it
+        self.in_step = False  # the body of the loop over steps is running
+        self.nonfinite = ""  # a sentence about the first number or weight that was not finite
+        self.failure = ""  # the same, once `search` looks for its cause
         if args.device == "auto" and not cuda_is_available():
             self.say("no GPU in use here: training on the CPU")
         if args.resume:
@@ -86,20 +90,20 @@ class Run(Progress):
     # ------------------------------------------------------------------------- the loop
 
     def epochs(self) -> Iterator[int]:
-        """The numbers of the epochs that are left, from 1."""
-        while self.epoch < self.total:
+        """The numbers of the remaining epochs; the first epoch of a run is 1."""
+        while self.epoch < self.total_epochs:
             yield self.epoch + 1
 
     def batches(self) -> Iterator[Any]:
-        """The loader's batches that are left in the epoch; may stop the run between two."""
+        """The remaining batches of the epoch; the run may stop between two (SystemExit)."""
         return self._epoch(lambda: self.loader, len(self.loader))
 
     def steps(self, n: int) -> Iterator[int]:
-        """The numbers, from 0, of the steps left in an epoch of n; for runs without a loader."""
-        return self._epoch(lambda: range(self.count, n), n)
+        """The numbers of the remaining steps of an epoch of n, counted from 0; without a loader."""
+        return self._epoch(lambda: range(self.epoch_step, n), n)
 
     def _epoch(self, items: Callable[[], Iterable], length: int) -> Iterator[Any]:
-        """The items that are left; if a recorded number or a weight is not finite, `search`."""
+        """The remaining items; if a number or a weight is not finite, then those of `search`."""
         self.epoch_started = time.monotonic()
         on_disk = self.saved_position == self.position
         self.start_state = None if on_disk else copy.deepcopy(self.state_dict())
@@ -115,16 +119,16 @@ class Run(Progress):
         watched: int | None = None,
         last: int | None = None,
     ) -> Iterator[Any]:
-        """The items that are left, up to that of step `last`; fewer once a value is not finite.
+        """The remaining items, until step `last` or until a value is not finite.
 
-        check_weights: after every step; watched: the number of the step under detect_anomaly.
+        check_weights: check them after every step, not only at the end of the epoch. watched: the
+        number of the step that runs under detect_anomaly.
         """
         from tqdm import tqdm
 
         if sys.stderr.isatty():
-            label = f"epoch {self.epoch + 1}/{self.total}"
-            progress = {"total": length, "initial": self.count, "desc": label}
-            self.bar = tqdm(**progress, leave=False)
+            label = f"epoch {self.epoch + 1}/{self.total_epochs}"
+            self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
         for item in items():
             with detect_anomaly() if self.step + 1 == watched else nullcontext():
                 self.in_step = True
@@ -132,12 +136,12 @@ class Run(Progress):
                 self.in_step = False
             late = time.monotonic() - self.started > self.max_seconds and last is None
             stops = self.interrupts.requested or late
-            if check_weights or stops or self.count + 1 == length:
+            if check_weights or stops or self.epoch_step + 1 == length:
                 self.nonfinite = self.nonfinite or self._nonfinite_weight_at(self.step + 1)
             if self.nonfinite or self.step + 1 == last:
                 break
             self.step += 1
-            self.count += 1
+            self.epoch_step += 1
             if self.bar is not None:
                 self.bar.update()
             if stops:
@@ -147,63 +151,66 @@ class Run(Progress):
             self.bar = None
 
     def record(self, **values: Any) -> None:
-        """Add a step's numbers to the epoch's means, each over the steps that record it.
+        """Add numbers of this step to the epoch's means; a mean is over the steps that record it.
 
-        NaN or inf stops the run with FloatingPointError, which names the op, when the step ends.
+        A NaN or infinity ends the run after this step with FloatingPointError, which names the op.
         """
         for name, value in values.items():
             value = float(value.item() if isinstance(value, Tensor) else value)
             if math.isfinite(value):
-                total, times = self.sums.get(name, (0.0, 0))
-                self.sums[name] = total + value, times + 1
+                total, n = self.sums.get(name, (0.0, 0))
+                self.sums[name] = total + value, n + 1
                 continue
             self.nonfinite = self.nonfinite or f"{name} is {value} at step {self.step + 1}"
             if not self.in_step:
                 raise FloatingPointError(self.nonfinite)
 
     def end_epoch(self, **values: float) -> dict[str, float]:
-        """Close an epoch: means and values to the screen and to metrics.jsonl; a checkpoint."""
+        """End an epoch: print its means and `values`, and save unless the last save was recent.
+
+        Returns the row of the history.
+        """
         self.epoch += 1
-        row = {name: total / times for name, (total, times) in self.sums.items()}
+        row = {name: total / n for name, (total, n) in self.sums.items()}
         row |= {name: float(value) for name, value in values.items()}
-        self.sums, self.count = {}, 0
+        self.sums, self.epoch_step = {}, 0
         seconds = time.monotonic() - self.epoch_started
         line = {"epoch": self.epoch, "step": self.step, **row, "seconds": round(seconds, 3)}
         self.history.append(line)
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
-        self.say(f"epoch {self.epoch:>3}/{self.total}  {numbers}  {seconds:.1f} s")
-        if self.epoch >= self.total:
+        self.say(f"epoch {self.epoch:>3}/{self.total_epochs}  {numbers}  {seconds:.1f} s")
+        if self.epoch >= self.total_epochs:
             self.save()
         elif time.monotonic() >= self.next_save:
             try:
                 self.save()
-            except CheckpointError as error:  # a disk that is full now may have room later
+            except CheckpointError as error:  # a full disk may have room at the next save
                 self.say(f"not saved, training goes on: {error}")
-        if self.interrupts.requested:  # while the epoch was evaluated
+        if self.interrupts.requested:  # by Ctrl-C after the last step of the epoch
             self._stop()
         return line
 
     def series(self, name: str) -> list[float]:
-        """A number of every epoch so far."""
+        """The values of one name in all epochs so far."""
         return [line[name] for line in self.history]
 
-    # -------------------------------------------------------------- stopping and going on
+    # ------------------------------------------------------------- stopping and resuming
 
     def __enter__(self) -> "Run":
         self.interrupts.install()
         return self
 
-    def __exit__(self, kind: Any, error: Any, *_: Any) -> None:
+    def __exit__(self, error_class: Any, error: Any, *_: Any) -> None:
         if self.bar is not None:
             self.bar.close()
         self.interrupts.remove()
-        if self.reported and kind is FloatingPointError:
+        if self.failure and error_class is FloatingPointError:
             path = self.checkpoint_path
             kept = f"; the last good state is in {path}" if self.saved_position else ""
             raise FloatingPointError(
-                f"{self.reported}: in step {self.step + 1} {error}{kept}"
+                f"{self.failure}: in step {self.step + 1} {error}{kept}"
             ) from error
-        if self.interrupts.requested and kind is None:  # after the last epoch: all is saved
+        if self.interrupts.requested and error_class is None:  # after the last epoch; it is saved
             raise SystemExit(130)
 
     def _stop(self) -> None:
@@ -213,9 +220,9 @@ class Run(Progress):
         raise SystemExit(130 if self.interrupts.requested else 0)
 
     def save(self) -> None:
-        """Write the checkpoint, then metrics.jsonl, each whole or not at all.
+        """Write the checkpoint, then metrics.jsonl, each completely or not at all.
 
-        FloatingPointError where a weight is not finite: the checkpoint is of a good state.
+        Raises FloatingPointError if a weight is not finite, and keeps the previous checkpoint.
         """
         start = time.monotonic()
         if nonfinite := self.nonfinite or self._nonfinite_weight_at(self.step):
@@ -229,12 +236,13 @@ class Run(Progress):
         found = nonfinite_weight(self.model)
         return found and f"{found} at step {step}"
 
-    def go_back(self) -> None:
-        """Return to the state with which the epoch, or what was left of it, began."""
+    def return_to_start(self) -> None:
+        """Load the state at the first step of the epoch, or at the step that was resumed."""
         self.nonfinite = ""
         self.load_state_dict(self.start_state or checkpoint.load_state(self.checkpoint_path))
+        # If this run has not saved yet, a checkpoint in the folder is an older run's: keep it.
         if self.saved_position and self.saved_position != self.position:
-            self.save()  # a new run has its first state in memory alone
+            self.save()
 
     def _restore(self) -> None:
         path = self.checkpoint_path
@@ -254,7 +262,7 @@ class Run(Progress):
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         self.saved_position = self.position
-        self._write_metrics()  # the file may be older, or another run's
+        self._write_metrics()  # the file may be older, or from another run
         self.say(f"going on from step {self.step}")
 
     def _write_metrics(self) -> None:
@@ -270,7 +278,7 @@ class Run(Progress):
 
 
 def _digest(contents: Sequence[np.ndarray | str]) -> str:
-    """The first 16 digits of the SHA-256 of arrays and texts."""
+    """The first 16 hexadecimal digits of the SHA-256 of arrays and texts."""
     hasher = hashlib.sha256()
     for part in contents:
         hasher.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)

@@ -1,6 +1,7 @@
-"""What the examples on text share: their data, windows of it, the loss over it, a sample.
+"""Shared by the examples on text: data, windows of it, the test loss, and samples.
 
-A model here has loss(ids, targets) and generate(ids, length, ...), as GPT and CharLSTM do.
+The model of these functions has loss(ids, targets) and generate(ids, length, ...), as GPT and
+CharLSTM have.
 """
 
 from typing import Any
@@ -15,15 +16,15 @@ from minigen.gradients import no_grad
 from minigen.random import Generator
 
 TEXT_DATA = "reference (Python's language reference, no files needed) or a text file"
-TRAINING_SHARE = 0.9  # of the characters, the first; the rest is to test on
+TRAINING_FRACTION = 0.9  # of the characters, from the first on; the rest is the test set
 
 
 def text_data(name: str, context: int) -> tuple[data.Vocabulary, np.ndarray, np.ndarray]:
-    """The vocabulary of --data, and its ids (T,) to train on and to test on."""
+    """The vocabulary of --data, and the ids (T,) of its training part and of its test part."""
     content = data.text(None if name == "reference" else name)
     vocabulary = data.Vocabulary(content)
     ids = vocabulary.encode(content)
-    train, test = np.split(ids, [int(TRAINING_SHARE * len(ids))])
+    train, test = np.split(ids, [int(TRAINING_FRACTION * len(ids))])
     if len(test) <= context:
         raise DatasetError(f"{name}: {len(ids)} characters; take a longer text, 10 contexts")
     return vocabulary, train, test
@@ -32,19 +33,19 @@ def text_data(name: str, context: int) -> tuple[data.Vocabulary, np.ndarray, np.
 def windows(
     ids: np.ndarray, starts: np.ndarray, context: int, device: str = "cpu"
 ) -> tuple[Array, Array]:
-    """The ids from each start, (B, context), and those that follow each of them."""
-    rows = to_device(ids[starts[:, None] + np.arange(context + 1)], device)
+    """The windows (B, context) of ids (T,) at starts (B,), and their targets, the next ids."""
+    rows = to_device(ids[starts[:, None] + np.arange(context + 1)], device)  # (B, context + 1)
     return rows[:, :-1], rows[:, 1:]
 
 
 @no_grad()
 def text_loss(model: Any, ids: np.ndarray, context: int, device: str = "cpu") -> float:
-    """The mean loss over the windows of ids side by side, in nats a character."""
+    """The mean loss over consecutive windows of ids, in nats a character, without dropout."""
     training, total = model.training, 0.0
     starts = np.arange(0, len(ids) - context, context)
     model.eval()
-    for some in data.DataLoader(starts, batch_size=50):
-        total += model.loss(*windows(ids, some, context, device)).item() * len(some)
+    for batch in data.DataLoader(starts, batch_size=50):
+        total += model.loss(*windows(ids, batch, context, device)).item() * len(batch)
     model.train(training)
     return total / len(starts)
 
@@ -57,7 +58,7 @@ def sample_text(
     device: str = "cpu",
     temperature: float = 0.8,
 ) -> str:
-    """What the model writes after a line break."""
+    """A text of `length` characters, sampled from the model after a line break."""
     first = vocabulary.encode("\n" if "\n" in vocabulary.characters else vocabulary.characters[0])
     start = to_device(first[None], device)  # (1, 1)
     ids = model.generate(start, length, temperature=temperature, rng=rng)

@@ -1,4 +1,4 @@
-"""IDX files of our own making."""
+"""Synthetic IDX files."""
 
 import gzip
 import struct
@@ -9,18 +9,18 @@ from minigen.data.mnist_files import NAMES
 
 
 def idx_bytes(array):
-    """The IDX file of a uint8 array."""
+    """The bytes of the IDX file of a uint8 array."""
     header = struct.pack(f">{1 + array.ndim}I", 0x800 | array.ndim, *array.shape)
     return header + array.astype(np.uint8).tobytes()
 
 
 def write_set(folder, train=6, test=4, suffix="", classes=10):
-    """Four small files of the classic names in the folder; returns their arrays in that order."""
+    """Write four small files with the names of MNIST's; returns their arrays in that order."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = []
-    for count in (train, test):
-        arrays.append(np.arange(count * 28 * 28).reshape(count, 28, 28) % 251)
-        arrays.append(np.arange(count) * 7 % classes)
+    for n in (train, test):
+        arrays.append(np.arange(n * 28 * 28).reshape(n, 28, 28) % 251)
+        arrays.append(np.arange(n) * 7 % classes)
     for name, array in zip(NAMES, arrays):
         content = idx_bytes(array)
         (folder / (name + suffix)).write_bytes(gzip.compress(content) if suffix else content)

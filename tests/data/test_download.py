@@ -16,10 +16,10 @@ CHECK = {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest(), "t
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """A server that behaves as the path says."""
+    """A server whose path names the method that answers: GET /drips calls `drips`."""
 
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         with contextlib.suppress(ConnectionError):
             getattr(self, self.path.strip("/"))()
 
@@ -43,15 +43,15 @@ class Mirror(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def stalls(self):
-        self.server.over.wait(5)
+        self.server.stopped.wait(5)
 
     def stalls_midway(self):
         self.answer(CONTENT[:1000], announced=len(CONTENT))
-        self.server.over.wait(5)
+        self.server.stopped.wait(5)
 
     def drips(self):
         self.answer(b"", announced=len(CONTENT))
-        while not self.server.over.wait(0.05):
+        while not self.server.stopped.wait(0.05):
             self.wfile.write(b"x")
 
     def truncates(self):
@@ -61,7 +61,7 @@ class Mirror(BaseHTTPRequestHandler):
     def falls_short(self):
         self.answer(CONTENT[:-1])
 
-    def lies(self):
+    def corrupts(self):
         self.answer(CONTENT[:-1] + b"x")
 
     def never_ends(self):
@@ -77,12 +77,12 @@ class Mirror(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        server.asked, server.over = [], threading.Event()
+        server.requests, server.stopped = [], threading.Event()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         server.url = f"http://127.0.0.1:{server.server_port}/"
         yield server
-        server.over.set()
+        server.stopped.set()
         server.shutdown()
         thread.join()
 
@@ -95,12 +95,12 @@ FAILURES = [
     "stalls_midway",
     "truncates",
     "falls_short",
-    "lies",
+    "corrupts",
     "never_ends",
 ]
 
 
-def test_a_good_mirror_gives_the_file_in_a_new_folder(server, tmp_path):
+def test_download_creates_the_folder_and_the_file(server, tmp_path):
     path = tmp_path / "new" / "folder" / "file.gz"
     download([server.url + "good"], path, **CHECK)
     assert path.read_bytes() == CONTENT
@@ -108,15 +108,15 @@ def test_a_good_mirror_gives_the_file_in_a_new_folder(server, tmp_path):
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_mirror_that_fails_is_followed_by_the_next(server, tmp_path, failure):
+def test_after_a_failed_mirror_the_next_is_used(server, tmp_path, failure):
     path = tmp_path / "file.gz"
     download([server.url + failure, server.url + "good"], path, **CHECK)
     assert path.read_bytes() == CONTENT
     assert list(tmp_path.iterdir()) == [path]
-    assert server.asked == [f"/{failure}", "/good"]
+    assert server.requests == [f"/{failure}", "/good"]
 
 
-def test_where_all_mirrors_fail_each_is_named_and_nothing_is_left(server, tmp_path):
+def test_the_error_names_all_failed_mirrors_and_no_file_remains(server, tmp_path):
     urls = [server.url + failure for failure in FAILURES]
     with pytest.raises(DatasetError) as caught:
         download(urls, tmp_path / "file.gz", **CHECK)
@@ -124,31 +124,31 @@ def test_where_all_mirrors_fail_each_is_named_and_nothing_is_left(server, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mirror_that_never_ends_is_left_at_the_size(server, tmp_path):
+def test_a_response_that_exceeds_the_size_is_aborted(server, tmp_path):
     with pytest.raises(DatasetError, match=f"expected {len(CONTENT)} bytes, got more"):
         download([server.url + "never_ends"], tmp_path / "file.gz", **CHECK)
 
 
-def test_a_wrong_hash_is_refused_with_both_hashes(server, tmp_path):
+def test_a_wrong_hash_raises_an_error_with_both_hashes(server, tmp_path):
     with pytest.raises(DatasetError) as caught:
-        download([server.url + "lies"], tmp_path / "file.gz", **CHECK)
-    lie = hashlib.sha256(CONTENT[:-1] + b"x").hexdigest()
-    assert CHECK["sha256"] in str(caught.value) and lie in str(caught.value)
+        download([server.url + "corrupts"], tmp_path / "file.gz", **CHECK)
+    received = hashlib.sha256(CONTENT[:-1] + b"x").hexdigest()
+    assert CHECK["sha256"] in str(caught.value) and received in str(caught.value)
 
 
-def test_a_mirror_that_drips_is_left_at_the_deadline(server, tmp_path):
+def test_a_mirror_that_sends_slowly_is_aborted_at_the_deadline(server, tmp_path):
     start = time.monotonic()
     with pytest.raises(DatasetError, match=r"within 0\.3 seconds"):
         download([server.url + "drips"], tmp_path / "file.gz", deadline=0.3, **CHECK)
     assert time.monotonic() - start < 3
 
 
-def test_nobody_listening_is_a_failed_mirror(tmp_path):
+def test_an_unreachable_or_invalid_url_is_a_failed_mirror(tmp_path):
     with pytest.raises(DatasetError, match="no mirror delivered it"):
         download(["http://127.0.0.1:9/x", "not a url"], tmp_path / "file.gz", **CHECK)
 
 
-def test_a_file_that_is_there_survives_a_failed_download(server, tmp_path):
+def test_an_existing_file_survives_a_failed_download(server, tmp_path):
     path = tmp_path / "file.gz"
     path.write_bytes(b"old")
     with pytest.raises(DatasetError):
@@ -156,15 +156,15 @@ def test_a_file_that_is_there_survives_a_failed_download(server, tmp_path):
     assert path.read_bytes() == b"old"
 
 
-def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(server, tmp_path):
+def test_an_unwritable_folder_is_named_with_the_remedy(server, tmp_path):
     (tmp_path / "folder").write_bytes(b"a file where the folder should be")
     with pytest.raises(DatasetError, match="MINIGEN_DATA") as caught:
         download([server.url + "good"], tmp_path / "folder" / "file.gz", **CHECK)
     assert str(tmp_path / "folder") in str(caught.value)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_a_disk_without_room_leaves_nothing_and_says_what_to_do(server, tmp_path):
+def test_a_full_disk_leaves_no_file_and_the_error_has_a_remedy(server, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # a write is short, the next fails
     try:

@@ -12,7 +12,7 @@ draw_sheet = glyph_images._sheet
 
 @pytest.fixture(scope="module", autouse=True)
 def sheet():
-    """The sheet, drawn once for all the tests here."""
+    """The sheet, drawn once for all tests of this file."""
     drawn = draw_sheet()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glyph_images, "_sheet", lambda: drawn)
@@ -24,7 +24,7 @@ def sample(sheet):
     return glyphs(3600, seed=1)
 
 
-def test_images_and_labels_have_the_promised_form(sample):
+def test_shapes_and_dtypes_of_images_and_labels(sample):
     images, labels = sample
     assert images.shape == (3600, 28, 28) and images.dtype == np.uint8
     assert labels.shape == (3600,) and labels.dtype == np.int64
@@ -41,7 +41,7 @@ def test_classes_are_balanced_and_shuffled(sample):
     np.testing.assert_array_equal(np.sort(np.bincount(glyphs(37)[1])), [1] * 35 + [2])
 
 
-def test_the_seed_decides_everything():
+def test_the_seed_determines_images_and_labels():
     first, again, other = glyphs(50, seed=7), glyphs(50, seed=7), glyphs(50, seed=8)
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
@@ -68,10 +68,12 @@ def test_settings_of_matplotlib_change_nothing(sheet):
         np.testing.assert_array_equal(draw_sheet(), sheet)
 
 
-def test_characters_are_white_on_black_and_whole(sample):
+def test_characters_are_white_on_black_and_not_cut_off(sample):
     images, _ = sample
-    rim = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
-    assert rim.max() < 60 and (rim.max(1) > 0).mean() < 0.002
+    border = np.concatenate(
+        [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1
+    )
+    assert border.max() < 60 and (border.max(1) > 0).mean() < 0.002
     assert images.max((1, 2)).min() > 120
     assert 0.05 < images.mean() / 255 < 0.2
 
@@ -98,34 +100,34 @@ def test_characters_stand_upright_and_are_not_mirrored(sample):
         assert halves[has].sum() > 1.2 * halves[lacks].sum()
 
 
-def test_no_two_images_are_alike(sample):
+def test_no_two_images_are_equal(sample):
     images, _ = sample
     assert len({image.tobytes() for image in images}) == len(images)
 
 
-def test_every_face_draws_every_character_differently(sheet):
+def test_every_font_draws_every_character_differently(sheet):
     assert len({cell.tobytes() for cell in sheet}) == len(sheet)
     assert sheet.min() == 0 and 0.99 < sheet.max() <= 1
     assert sheet.sum((1, 2)).min() > 50
 
 
-def test_the_classes_can_be_told_apart(sample):
+def test_a_nearest_neighbour_classifier_distinguishes_the_classes(sample):
     """The nearest of 3,600 images has the same class for most of 360 others."""
     images, labels = sample
-    known = images.reshape(len(images), -1).astype(np.float32)
-    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    train = images.reshape(len(images), -1).astype(np.float32)
+    train /= np.linalg.norm(train, axis=1, keepdims=True)
     others, classes = glyphs(360, seed=2)
-    nearest = (others.reshape(360, -1).astype(np.float32) @ known.T).argmax(1)
+    nearest = (others.reshape(360, -1).astype(np.float32) @ train.T).argmax(1)
     assert (labels[nearest] == classes).mean() > 0.8
 
 
-def test_none_are_none():
+def test_zero_images_are_empty_arrays():
     images, labels = glyphs(0)
     assert images.shape == (0, 28, 28) and labels.shape == (0,)
 
 
 @pytest.mark.parametrize("n", [-1, 2.0, "3", None, True])
-def test_a_number_of_images_that_is_none_is_refused(n):
+def test_an_invalid_number_of_images_is_refused(n):
     with pytest.raises(ValueError, match="n must be an integer >= 0"):
         glyphs(n)
 

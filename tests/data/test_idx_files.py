@@ -17,7 +17,7 @@ REMEDY = "download=True"
 
 
 def refused(path, ndim=3, **options):
-    """The message with which the file is refused; it must name the path and the remedy."""
+    """The error message of read_idx, which must name the path and the remedy."""
     with pytest.raises(DatasetError) as caught:
         read_idx(path, ndim, **options)
     message = str(caught.value)
@@ -44,7 +44,7 @@ def peak_bytes(action):
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
 @pytest.mark.parametrize("shape", [(3, 28, 28), (7,), (0,), (2, 0, 5), (2, 3)])
-def test_a_good_file_gives_its_array(tmp_path, pack, shape):
+def test_a_valid_file_is_read_exactly(tmp_path, pack, shape):
     array = (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)
     read = read_idx(write(tmp_path, pack(idx_bytes(array))), len(shape))
     assert read.dtype == np.uint8
@@ -71,7 +71,7 @@ def test_an_empty_file_is_refused(tmp_path):
     refused(write(tmp_path, gzip.compress(b"")))
 
 
-def test_a_wrong_magic_is_refused_with_both(tmp_path):
+def test_a_wrong_magic_number_is_refused_with_both_numbers(tmp_path):
     message = refused(write(tmp_path, b"<html>not found</html>"))
     assert "0x00000803" in message and "0x3c68746d" in message
 
@@ -131,7 +131,7 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path_factory, position, fli
     content = bytearray(gzip.compress(idx_bytes(IMAGES), mtime=0))
     content[position % len(content)] ^= flip
     path = write(tmp_path_factory.mktemp("damaged"), bytes(content))
-    try:  # a flag or the time in the gzip header may change without harm
+    try:  # flags and time in the gzip header do not affect the content
         np.testing.assert_array_equal(read_idx(path, 3), IMAGES)
     except DatasetError as error:
         assert str(path) in str(error)
@@ -141,12 +141,12 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path_factory, position, fli
 @pytest.mark.parametrize(
     "shape", [(2**32 - 1, 28, 28), (2**32 - 1,) * 3, (300_000, 28, 28), (0, 2**32 - 1, 2**32 - 1)]
 )
-def test_a_header_that_claims_too_much_is_refused_in_bounded_memory(tmp_path, pack, shape):
+def test_a_header_with_a_huge_shape_is_refused_in_bounded_memory(tmp_path, pack, shape):
     path = write(tmp_path, pack(struct.pack(">4I", 0x803, *shape) + bytes(1000)))
     assert peak_bytes(lambda: refused(path)) < 2**20
 
 
-def test_a_header_that_the_file_cannot_fill_is_refused_before_memory_is_taken(tmp_path):
+def test_a_shape_larger_than_the_file_is_refused_before_allocation(tmp_path):
     header = struct.pack(">4I", 0x803, 200_000, 28, 28)  # 157 MB, below max_bytes
     for content in (header + bytes(1000), gzip.compress(header + bytes(1000))):
         path = write(tmp_path, content)
@@ -162,7 +162,7 @@ def test_a_decompression_bomb_is_refused_in_bounded_memory(tmp_path):
     assert peak_bytes(lambda: refused(path)) < 2**20
 
 
-def test_a_bomb_that_announces_what_it_holds_is_refused_before_memory_is_taken(tmp_path):
+def test_a_bomb_with_a_correct_header_is_refused_before_allocation(tmp_path):
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(struct.pack(">4I", 0x803, 90_000, 28, 28))

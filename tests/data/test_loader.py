@@ -17,7 +17,7 @@ def epoch(loader):
     return [batch.tolist() for batch in loader]
 
 
-def fresh(seed=0, **options):
+def shuffled_loader(seed=0, **options):
     options = {"batch_size": 3, "shuffle": True, **options}
     return DataLoader(Y, rng=Generator(seed), **options)
 
@@ -37,33 +37,33 @@ def test_a_single_array_gives_arrays_and_a_tuple_of_one_gives_tuples():
 
 @pytest.mark.parametrize("size, whole, dropped", [(1, 10, 10), (3, 4, 3), (5, 2, 2), (10, 1, 1)])
 def test_len_counts_the_batches(size, whole, dropped):
-    for drop_last, count in ((False, whole), (True, dropped)):
+    for drop_last, expected in ((False, whole), (True, dropped)):
         loader = DataLoader(Y, size, drop_last=drop_last)
-        assert len(loader) == len(list(loader)) == count
+        assert len(loader) == len(list(loader)) == expected
     assert len(DataLoader(Y, 11)) == 1
 
 
-def test_shuffled_rows_stay_together_and_each_comes_once():
+def test_shuffling_keeps_corresponding_rows_together_and_yields_each_once():
     batches = list(DataLoader((X, Y), 3, shuffle=True, rng=Generator(5)))
     x, y = (np.concatenate(parts) for parts in zip(*batches))
     np.testing.assert_array_equal(x, X[y])
     assert y.tolist() != Y.tolist() and sorted(y.tolist()) == Y.tolist()
 
 
-def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides():
-    loader = fresh(3)
+def test_each_epoch_has_its_own_order_determined_by_the_seed():
+    loader = shuffled_loader(3)
     epochs = [epoch(loader) for _ in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
-    again = fresh(3)
+    again = shuffled_loader(3)
     assert [epoch(again) for _ in range(3)] == epochs
 
 
 def test_the_order_is_a_permutation_by_the_generator():
-    (order,) = epoch(fresh(9, batch_size=10))
+    (order,) = epoch(shuffled_loader(9, batch_size=10))
     assert order == Generator(9).permutation(10).tolist()
 
 
-def test_the_default_generator_is_drawn_from_only_to_shuffle():
+def test_the_default_generator_is_used_only_to_shuffle():
     saved = default_generator().state
     try:
         list(DataLoader(Y, 3))
@@ -83,7 +83,7 @@ def test_batches_do_not_alias_the_data(shuffle):
 
 
 def test_a_break_ends_the_epoch_and_the_next_for_starts_another():
-    loader, other = fresh(), fresh()
+    loader, other = shuffled_loader(), shuffled_loader()
     list(islice(loader, 2))
     epoch(other)
     assert epoch(loader) == epoch(other)
@@ -92,10 +92,10 @@ def test_a_break_ends_the_epoch_and_the_next_for_starts_another():
 @given(
     done=st.integers(0, 12), shuffle=st.booleans(), drop_last=st.booleans(), size=st.integers(1, 10)
 )
-def test_a_run_resumed_anywhere_gives_what_an_uninterrupted_one_gives(
+def test_a_resumed_run_yields_the_same_batches_as_an_uninterrupted_one(
     done, shuffle, drop_last, size
 ):
-    """Three epochs; the loader's generator also serves others, as dropout's would."""
+    """Three epochs; the loader's generator is also used between batches, as by dropout."""
     options = {"shuffle": shuffle, "drop_last": drop_last, "batch_size": size}
 
     def run(loader, epochs, seen):
@@ -107,11 +107,11 @@ def test_a_run_resumed_anywhere_gives_what_an_uninterrupted_one_gives(
                     saved.update(number=number, text=json.dumps(loader.state))
 
     saved, whole = {}, []
-    loader = fresh(4, **options)
+    loader = shuffled_loader(4, **options)
     saved.update(number=0, text=json.dumps(loader.state))
     run(loader, range(3), whole)
 
-    resumed = fresh(99, **options)
+    resumed = shuffled_loader(99, **options)
     resumed.state = json.loads(saved["text"])
     rest = []
     run(resumed, range(saved["number"], 3), rest)
@@ -119,34 +119,34 @@ def test_a_run_resumed_anywhere_gives_what_an_uninterrupted_one_gives(
 
 
 def test_a_state_taken_after_an_epoch_starts_the_next():
-    loader = fresh()
+    loader = shuffled_loader()
     epoch(loader)
-    resumed = fresh(7)
+    resumed = shuffled_loader(7)
     resumed.state = loader.state
     assert loader.state["batches_given"] == 0
     assert epoch(resumed) == epoch(loader)
 
 
 def test_a_state_taken_at_the_last_batch_ends_that_epoch_first():
-    loader = fresh()
+    loader = shuffled_loader()
     batches = iter(loader)
     list(islice(batches, len(loader)))
-    resumed = fresh(7)
+    resumed = shuffled_loader(7)
     resumed.state = loader.state
     assert epoch(resumed) == list(batches) == []
     assert epoch(resumed) == epoch(loader)
 
 
-def test_the_state_counts_the_batch_in_hand():
-    loader = fresh()
+def test_the_state_includes_the_batch_that_the_loop_is_using():
+    loader = shuffled_loader()
     counts = [loader.state["batches_given"] for _ in loader]
     assert counts == [1, 2, 3, 4]
 
 
 def test_a_set_state_is_used_once():
-    loader = fresh()
+    loader = shuffled_loader()
     batches = epoch(loader)
-    loader = fresh()
+    loader = shuffled_loader()
     list(islice(loader, 1))
     loader.state = loader.state
     assert epoch(loader) == batches[1:]
@@ -154,7 +154,7 @@ def test_a_set_state_is_used_once():
 
 
 def test_the_state_of_another_loader_is_refused_and_nothing_changes():
-    loader = fresh()
+    loader = shuffled_loader()
     before = loader.state
     strange = before | {"examples": 11, "batch_size": 4, "batches_given": 5, "rng": [8, 8]}
     with pytest.raises(ValueError, match=r"examples is 11, not 10.*batch_size.*batches_given"):
@@ -162,7 +162,7 @@ def test_the_state_of_another_loader_is_refused_and_nothing_changes():
     with pytest.raises(ValueError, match=r"lacks.*'batches_given'"):
         loader.state = {"batch_size": 3}
     with pytest.raises(ValueError, match="shuffle"):
-        loader.state = fresh(shuffle=False).state
+        loader.state = shuffled_loader(shuffle=False).state
     assert loader.state == before
 
 
@@ -178,7 +178,7 @@ def test_an_empty_dataset_is_refused_at_construction(dataset):
         DataLoader(dataset, 2)
 
 
-def test_arrays_of_unlike_length_are_refused_with_their_shapes():
+def test_arrays_of_unequal_length_are_refused_with_their_shapes():
     with pytest.raises(ValueError, match=r"\(10, 2\), \(9,\)"):
         DataLoader((X, Y[:9]), 2)
 
@@ -188,6 +188,6 @@ def test_a_loader_that_would_drop_everything_is_refused():
         DataLoader(Y, 11, drop_last=True)
 
 
-def test_an_rng_that_is_no_generator_is_refused():
+def test_an_rng_of_another_type_is_refused():
     with pytest.raises(ValueError, match="rng must be a minigen Generator"):
         DataLoader(Y, 2, shuffle=True, rng=0)

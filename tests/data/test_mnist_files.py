@@ -11,7 +11,7 @@ from minigen.data import fashion_mnist, mnist
 from minigen.data.mnist_files import FASHION, MNIST, NAMES, Source, default_directory, load
 from minigen.errors import DatasetError
 
-REAL = os.environ.get("MINIGEN_DATA")
+REAL_DATA = os.environ.get("MINIGEN_DATA")
 
 
 def assert_is_set(splits, arrays):
@@ -29,20 +29,20 @@ def refused(folder, *parts, loader=mnist):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("subfolder", ["", "mnist"])
-def test_four_files_in_the_directory_or_its_mnist_are_found(tmp_path, subfolder, suffix):
+def test_the_files_are_found_in_the_directory_and_in_its_subfolder(tmp_path, subfolder, suffix):
     arrays = write_set(tmp_path / subfolder, suffix=suffix)
     assert_is_set(mnist(tmp_path), arrays)
     assert_is_set(mnist(str(tmp_path), download=False), arrays)
 
 
-def test_the_two_sets_live_side_by_side(tmp_path):
+def test_both_data_sets_fit_into_one_directory(tmp_path):
     digits = write_set(tmp_path / "mnist", train=6)
     fashion = write_set(tmp_path / "fashion-mnist", train=8)
     assert_is_set(mnist(tmp_path), digits)
     assert_is_set(fashion_mnist(tmp_path), fashion)
 
 
-def test_minigen_data_names_the_directory(tmp_path, monkeypatch):
+def test_the_variable_minigen_data_names_the_directory(tmp_path, monkeypatch):
     arrays = write_set(tmp_path / "mnist")
     monkeypatch.setenv("MINIGEN_DATA", str(tmp_path))
     assert_is_set(mnist(), arrays)
@@ -64,7 +64,7 @@ def test_labels_out_of_range_are_refused_with_value_and_position(tmp_path):
     refused(tmp_path, NAMES[3], "[0, 10)", "10 at position 2", "download=True")
 
 
-def test_images_and_labels_of_unlike_count_are_refused_with_both(tmp_path):
+def test_unequal_numbers_of_images_and_labels_are_refused_with_both(tmp_path):
     write_set(tmp_path)
     (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.zeros(5)))
     refused(tmp_path, NAMES[1], "6 labels", "got 5", "download=True")
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_refused_with_its_path(tmp_path):
     refused(tmp_path, str(path), "download=True")
 
 
-def test_one_set_is_not_taken_for_the_other(tmp_path):
+def test_mnist_is_not_accepted_as_fashion_mnist(tmp_path):
     write_set(tmp_path, train=10)
     (tmp_path / NAMES[1]).write_bytes(idx_bytes(np.array(MNIST.first_labels)))
     mnist(tmp_path)
@@ -92,13 +92,13 @@ def test_one_set_is_not_taken_for_the_other(tmp_path):
 
 
 @pytest.mark.parametrize("loader, folder", [(mnist, "mnist"), (fashion_mnist, "fashion-mnist")])
-def test_without_download_the_message_says_what_to_put_where(tmp_path, loader, folder):
+def test_without_download_the_error_lists_the_missing_files_and_remedies(tmp_path, loader, folder):
     offline = ("minigen.data.glyphs", "--data glyphs", "MINIGEN_DATA", "download=True")
     refused(tmp_path, *NAMES, str(tmp_path / folder), *offline, loader=loader)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_mirrors_are_known_by_size_and_hash():
+def test_each_source_has_two_mirrors_and_valid_checksums():
     for source in (MNIST, FASHION):
         assert len(source.mirrors) >= 2
         assert all(url.endswith("/") for url in source.mirrors)
@@ -113,7 +113,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirrored(tmp_path):
-    """A source with one mirror that answers nothing and one here, and what it holds."""
+    """A source with a mirror without files and a local one; its arrays; the local folder."""
     web = tmp_path / "web"
     arrays = write_set(web, suffix=".gz")
     contents = [(web / f"{name}.gz").read_bytes() for name in NAMES]
@@ -143,7 +143,7 @@ def test_missing_files_are_downloaded_once_into_the_folder(tmp_path, mirrored):
     assert_is_set(load(source, home, download=True), arrays)
 
 
-def test_only_what_is_missing_is_downloaded(tmp_path, mirrored):
+def test_only_missing_files_are_downloaded(tmp_path, mirrored):
     source, arrays, web = mirrored
     write_set(tmp_path / "home" / "test", suffix=".gz")
     (tmp_path / "home" / "test" / f"{NAMES[0]}.gz").unlink()
@@ -152,7 +152,7 @@ def test_only_what_is_missing_is_downloaded(tmp_path, mirrored):
     assert_is_set(load(source, tmp_path / "home", download=True), arrays)
 
 
-def test_where_no_mirror_answers_the_message_lists_them_and_the_way_out(tmp_path, mirrored):
+def test_if_all_mirrors_fail_the_error_lists_them_and_the_remedies(tmp_path, mirrored):
     source, _, web = mirrored
     (web / f"{NAMES[2]}.gz").write_bytes(b"an error page")
     with pytest.raises(DatasetError) as caught:
@@ -164,9 +164,9 @@ def test_where_no_mirror_answers_the_message_lists_them_and_the_way_out(tmp_path
     assert not list(folder.glob("*.part"))
 
 
-@pytest.mark.skipif(not REAL, reason="MINIGEN_DATA names no directory with the real files")
+@pytest.mark.skipif(not REAL_DATA, reason="MINIGEN_DATA names no directory with the real files")
 def test_the_real_digits_are_read():
-    train_x, train_y, test_x, test_y = mnist(REAL, download=False)
+    train_x, train_y, test_x, test_y = mnist(REAL_DATA, download=False)
     assert train_x.shape == (len(train_y), 28, 28) and test_x.shape == (len(test_y), 28, 28)
     for x, y in ((train_x, train_y), (test_x, test_y)):
         assert x.dtype == np.uint8 and y.dtype == np.int64

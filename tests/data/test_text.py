@@ -10,13 +10,13 @@ from minigen.data import Vocabulary, text, text_pairs
 from minigen.errors import DatasetError, DTypeError
 
 
-def test_a_text_file_is_given_as_it_is(tmp_path):
+def test_a_text_file_is_read_unchanged(tmp_path):
     path = tmp_path / "poem.txt"
     path.write_bytes("naïve\r\n日本 🙂\n".encode())
     assert text(path) == text(str(path)) == "naïve\r\n日本 🙂\n"
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_text(tmp_path):
     path = tmp_path / "marked.txt"
     path.write_bytes(b"\xef\xbb\xbfabc")
     assert text(path) == "abc"
@@ -29,7 +29,7 @@ def test_the_default_is_the_language_reference():
     assert reference == text()
 
 
-def test_a_python_without_the_reference_is_told_what_to_do(monkeypatch):
+def test_a_python_without_the_language_reference_raises_with_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(DatasetError, match=r"text\(path\)"):
         text()
@@ -43,14 +43,14 @@ def test_text_that_is_not_utf8_is_refused_with_byte_and_position(tmp_path):
     assert str(path) in str(caught.value) and "UTF-8" in str(caught.value)
 
 
-def test_pairs_are_the_texts_before_and_after_the_tabs(tmp_path):
+def test_pairs_are_the_two_columns_of_the_file(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("one\tun\ntwo, 2\tdeux\n")
     assert text_pairs(path) == (["one", "two, 2"], ["un", "deux"])
 
 
 @pytest.mark.parametrize("line", ["two", "two\t", "two\tdeux\tzwei", ""])
-def test_a_line_that_is_no_pair_is_refused_with_its_number(line, tmp_path):
+def test_a_line_that_is_not_a_pair_is_refused_with_its_number(line, tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text(f"one\tun\n{line}\nthree\ttrois\n")
     with pytest.raises(DatasetError, match="on line 2"):
@@ -79,17 +79,17 @@ def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path):
     assert text(path, max_bytes=3) == "abc"
     with pytest.raises(DatasetError, match="3 bytes, more than max_bytes=2"):
         text(path, max_bytes=2)
-    os.truncate(path, 2**40)  # a hole: it takes no room on the disk
+    os.truncate(path, 2**40)  # a sparse file: it occupies no disk space
     with pytest.raises(DatasetError, match="more than max_bytes"):
         text(path)
 
 
-def test_a_device_is_not_read_to_its_end():
+def test_a_device_file_is_refused_before_it_is_read():
     with pytest.raises(DatasetError, match="/dev/zero: expected a text file, got a folder or a"):
         text("/dev/zero")
 
 
-def test_a_long_line_that_is_no_pair_is_quoted_in_part(tmp_path):
+def test_a_long_line_is_shortened_in_the_error(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("x" * 100_000)
     with pytest.raises(DatasetError) as caught:
@@ -97,7 +97,7 @@ def test_a_long_line_that_is_no_pair_is_quoted_in_part(tmp_path):
     assert len(str(caught.value)) < 300 + len(str(path))
 
 
-def test_ids_are_places_among_the_sorted_characters():
+def test_ids_are_indices_into_the_sorted_characters():
     vocabulary = Vocabulary("hello")
     assert vocabulary.characters == "ehlo" and len(vocabulary) == 4
     ids = vocabulary.encode("hole")
@@ -114,7 +114,7 @@ def test_decode_undoes_encode(sample):
     assert Vocabulary(vocabulary.characters).characters == vocabulary.characters
 
 
-def test_every_kind_of_integers_is_decoded():
+def test_lists_arrays_and_scalars_of_integers_are_decoded():
     vocabulary = Vocabulary("abc")
     assert vocabulary.decode([2, 0]) == "ca"
     assert vocabulary.decode(np.array([2, 0], np.uint8)) == "ca"
@@ -122,11 +122,11 @@ def test_every_kind_of_integers_is_decoded():
     assert vocabulary.decode([]) == "" and vocabulary.encode("").shape == (0,)
 
 
-@pytest.mark.parametrize("stranger", ["!", "z", "🙂", "\n"])
-def test_an_unknown_character_is_refused_with_its_position(stranger):
+@pytest.mark.parametrize("unknown", ["!", "z", "🙂", "\n"])
+def test_an_unknown_character_is_refused_with_its_position(unknown):
     with pytest.raises(DatasetError) as caught:
-        Vocabulary("abc").encode(f"ab{stranger}c{stranger}")
-    assert f"{stranger!r} at position 2" in str(caught.value)
+        Vocabulary("abc").encode(f"ab{unknown}c{unknown}")
+    assert f"{unknown!r} at position 2" in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", [-1, 3, 2**40])
@@ -136,7 +136,7 @@ def test_an_id_out_of_range_is_refused_with_value_range_and_position(wrong):
 
 
 @pytest.mark.parametrize("ids", [[0.0], [True], [[0, 1]], "ab"])
-def test_what_are_no_ids_is_refused(ids):
+def test_ids_of_another_type_or_rank_are_refused(ids):
     with pytest.raises(DTypeError, match="decode takes integers"):
         Vocabulary("abc").decode(ids)
 

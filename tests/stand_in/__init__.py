@@ -1,9 +1,9 @@
-"""A stand-in for CuPy on machines without a GPU: stricter than CuPy, and in no hurry.
+"""A stand-in for CuPy on machines without a GPU: stricter than CuPy, and slow.
 
-Its arrays are of a type of their own, which NumPy does not take for its own and which does not
-mix with NumPy's; only names, arguments and index rules that CuPy has are there. Raw kernels are
-compiled for the CPU and run thread by thread; products go through a stand-in for cuBLAS that sees
-nothing but addresses; a captured graph replays what was done to memory.
+Its arrays have their own type, which NumPy does not convert and which does not mix with NumPy's
+arrays. It has only names, parameters and indexing rules that CuPy has. Raw kernels are compiled
+for the CPU and run thread by thread; matrix products go through a stand-in for cuBLAS that gets
+nothing but pointers and sizes; a captured graph replays operations on memory.
 """
 
 import sys
@@ -17,13 +17,13 @@ from stand_in.module import cupy
 
 @contextmanager
 def installed():
-    """`import cupy` gives the stand-in, and cuBLAS is one, for a with block."""
+    """In a with block, `import cupy` imports the stand-in, and cuBLAS is replaced too."""
     from minigen.kernels.gpu import blas
 
-    found, before = blas.declared(Library()), sys.modules.get("cupy")
-    sys.modules["cupy"] = cupy  # patch.dict would forget what else is imported in the block
+    library, before = blas.with_signatures(Library()), sys.modules.get("cupy")
+    sys.modules["cupy"] = cupy  # patch.dict would also undo other imports made in the block
     try:
-        with patch.object(blas, "library", lambda: found):
+        with patch.object(blas, "library", lambda: library):
             yield cupy
     finally:
         del sys.modules["cupy"]

@@ -1,4 +1,4 @@
-"""The array type of the stand-in: NumPy's arithmetic behind CuPy's names and refusals."""
+"""The array type of the stand-in: computes with NumPy, has the methods and the limits of CuPy's."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ UFUNCS = frozenset(_NAMES.split())
 
 
 def unwrapped(x):
-    """What NumPy computes with, for what CuPy takes; TypeError for what it refuses."""
+    """The NumPy arrays under an argument of a CuPy function; TypeError for types CuPy refuses."""
     if isinstance(x, ndarray):
         return x._host
     if isinstance(x, list | tuple):
@@ -31,14 +31,14 @@ def unwrapped(x):
 
 
 def wrapped(x, base=None):
-    """The stand-in for what NumPy answered."""
+    """The stand-in's arrays for a result of NumPy; views of `base` share its memory guards."""
     if isinstance(x, list | tuple):
         return type(x)(wrapped(part, base) for part in x)
     return ndarray._of(np.asarray(x), base) if isinstance(x, np.ndarray | np.generic) else x
 
 
 def fresh(function, args, kwargs):
-    """The new arrays that a NumPy function makes of unwrapped arguments."""
+    """The results of a NumPy function of unwrapped arguments, in new memory."""
     with np.errstate(all="ignore"):
         result = function(*args, **kwargs)
     if isinstance(result, np.ndarray) and any(
@@ -50,13 +50,14 @@ def fresh(function, args, kwargs):
     def again():
         with np.errstate(all="ignore"):
             found = function(*args, **kwargs)
-        for place, value in zip(_arrays([result]), _arrays([found])):
-            np.copyto(place, value)
+        for target, value in zip(_arrays([result]), _arrays([found])):
+            np.copyto(target, value)
 
     return recorded(result, again)
 
 
 def _arrays(tree):
+    """The NumPy arrays in nested lists."""
     if isinstance(tree, list | tuple):
         return [x for part in tree for x in _arrays(part)]
     if isinstance(tree, ndarray):
@@ -65,7 +66,7 @@ def _arrays(tree):
 
 
 class ndarray:
-    """An array of the stand-in's memory."""
+    """An array on the device: a NumPy array `_host` in guarded `_memory`."""
 
     __hash__ = None
     device = Device()
@@ -183,14 +184,14 @@ class ndarray:
             _refuse_masks_while_capturing(index)
             return fresh(lambda x: x[self._wrapping(index)], (self._host,), {})
         host = self._host[index]
-        if isinstance(host, np.generic):  # CuPy gives a view without dims
+        if isinstance(host, np.generic):  # CuPy returns a view of shape ()
             host = self._host[(*index, ...) if type(index) is tuple else (index, ...)]
         return wrapped(host, self)
 
     def __setitem__(self, index, value):
         index, value = self._wrapping(unwrapped(index)), unwrapped(value)
         _refuse_masks_while_capturing(index)
-        np.broadcast_to(value, self._host[index].shape)  # raises at once
+        np.broadcast_to(value, self._host[index].shape)  # raises now, also while capturing
 
         def assign():
             self._host[index] = value
@@ -198,7 +199,7 @@ class ndarray:
         perform(assign)
 
     def _wrapping(self, index):
-        """Integer arrays beyond the end, as CuPy takes them: around it."""
+        """The index, with integer arrays modulo the length: CuPy wraps, where NumPy raises."""
         parts = index if type(index) is tuple else (index,)
         if sum(isinstance(i, np.ndarray) and i.dtype.kind in "iu" for i in parts) == len(parts):
             parts = tuple(i % max(n, 1) for i, n in zip(parts, self.shape))
@@ -213,7 +214,7 @@ class ndarray:
             return fresh(np.matmul, unwrapped(inputs), {})
         if method == "at" and ufunc.__name__ in ("add", "subtract", "maximum", "minimum"):
             x, index, value = unwrapped(inputs)
-            assert x.dtype.kind != "f", "atomic additions of floats come in any order"
+            assert x.dtype.kind != "f", "the order of atomic additions is not fixed"
             return perform(lambda: ufunc.at(x, self._wrapping(index), value))
         if method != "__call__" or ufunc.__name__ not in UFUNCS or others:
             raise TypeError(f"cupy has no {ufunc.__name__}.{method} with {sorted(others)}")
@@ -222,13 +223,13 @@ class ndarray:
         if out is None:
             return fresh(ufunc, args, named)
         (out,) = out if type(out) is tuple else (out,)
-        place = unwrapped(out)
-        np.broadcast_to(np.empty(np.broadcast_shapes(*map(np.shape, args))), place.shape)
-        np.can_cast(np.result_type(*args), place.dtype, "same_kind")
+        target = unwrapped(out)
+        np.broadcast_to(np.empty(np.broadcast_shapes(*map(np.shape, args))), target.shape)
+        np.can_cast(np.result_type(*args), target.dtype, "same_kind")
 
         def write():
             with np.errstate(all="ignore"):
-                ufunc(*args, out=place, **named)
+                ufunc(*args, out=target, **named)
 
         perform(write)
         return out
@@ -267,17 +268,19 @@ class ndarray:
         perform(lambda: self._host.sort(axis, kind="stable"))
 
     def nonzero(self):
-        refuse_while_capturing("the count of nonzero")
+        refuse_while_capturing("the size of nonzero")
         return wrapped(self._host.nonzero())
 
 
 def _refuse_masks_while_capturing(index):
+    """The host must know how many elements a mask selects."""
     for i in index if type(index) is tuple else (index,):
         if isinstance(i, np.ndarray) and i.dtype == bool:
-            refuse_while_capturing("the count of a mask")
+            refuse_while_capturing("the size of a selection by a mask")
 
 
 def _from_host(host):
+    """A copy of a NumPy array; how arrays are unpickled."""
     x = ndarray(host.shape, host.dtype)
     x._host[...] = host
     return x

@@ -1,7 +1,9 @@
-"""What arrays of the stand-in say of their memory and device."""
+"""The attributes of the stand-in's arrays that describe memory and device."""
 
 
 class Flags:
+    """`ndarray.flags`, as far as CuPy has them."""
+
     def __init__(self, flags):
         self.c_contiguous, self.f_contiguous = flags.c_contiguous, flags.f_contiguous
         self.owndata = flags.owndata
@@ -11,11 +13,15 @@ class Flags:
 
 
 class Pointer:
+    """`ndarray.data`: a pointer to the first element."""
+
     def __init__(self, ptr):
         self.ptr, self.device_id = ptr, 0
 
 
 class Device:
+    """`ndarray.device`: the only device."""
+
     id = 0
 
     def __eq__(self, other):

@@ -1,4 +1,4 @@
-"""The stand-in for cuBLAS: one routine that sees addresses, sizes and steps, and nothing else."""
+"""The stand-in for cuBLAS: one routine, which gets pointers, sizes and strides only."""
 
 import ctypes
 
@@ -11,30 +11,33 @@ COMPUTE = {0: (68, 77), 1: (70,)}
 
 
 class _Function:
+    """A function that checks its arguments against argtypes, as a ctypes function does."""
+
     def __init__(self, run):
         self.run, self.argtypes = run, None
 
     def __call__(self, *args):
         assert len(args) == len(self.argtypes)
-        for x, kind in zip(args, self.argtypes):
-            kind.from_param(x)  # what ctypes would refuse
+        for x, c_type in zip(args, self.argtypes):
+            c_type.from_param(x)  # raises what ctypes would raise
         return self.run(*args)
 
 
-def _matrices(address, dtype, rows, columns, leading, step, batch):
-    """A view (batch, rows, columns) of memory that holds matrices column after column."""
-    assert leading >= rows, (leading, rows)
+def _matrices(pointer, dtype, rows, columns, leading_dimension, stride, batch):
+    """A view (batch, rows, columns) of memory that contains column-major matrices."""
+    assert leading_dimension >= rows, (leading_dimension, rows)
     size = np.dtype(dtype).itemsize
-    length = ((batch - 1) * step + (columns - 1) * leading + rows) * size
-    memory = (ctypes.c_char * length).from_address(address)
+    length = ((batch - 1) * stride + (columns - 1) * leading_dimension + rows) * size
+    memory = (ctypes.c_char * length).from_address(pointer)
     flat = np.frombuffer(memory, dtype)
     return np.lib.stride_tricks.as_strided(
-        flat, (batch, rows, columns), (step * size, size, leading * size)
+        flat, (batch, rows, columns), (stride * size, size, leading_dimension * size)
     )
 
 
 def _gemm(handle, ta, tb, m, n, k, alpha, a, at, lda, sa, b, bt, ldb, sb, beta, c, ct, ldc, sc,
           batch, compute, algorithm):  # fmt: skip
+    """c = alpha * a @ b + beta * c, with the parameters of cublasGemmStridedBatchedEx."""
     assert at == bt == ct and compute in COMPUTE[ct] and min(m, n, k, batch) > 0
     dtype = TYPES[ct]
     c_type = ctypes.c_float if ct == 0 else ctypes.c_double
@@ -55,6 +58,8 @@ def _gemm(handle, ta, tb, m, n, k, alpha, a, at, lda, sa, b, bt, ldb, sb, beta, 
 
 
 class Library:
+    """libcublas, as far as minigen uses it."""
+
     def __init__(self):
         self.cublasCreate_v2 = _Function(lambda handle: 0)
         self.cublasSetStream_v2 = _Function(lambda handle, stream: 0)

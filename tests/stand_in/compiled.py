@@ -1,7 +1,7 @@
-"""The stand-in for CuPy's RawModule: CUDA C++ compiled for the CPU by g++, thread by thread.
+"""The stand-in for CuPy's RawModule: CUDA C++ compiled for the CPU by g++, run thread by thread.
 
-Arguments are checked as a GPU cannot check them: each of the very type that the kernel declares,
-and nothing written beyond the ends of an array.
+Arguments are checked more strictly than on a GPU: each has exactly the type that the kernel
+declares, a struct has the declared fields, and no kernel writes outside of an array.
 """
 
 import ctypes
@@ -20,27 +20,31 @@ from stand_in.recording import perform
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h").read_text()
 KERNEL = re.compile(r"^KERNEL (\w+)\(([^)]*)\)", re.MULTILINE)
-BARRIER = re.compile(r"_sync|block_|warp_|group_")
+STRUCT = re.compile(r"struct (\w+) \{([^}]*)\};")
+COMMENT = re.compile(r"//.*")
+BARRIER = re.compile(r"_sync|block_|warp_|group_")  # in names of functions that wait
+END_OF_COMMON = "// ---- end of common.cuh"
 TYPES = {
     "float": np.float32,
     "double": np.float64,
     "int": np.int32,
     "unsigned": np.uint32,
-    "count": np.int64,
+    "index_t": np.int64,
     "unsigned char": np.uint8,
     "bool": np.bool_,
 }
 
 
 class RawModule:
-    """CUDA C++ in a string; the kernels are declared extern "C"."""
+    """The kernels of a string of CUDA C++, which are declared extern "C"."""
 
     def __init__(self, *, code, options=()):
         assert all(option.startswith(("-std=", "-D")) for option in options)
         real = re.search(r"typedef (\w+) real;", code)
         self.types = {**TYPES, "real": TYPES[real[1]] if real else None}
+        self.types |= _structs(COMMENT.sub("", code), self.types)
         self.kernels = {name: _parameters(text) for name, text in KERNEL.findall(code)}
-        waits = BARRIER.search(code.rpartition("// ---- file")[2]) is not None
+        waits = BARRIER.search(COMMENT.sub("", code.rpartition(END_OF_COMMON)[2])) is not None
         launchers = [_launcher(name, p, waits) for name, p in self.kernels.items()]
         self.library = _compiled("\n".join([HEADER, code, *launchers]), tuple(options))
 
@@ -49,25 +53,25 @@ class RawModule:
 
 
 class RawKernel:
+    """A kernel, called with a grid, a block and its arguments."""
+
     def __init__(self, module, name):
         self.name, self.run = name, getattr(module.library, "launch_" + name)
-        self.parameters = [(module.types[kind], star) for kind, star in module.kernels[name]]
+        self.parameters = [(module.types[c_type], star) for c_type, star in module.kernels[name]]
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         assert shared_mem == 0, "the stand-in has no dynamic shared memory"
-        grid, block = ((*sides, 1, 1)[:3] for sides in (grid, block))
+        grid, block = ((*lengths, 1, 1)[:3] for lengths in (grid, block))
         assert all(type(n) is int and n > 0 for n in (*grid, *block)), (grid, block)
         assert max(grid[1:]) < 65536 and grid[0] < 2**31 and np.prod(block) <= 1024
         assert len(args) == len(self.parameters), f"{self.name}: {len(args)} arguments"
-        held = [
-            self._checked(i, x, *kind) for i, (x, kind) in enumerate(zip(args, self.parameters))
-        ]
+        values = [self._checked(i, x, *p) for i, (x, p) in enumerate(zip(args, self.parameters))]
 
         def launch():
-            pointers = (ctypes.c_void_p * len(held))(*(x.ctypes.data for x in held))
-            sides = [(ctypes.c_uint * 3)(*n) for n in (grid, block)]
-            if self.run(*sides, pointers):
-                raise RuntimeError(f"{self.name}: threads of a block wait for different things")
+            pointers = (ctypes.c_void_p * len(values))(*(x.ctypes.data for x in values))
+            lengths = [(ctypes.c_uint * 3)(*n) for n in (grid, block)]
+            if self.run(*lengths, pointers):
+                raise RuntimeError(f"{self.name}: threads of a block wait at different barriers")
             for x in args:
                 if isinstance(x, ndarray):
                     check_guards(x, self.name)
@@ -83,23 +87,42 @@ class RawKernel:
                 return np.array([x.data.ptr], np.uintp)
             assert type(x) is np.uintp, f"{what} is a {type(x).__name__}, not an array"
             return np.array([x])
+        if isinstance(dtype, np.dtype):
+            assert type(x) is np.ndarray and x.shape == (1,), f"{what} is not a struct"
+            assert x.dtype == dtype, f"{what} has the fields {x.dtype}, not {dtype}"
+            return x.copy()
         assert type(x) is dtype, f"{what} is a {type(x).__name__}, not {dtype.__name__}"
         return np.array([x])
 
 
+def _structs(code, types):
+    """The dtypes of the structs that contain no pointers and no other structs, by name."""
+    found = {}
+    for name, body in STRUCT.findall(code):
+        fields = []
+        for declaration in filter(None, map(str.strip, body.split(";"))):
+            c_type, _, names = declaration.partition(" ")
+            fields += [(field.strip(), types.get(c_type)) for field in names.split(",")]
+        if all(dtype is not None and field.isidentifier() for field, dtype in fields):
+            found[name] = np.dtype(fields, align=True)
+    return found
+
+
 def _parameters(text):
-    """[(type, whether a pointer)] of a parameter list."""
+    """[(C type, whether it is a pointer)] of a parameter list."""
     found = []
     for part in filter(None, map(str.strip, text.split(","))):
-        part = part.replace("const ", "").replace("__restrict__", "")
-        kind, star, _ = part.rpartition("*") if "*" in part else (part.rpartition(" ")[0], "", "")
-        found.append((kind.strip(), bool(star)))
+        for qualifier in ("const ", "BY_VALUE ", "__restrict__"):
+            part = part.replace(qualifier, "")
+        c_type, star, _ = part.rpartition("*") if "*" in part else (part.rpartition(" ")[0], "", "")
+        found.append((c_type.strip(), bool(star)))
     return found
 
 
 def _launcher(name, parameters, waits):
+    """C++ of a function that launches a kernel, from pointers to its arguments."""
     args = ", ".join(
-        f"*({kind}{'*' if star else ''}*)args[{i}]" for i, (kind, star) in enumerate(parameters)
+        f"*({c_type}{'*' if star else ''}*)args[{i}]" for i, (c_type, star) in enumerate(parameters)
     )
     return (
         f'extern "C" int launch_{name}(const unsigned* grid, const unsigned* block, void** args)'
@@ -109,6 +132,7 @@ def _launcher(name, parameters, waits):
 
 @cache
 def _compiled(code, options):
+    """The library compiled from code, cached in the folder for temporary files."""
     key = hashlib.sha256(repr((code, options)).encode()).hexdigest()[:20]
     path = Path(tempfile.gettempdir()) / f"minigen-stand-in-{key}.so"
     if not path.exists():
@@ -122,4 +146,4 @@ def _compiled(code, options):
             if done.returncode:
                 raise RuntimeError(done.stderr[:4000])
             built.replace(path)
-    return ctypes.PyDLL(str(path))  # one launch at a time: it keeps the lock
+    return ctypes.PyDLL(str(path))  # PyDLL keeps the interpreter's lock: one launch at a time

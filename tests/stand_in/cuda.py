@@ -1,4 +1,4 @@
-"""`cupy.cuda` of the stand-in: one device, streams that run at once, graphs that replay."""
+"""`cupy.cuda` of the stand-in: one device, synchronous streams, graphs that replay."""
 
 from contextlib import contextmanager
 from time import perf_counter
@@ -9,6 +9,8 @@ from stand_in.recording import refuse_while_capturing, tape
 
 
 class Device:
+    """The only device; its context manager does nothing."""
+
     def __init__(self, device=0):
         self.id = int(device)
         assert self.id == 0
@@ -29,7 +31,7 @@ class Device:
 
 
 class Stream:
-    """Streams of the stand-in run at once; capturing one records what is done."""
+    """A synchronous stream; while it is captured, operations are put on the tape."""
 
     null = None
     ptr = 1
@@ -70,6 +72,8 @@ class Stream:
 
 
 class Graph:
+    """The actions of a capture, which each launch runs in order."""
+
     def __init__(self, actions):
         self.actions = actions
 
@@ -82,6 +86,8 @@ class Graph:
 
 
 class Event:
+    """An event, which is over as soon as it is recorded."""
+
     def __init__(self, block=False, disable_timing=False, interprocess=False):
         self.seconds = None
 
@@ -95,11 +101,13 @@ class Event:
 
 
 class MemoryPool:
+    """A pool whose malloc only serves as a mark: see using_allocator."""
+
     def __init__(self, allocator=None):
         pass
 
     def malloc(self, size):
-        raise AssertionError("the stand-in's arrays have memory of their own")
+        raise AssertionError("the stand-in's arrays do not use pools")
 
     def used_bytes(self):
         return 0
@@ -116,6 +124,7 @@ class MemoryPool:
 
 @contextmanager
 def using_allocator(allocator=None):
+    """In a with block, arrays count as allocated from that pool."""
     token = current_allocator.set(None if allocator == pool.malloc else allocator)
     try:
         yield
@@ -124,6 +133,7 @@ def using_allocator(allocator=None):
 
 
 def alloc_pinned_memory(size):
+    """Host memory of that many bytes."""
     return memoryview(bytearray(size))
 
 

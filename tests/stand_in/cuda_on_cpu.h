@@ -1,6 +1,6 @@
-// CUDA C++ on one thread of a CPU, for tests: every thread of a block is a fiber that runs until
-// it has to wait for others. It stops the program's launch, with a sentence, where threads of a
-// block wait for different things, as a GPU would hang there or go wrong.
+// CUDA C++ on one thread of a CPU, for tests. Each thread of a block is a fiber, which runs until
+// it reaches a barrier. The launch fails if the threads of a block wait at different barriers,
+// where a GPU would hang or compute nonsense.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +12,7 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __shared__ static
 
 struct uint3 { unsigned x, y, z; };
@@ -36,23 +37,23 @@ inline double max(double a, double b) { return fmax(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (uint64_t(a) * b) >> 32; }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
-inline int atomicOr(int* place, int value) { int old = *place; *place |= value; return old; }
-inline int atomicMax(int* place, int value) {
-  int old = *place;
-  *place = old > value ? old : value;
+inline int atomicOr(int* x, int value) { int old = *x; *x |= value; return old; }
+inline int atomicMax(int* x, int value) {
+  int old = *x;
+  *x = old > value ? old : value;
   return old;
 }
 
 enum State { RUNNING, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 struct Fiber { void* stack_pointer; std::vector<char> stack; State state; };
 static std::vector<Fiber> fibers;
-static void* scheduler;  // its stack pointer
-static unsigned current;
-static const std::function<void()>* kernel;
-static uint64_t slots[1024];
+static void* scheduler;                      // the stack pointer of the scheduler
+static unsigned current;                     // the number of the running fiber in its block
+static const std::function<void()>* kernel;  // what each fiber runs
+static uint64_t slots[1024];                 // values that the threads of a warp exchange
 
-// Keeps the registers that a call must keep on the stack, and goes on on another stack. The C
-// library's swapcontext does the same with two calls of the system, a hundred times slower.
+// Saves the callee-saved registers and the stack pointer in *from, and continues on the stack `to`.
+// The C library's swapcontext does the same with two system calls, a hundred times slower.
 extern "C" __attribute__((visibility("hidden"))) void switch_stacks(void** from, void* to);
 asm(R"(
   .text
@@ -76,6 +77,7 @@ switch_stacks:
   ret
 )");
 
+// Suspends the running fiber until the scheduler finds that all threads have reached the barrier.
 static void wait_at(State barrier) {
   fibers[current].state = barrier;
   switch_stacks(&fibers[current].stack_pointer, scheduler);
@@ -83,6 +85,7 @@ static void wait_at(State barrier) {
 inline void __syncthreads() { wait_at(AT_BLOCK_BARRIER); }
 inline void __syncwarp(unsigned = ~0u) { wait_at(AT_WARP_BARRIER); }
 
+// The value that thread `source` of the warp passes, as in CUDA's shuffles.
 template <typename T> T exchanged(T value, unsigned source) {
   std::memcpy(&slots[current], &value, sizeof(T));
   __syncwarp();
@@ -102,43 +105,45 @@ template <typename T> T __shfl_down_sync(unsigned, T value, int lane) {
 template <typename T> unsigned __match_any_sync(unsigned, T value) {
   std::memcpy(&slots[current], &value, sizeof(T));
   __syncwarp();
-  unsigned alike = 0;
+  unsigned equal = 0;
   for (unsigned lane = 0; lane < 32; lane++)
-    alike |= unsigned(!std::memcmp(&slots[current / 32 * 32 + lane], &value, sizeof(T))) << lane;
+    equal |= unsigned(!std::memcmp(&slots[current / 32 * 32 + lane], &value, sizeof(T))) << lane;
   __syncwarp();
-  return alike;
+  return equal;
 }
 
-static void one_fiber() {
+// The first function on the stack of a fiber.
+static void run_fiber() {
   (*kernel)();
   fibers[current].state = DONE;
   switch_stacks(&fibers[current].stack_pointer, scheduler);
 }
 
-static void place_thread(unsigned t) {
+// Makes thread t of the block the running one.
+static void set_thread(unsigned t) {
   current = t;
   threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
 }
 
-// The fibers of one block, to their end; whether all of them always waited for the same.
-static bool run_block(unsigned count) {
-  for (unsigned t = 0; t < count; t++) {
+// Runs the fibers of one block to their end; false if threads wait at different barriers.
+static bool run_block(unsigned threads) {
+  for (unsigned t = 0; t < threads; t++) {
     Fiber& fiber = fibers[t];
     fiber.stack.resize(32768);
     uintptr_t top = (uintptr_t)(fiber.stack.data() + fiber.stack.size()) & ~(uintptr_t)15;
-    void** frame = (void**)top - 8;  // six registers, where to begin, and nowhere to return to
+    void** frame = (void**)top - 8;  // 6 registers, run_fiber, null return address
     std::memset(frame, 0, 8 * sizeof(void*));
-    frame[6] = (void*)one_fiber;
+    frame[6] = (void*)run_fiber;
     fiber.stack_pointer = frame;
     fiber.state = RUNNING;
   }
   for (;;) {
     unsigned done = 0, at_block = 0, released = 0;
-    for (unsigned first = 0; first < count; first += 32) {
-      unsigned end = first + 32 < count ? first + 32 : count, at_warp = 0;
+    for (unsigned first = 0; first < threads; first += 32) {
+      unsigned end = first + 32 < threads ? first + 32 : threads, at_warp = 0;
       for (unsigned t = first; t < end; t++) {
         if (fibers[t].state == RUNNING) {
-          place_thread(t);
+          set_thread(t);
           switch_stacks(&scheduler, fibers[t].stack_pointer);
         }
         done += fibers[t].state == DONE;
@@ -150,8 +155,8 @@ static bool run_block(unsigned count) {
         released += at_warp;
       }
     }
-    if (done == count) return true;
-    if (at_block == count) {
+    if (done == threads) return true;
+    if (at_block == threads) {
       for (auto& fiber : fibers) fiber.state = RUNNING;
     } else if (!released) {
       return false;
@@ -159,23 +164,24 @@ static bool run_block(unsigned count) {
   }
 }
 
-// One launch. waits: whether the kernel has barriers; without any no thread needs a fiber.
+// Runs a launch; 1 if threads wait at different barriers. waits: whether the kernel has barriers;
+// if not, its threads run one after another, without fibers.
 static int run_grid(const unsigned* grid, const unsigned* block, bool waits,
                     const std::function<void()>& body) {
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
   kernel = &body;
-  unsigned count = block[0] * block[1] * block[2];
-  if (waits) fibers.resize(count);
+  unsigned threads = block[0] * block[1] * block[2];
+  if (waits) fibers.resize(threads);
   for (unsigned z = 0; z < grid[2]; z++)
     for (unsigned y = 0; y < grid[1]; y++)
       for (unsigned x = 0; x < grid[0]; x++) {
         blockIdx = {x, y, z};
         if (waits) {
-          if (!run_block(count)) return 1;
+          if (!run_block(threads)) return 1;
         } else {
-          for (unsigned t = 0; t < count; t++) {
-            place_thread(t);
+          for (unsigned t = 0; t < threads; t++) {
+            set_thread(t);
             body();
           }
         }

@@ -1,4 +1,4 @@
-"""The operators of the stand-in's arrays, and those of their methods that compute."""
+"""The operators of the stand-in's arrays, and their methods for reductions and the like."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from stand_in.arrays import fresh, ndarray, unwrapped
 
 
 def _operators():
+    """Pairs of the name of an operator and its ufunc."""
     names = "add sub mul truediv floordiv mod pow and or xor lshift rshift eq ne lt le gt ge"
     ufuncs = "add subtract multiply true_divide floor_divide remainder power bitwise_and bitwise_or"
     ufuncs += " bitwise_xor left_shift right_shift equal not_equal less less_equal greater"
@@ -14,10 +15,13 @@ def _operators():
 
 
 def _defer(other):
+    """Whether an operator must leave the computation to the other operand."""
     return getattr(type(other), "__array_ufunc__", True) is None
 
 
 def _binary(ufunc):
+    """The method of a binary operator."""
+
     def call(self, other):
         if _defer(other):
             return NotImplemented
@@ -27,10 +31,12 @@ def _binary(ufunc):
 
 
 def _reflected(ufunc):
+    """The method of a binary operator whose right operand is the array."""
     return lambda self, other: self.__array_ufunc__(ufunc, "__call__", other, self)
 
 
 def _in_place(ufunc):
+    """The method of an operator such as +=."""
     return lambda self, other: self.__array_ufunc__(ufunc, "__call__", self, other, out=self)
 
 
@@ -44,7 +50,7 @@ for _name, _ufunc in (("neg", np.negative), ("abs", np.absolute), ("invert", np.
         ndarray, f"__{_name}__", lambda self, u=_ufunc: self.__array_ufunc__(u, "__call__", self)
     )
 
-METHODS = {  # the parameters of CuPy's methods, in order
+METHODS = {  # the parameters of CuPy's methods, in their order
     "all": "axis out keepdims",
     "any": "axis out keepdims",
     "argmax": "axis out dtype keepdims",
@@ -67,15 +73,17 @@ METHODS = {  # the parameters of CuPy's methods, in order
 
 
 def _method(name, parameters):
+    """The method of NumPy of that name, with CuPy's parameters."""
+
     def call(self, *args, **kwargs):
         kwargs.update(zip(parameters, args))
         unknown = kwargs.keys() - set(parameters)
         if unknown:
             raise TypeError(f"ndarray.{name} of cupy has no {sorted(unknown)}")
         out = kwargs.pop("out", None)
-        assert out is None, "the stand-in writes no results elsewhere"
-        given = {key: unwrapped(x) for key, x in kwargs.items()}
-        return fresh(getattr(np.ndarray, name), (self._host,), given)
+        assert out is None, "the stand-in has no out for methods"
+        kwargs = {key: unwrapped(x) for key, x in kwargs.items()}
+        return fresh(getattr(np.ndarray, name), (self._host,), kwargs)
 
     return call
 

@@ -9,7 +9,7 @@ from stand_in.compiled import RawModule
 from stand_in.cuda import cuda, pool
 from stand_in.recording import CUBLAS, perform, refuse_while_capturing
 
-FUNCTIONS = {  # those that compute, with the parameters of CuPy's
+FUNCTIONS = {  # that return new arrays, with the parameters of CuPy's
     "all": "a axis out keepdims",
     "any": "a axis out keepdims",
     "amax": "a axis out keepdims",
@@ -54,7 +54,7 @@ FUNCTIONS = {  # those that compute, with the parameters of CuPy's
     "where": "condition x y",
     "zeros_like": "a dtype order subok shape",
 }
-VIEWS = {
+VIEWS = {  # that return views
     "broadcast_to": "array shape",
     "expand_dims": "a axis",
     "moveaxis": "a source destination",
@@ -63,7 +63,7 @@ VIEWS = {
     "swapaxes": "a axis1 axis2",
     "transpose": "a axes",
 }
-MAKERS = {
+CREATION = {  # that create arrays from shapes and numbers
     "arange": "start stop step dtype",
     "eye": "N M k dtype order",
     "full": "shape fill_value dtype order",
@@ -72,9 +72,9 @@ MAKERS = {
     "tri": "N M k dtype",
     "zeros": "shape dtype order",
 }
-ABOUT = {"ndim": "a", "shape": "a", "size": "a axis", "result_type": "", "can_cast": ""}
-COUNTING = ("argwhere", "nonzero")  # whose results have a size that the host must know
-PRODUCTS = ("dot", "matmul", "tensordot")  # by cuBLAS, and so is einsum of several arrays
+QUERIES = {"ndim": "a", "shape": "a", "size": "a axis", "result_type": "", "can_cast": ""}
+DATA_SIZED = ("argwhere", "nonzero")  # the host must know the size of their results
+PRODUCTS = ("dot", "matmul", "tensordot")  # on cuBLAS, as is einsum of several arrays
 
 cupy = ModuleType("cupy")
 cupy.__version__ = "stand-in"
@@ -99,28 +99,29 @@ cupy.bool, cupy.cuda, cupy.get_default_memory_pool = np.bool_, cuda, lambda: poo
 
 
 def _function(name, parameters):
-    numpy_function, known = getattr(np, name), parameters.split()
+    """The function of NumPy of that name, with CuPy's parameters."""
+    numpy_function, names = getattr(np, name), parameters.split()
 
     def call(*args, **kwargs):
-        if known and (len(args) > len(known) or kwargs.keys() - set(known)):
-            raise TypeError(f"cupy.{name} takes {known}, got {len(args)} and {sorted(kwargs)}")
-        if name in COUNTING:
+        if names and (len(args) > len(names) or kwargs.keys() - set(names)):
+            raise TypeError(f"cupy.{name} takes {names}, got {len(args)} and {sorted(kwargs)}")
+        if name in DATA_SIZED:
             refuse_while_capturing(name)
         if name in PRODUCTS or (name == "einsum" and len(args) > 2):
             refuse_while_capturing(CUBLAS)
         if name in ("concatenate", "stack") and len(args[0]) > 8:
-            refuse_while_capturing("the addresses of more than 8 arrays")
+            refuse_while_capturing("the pointers of more than 8 arrays")
         out = kwargs.pop("out", None)
-        given, args = args, tuple(map(unwrapped, args))
+        base, args = args[0] if args else None, tuple(map(unwrapped, args))
         kwargs = {key: unwrapped(x) for key, x in kwargs.items()}
-        if name in ABOUT:
+        if name in QUERIES:
             return numpy_function(*args, **kwargs)
         if out is not None:
-            place = unwrapped(out)
-            perform(lambda: np.copyto(place, numpy_function(*args, **kwargs)))
+            target = unwrapped(out)
+            perform(lambda: np.copyto(target, numpy_function(*args, **kwargs)))
             return out
         if name in VIEWS:
-            return wrapped(numpy_function(*args, **kwargs), given[0])
+            return wrapped(numpy_function(*args, **kwargs), base)
         return fresh(numpy_function, args, kwargs)
 
     call.__name__ = name
@@ -142,7 +143,7 @@ class _Ufunc:
         a.__array_ufunc__(self.ufunc, "at", a, indices, b)
 
 
-for _name, _parameters in {**FUNCTIONS, **VIEWS, **MAKERS, **ABOUT}.items():
+for _name, _parameters in {**FUNCTIONS, **VIEWS, **CREATION, **QUERIES}.items():
     setattr(cupy, _name, _function(_name, _parameters))
 for _name in UFUNCS:
     setattr(cupy, _name, _Ufunc(_name))
@@ -157,7 +158,7 @@ def empty_like(a, dtype=None, order="K", subok=None, shape=None):
 
 
 def asarray(a, dtype=None, order=None):
-    """On the device; from the host this is the one explicit copy."""
+    """a on the device; the only function that copies from the host."""
     if isinstance(a, ndarray):
         return a if dtype is None or a.dtype == dtype else a.astype(dtype)
     refuse_while_capturing("a copy from memory that is not pinned")

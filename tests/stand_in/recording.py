@@ -1,14 +1,14 @@
-"""What a captured graph of the stand-in holds: actions on memory, done again at each launch."""
+"""What a captured graph of the stand-in contains: actions on memory, repeated at each launch."""
 
 from contextvars import ContextVar
 
-allocator: ContextVar = ContextVar("allocator", default=None)  # of a pool of one's own
-CUBLAS = "cuBLAS by way of CuPy"
-tape: ContextVar[list | None] = ContextVar("tape", default=None)
+allocator: ContextVar = ContextVar("allocator", default=None)  # a MemoryPool's malloc, or None
+CUBLAS = "cuBLAS through CuPy"
+tape: ContextVar[list | None] = ContextVar("tape", default=None)  # the actions captured so far
 
 
 def perform(action):
-    """Do it now or, while a stream is captured, at each launch of the graph."""
+    """Run the action now or, while a stream is captured, at each launch of the graph."""
     actions = tape.get()
     if actions is None:
         action()
@@ -17,20 +17,21 @@ def perform(action):
 
 
 def recorded(result, action):
-    """While a stream is captured, have action done again at each launch, for what it returned."""
+    """result; while a stream is captured, the action, which computes it anew, is captured."""
     if tape.get() is not None:
         perform(action)
     return result
 
 
 def held(memory):
-    """While a stream is captured, keep memory for the launches, as a pool of CuPy's does."""
+    """memory; while a stream is captured, the graph keeps it alive, as a pool of CuPy does."""
     if tape.get() is not None:
         perform(lambda: memory)
     return memory
 
 
-def refuse_while_capturing(what):
+def refuse_while_capturing(operation):
+    """RuntimeError, as from CUDA, if a stream is captured; the capture is then invalid."""
     if tape.get() is not None:
-        tape.get().append(None)  # this capture has failed
-        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {what}")
+        tape.get().append(None)  # marks the capture as failed
+        raise RuntimeError(f"cudaErrorStreamCaptureUnsupported: {operation}")

@@ -1,7 +1,8 @@
-"""The kernels for speed on a CPU, compiled by Numba; twins of those in `reference/`.
+"""The CPU kernels, compiled by Numba: each is the twin of the function of its name in `reference/`.
 
-They release the interpreter lock, and cut large work in pieces for the pool of `parallel/`.
-`compiling` says how they are made, and `vector_math` what they compute with.
+They release Python's global interpreter lock, and large work is cut into tasks for the thread pool
+of `parallel/`. `compiling` says how they are compiled; `vector_math` has the exp, tanh and erf that
+they compute with.
 """
 
 from minigen.kernels.cpu.activations import (

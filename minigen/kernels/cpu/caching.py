@@ -1,8 +1,10 @@
-"""Compiled kernels on the disk: Numba's cache, with a hash in each file and a file for each call.
+"""The cache of compiled kernels on the disk: Numba's, with a hash in each file.
 
-Numba trusts its files and stops the program where one cannot be read or written. Here what is
-damaged, or does not fit on the disk, costs a warning and the time to compile. Numba's index of a
-kernel's files is left out: two processes that wrote it at once could mix up its entries.
+Numba trusts its cache files: one that is damaged or cannot be written raises an error in the middle
+of a program. In this cache such a file costs a warning and the time to compile.
+Numba also keeps an index file for each kernel, whose entries two processes that write it at the
+same time could mix up. There is no index in this cache: each overload of a kernel has one file,
+whose name contains a hash of the overload's key.
 """
 
 import hashlib
@@ -12,29 +14,33 @@ from pathlib import Path
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-TRAILER = 32 + 32  # bytes: the stamp of the sources, and SHA-256 over all before it
+HASH_BYTES = 32  # of SHA-256
+TRAILER_BYTES = 2 * HASH_BYTES  # at the end of a file: the sources' hash, the hash of the content
 
 
 class KernelCache(FunctionCache):
-    """The compiled forms of a function, made from sources of that stamp; problems go to warn."""
+    """The compiled overloads of a function; warn(reason) is called where the cache fails."""
 
-    def __init__(self, function, stamp, warn):
+    def __init__(self, function, hash_of_sources, warn):
         super().__init__(function)
         self.warn = warn
-        stamp = hashlib.sha256(f"{stamp} {numba.__version__}".encode()).digest()
+        versions = f"{hash_of_sources} {numba.__version__}".encode()
         base = self._impl.filename_base
+        stamp = hashlib.sha256(versions).digest()
         self._cache_file = _CheckedFiles(self._cache_path, base, stamp)
 
     def load_overload(self, sig, target_context):
+        """The overload from its file; None if there is none that can be used."""
         try:
             return super().load_overload(sig, target_context)
-        except OSError:  # to write is tried next, and says what is wrong
+        except OSError:  # save_overload will meet it again, and warns
             return None
-        except Exception:  # whatever a damaged file makes of itself
+        except Exception:  # a damaged file may raise any error
             self.warn(f"a file in {self._cache_path} is damaged and is written anew")
             return None
 
     def save_overload(self, sig, data):
+        """Write the overload to its file, or warn."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -42,41 +48,50 @@ class KernelCache(FunctionCache):
 
 
 class _CheckedFiles(IndexDataCacheFile):
-    """Files NAME.nbc, named by the key: what Numba writes, the stamp, a hash."""
+    """Files NAME.HASH_OF_KEY.nbc: what Numba writes, the hash of the sources, SHA-256 over both.
+
+    Numba calls the hash of the sources the source stamp.
+    """
 
     def save(self, key, data):
+        """Write the file of a key."""
         self._save_data(self._name(key), data)
 
     def load(self, key):
+        """The data of a key; None if it has no file, or one from other sources."""
         name = self._name(key)
         try:
             with open(self._data_path(name), "rb") as file:
                 content = file.read()
         except FileNotFoundError:
             return None
-        if not is_whole(content):
+        if not has_its_hash(content):
             raise ValueError(f"{name}: the hash is wrong")
-        return self._load_data(name) if content[-TRAILER:-32] == self._source_stamp else None
+        if content[-TRAILER_BYTES:-HASH_BYTES] != self._source_stamp:
+            return None
+        return self._load_data(name)
 
     def _dump(self, obj):
+        """The content of the file of an overload."""
         content = super()._dump(obj) + self._source_stamp
         return content + hashlib.sha256(content).digest()
 
     def _name(self, key):
+        """The name of the file of a key."""
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         return os.path.splitext(self._index_name)[0] + f".{digest}.nbc"
 
 
-def is_whole(content: bytes) -> bool:
-    """Whether a file's content ends in the hash of what stands before."""
-    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+def has_its_hash(content: bytes) -> bool:
+    """Whether the last bytes of a file's content are the hash of the bytes before them."""
+    return hashlib.sha256(content[:-HASH_BYTES]).digest() == content[-HASH_BYTES:]
 
 
 def damaged(folder: str) -> list[Path]:
-    """The files of kernels in folder that are not as they were written."""
-    return [path for path in kernel_files(folder) if not is_whole(path.read_bytes())]
+    """The files of kernels in a folder whose content has changed since they were written."""
+    return [path for path in kernel_files(folder) if not has_its_hash(path.read_bytes())]
 
 
 def kernel_files(folder: str) -> list[Path]:
-    """The files of compiled kernels in folder."""
+    """The files of compiled kernels in a folder."""
     return sorted(Path(folder).glob(f"*.{'[0-9a-f]' * 16}.nbc"))

@@ -1,51 +1,82 @@
-"""Work on the channels of a batch (N, C, S): one after the other, for each fits a cache."""
+"""Sums over channels and batch norm (Ioffe and Szegedy 2015) for batches (N, C, S).
+
+The kernels work on one channel after the other: all passes over a channel find it in the cache.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.rows import OF_A_SUM, SMALL, moments_of, squares_of, total_of
+from minigen.kernels.cpu.rows import (
+    MIN_SIZE,
+    NS_PER_ADDITION,
+    row_sum,
+    squared_deviations_sum,
+    vjp_sums,
+)
 from minigen.kernels.reference import channels as reference
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 
-NANOSECONDS = 1.5  # for a value, about
-SHORT = 16  # values in a row: shorter ones are laid side by side, all of a channel
+NS_PER_ELEMENT = 1.5  # of batch norm, roughly, on one thread: the number of tasks depends on it
+SHORT_ROW = 16  # values of a channel in a sample; if fewer, a copy has all of a channel in one row
+
+
+class Normalized(NamedTuple):
+    """The results of `reference.batch_norm`: y (N, C, S), the others (C,)."""
+
+    y: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    rstd: np.ndarray
+
+
+class Cotangents(NamedTuple):
+    """The results of `reference.batch_norm_vjp`: gx (N, C, S), gweight and gbias (C,)."""
+
+    gx: np.ndarray
+    gweight: np.ndarray
+    gbias: np.ndarray
 
 
 @compiled
 def _sum_channels(x, first, last, out):
+    """`reference.sum_channels` for the channels from first to last, written to out (C,)."""
     for k in range(first, last):
         total = 0.0
         for i in range(len(x)):
-            total += total_of(x[i, k])
+            total += row_sum(x[i, k])
         out[k] = total
 
 
 def sum_channels(x):
+    """`reference.sum_channels`, in tasks of channels, with sums of double precision over rows."""
     _, c, s = x.shape
-    if x.size < SMALL or s < SHORT or x.dtype.kind != "f":
+    if x.size < MIN_SIZE or s < SHORT_ROW or x.dtype.kind != "f":
         return reference.sum_channels(x)
     x, out = np.ascontiguousarray(x), np.empty(c, x.dtype)
-    cuts = shares(c, OF_A_SUM * x.size)
-    pool.run(_sum_channels, [(x, cut.start, cut.stop, out) for cut in cuts])
+    slices = shares(c, NS_PER_ADDITION * x.size)
+    pool.run(_sum_channels, [(x, part.start, part.stop, out) for part in slices])
     return out
 
 
 @compiled(fastmath=CONTRACT)
-def _batch_norm(x, weight, bias, eps, first, last, y, mean, variance, rstd):
+def _batch_norm(x, weight, bias, eps, first, last, results):
+    """`reference.batch_norm` for the channels from first to last, written to results."""
+    y, mean, variance, rstd = results
     n, _, s = x.shape
     real = x.dtype.type
     for k in range(first, last):
-        total, spread = 0.0, 0.0
+        total, squares = 0.0, 0.0
         for i in range(n):
-            total += total_of(x[i, k])
+            total += row_sum(x[i, k])
         mu = real(total / (n * s))
         for i in range(n):
-            spread += squares_of(x[i, k], mu)
-        mean[k], variance[k] = mu, spread / (n * s)
-        rstd[k] = 1 / math.sqrt(spread / (n * s) + eps)
+            squares += squared_deviations_sum(x[i, k], mu)
+        mean[k], variance[k] = mu, squares / (n * s)
+        rstd[k] = 1 / math.sqrt(squares / (n * s) + eps)
         scale = rstd[k] if weight is None else rstd[k] * weight[k]
         shift = real(0) if bias is None else bias[k]
         for i in range(n):
@@ -55,57 +86,65 @@ def _batch_norm(x, weight, bias, eps, first, last, y, mean, variance, rstd):
 
 
 def batch_norm(x, weight, bias, eps):
+    """`reference.batch_norm`, in tasks of channels."""
     n, c, s = x.shape
-    if s < SHORT and n > 1:
-        y, *moments = batch_norm(_side_by_side(x), weight, bias, eps)
-        return _apart(y, x.shape), *moments
+    if s < SHORT_ROW and n > 1:
+        y, *statistics = batch_norm(_channels_as_rows(x), weight, bias, eps)
+        return _rows_as_channels(y, x.shape), *statistics
     x, weight, bias = (None if a is None else np.ascontiguousarray(a) for a in (x, weight, bias))
-    results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(3))
-    cuts = shares(c, NANOSECONDS * x.size)
-    pieces = [(x, weight, bias, eps, cut.start, cut.stop, *results) for cut in cuts]
-    pool.run(_batch_norm, pieces)
-    return results
+    results = Normalized(np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(3)))
+    slices = shares(c, NS_PER_ELEMENT * x.size)
+    tasks = [(x, weight, bias, eps, part.start, part.stop, results) for part in slices]
+    pool.run(_batch_norm, tasks)
+    return tuple(results)
 
 
 @compiled(fastmath=CONTRACT)
-def _batch_norm_vjp(g, x, weight, mean, rstd, first, last, gx, gw, gb):
+def _batch_norm_vjp(g, x, weight, mean, rstd, first, last, results):
+    """`reference.batch_norm_vjp` for the channels from first to last, written to results.
+
+    With m = N * S and p = sum(g * (x - mean)), gweight = p * rstd. So the term hat * gweight / m of
+    gx is (x - mean) * slope with slope = p / m * rstd^2.
+    """
+    gx, gweight, gbias = results
     n, _, s = x.shape
     real = x.dtype.type
     for k in range(first, last):
-        mu, r, level, along = mean[k], rstd[k], 0.0, 0.0
+        mu, r, g_sum, product_sum = mean[k], rstd[k], 0.0, 0.0
         for i in range(n):
-            part_level, part_along = moments_of(g[i, k], x[i, k], mu)
-            level += part_level
-            along += part_along
-        gw[k], gb[k] = along * r, level
+            row_g_sum, row_product_sum = vjp_sums(g[i, k], x[i, k], mu)
+            g_sum += row_g_sum
+            product_sum += row_product_sum
+        gweight[k], gbias[k] = product_sum * r, g_sum
         scale = r if weight is None else r * weight[k]
-        lost, slope = real(level / (n * s)), real(along / (n * s) * r * r)
+        g_mean, slope = real(g_sum / (n * s)), real(product_sum / (n * s) * r * r)
         for i in range(n):
             row, gy, out = x[i, k], g[i, k], gx[i, k]
             for j in range(s):
-                out[j] = (gy[j] - lost - (row[j] - mu) * slope) * scale
+                out[j] = (gy[j] - g_mean - (row[j] - mu) * slope) * scale
 
 
 def batch_norm_vjp(g, x, weight, mean, rstd):
+    """`reference.batch_norm_vjp`, in tasks of channels."""
     n, c, s = x.shape
-    if s < SHORT and n > 1:
-        rows = _side_by_side(g), _side_by_side(x)
+    if s < SHORT_ROW and n > 1:
+        rows = _channels_as_rows(g), _channels_as_rows(x)
         gx, *rest = batch_norm_vjp(*rows, weight, mean, rstd)
-        return _apart(gx, x.shape), *rest
+        return _rows_as_channels(gx, x.shape), *rest
     g, x, weight = (None if a is None else np.ascontiguousarray(a) for a in (g, x, weight))
-    results = np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(2))
-    cuts = shares(c, 2 * NANOSECONDS * x.size)
-    pieces = [(g, x, weight, mean, rstd, cut.start, cut.stop, *results) for cut in cuts]
-    pool.run(_batch_norm_vjp, pieces)
-    return results
+    results = Cotangents(np.empty_like(x), *(np.empty(c, x.dtype) for _ in range(2)))
+    slices = shares(c, 2 * NS_PER_ELEMENT * x.size)
+    tasks = [(g, x, weight, mean, rstd, part.start, part.stop, results) for part in slices]
+    pool.run(_batch_norm_vjp, tasks)
+    return tuple(results)
 
 
-def _side_by_side(x):
-    """(N, C, S) as (1, C, N * S)."""
+def _channels_as_rows(x):
+    """x (N, C, S) as (1, C, N * S)."""
     return x.swapaxes(0, 1).reshape(1, x.shape[1], len(x) * x.shape[2])
 
 
-def _apart(x, shape):
-    """The way back."""
+def _rows_as_channels(x, shape):
+    """The inverse of `_channels_as_rows`: x (1, C, N * S) as shape = (N, C, S)."""
     n, c, s = shape
     return np.ascontiguousarray(x.reshape(c, n, s).swapaxes(0, 1))

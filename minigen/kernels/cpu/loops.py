@@ -1,4 +1,4 @@
-"""Loops over elements or rows, in pieces on several threads."""
+"""Compiled loops over elements or rows, cut into tasks for the thread pool."""
 
 from collections.abc import Callable
 
@@ -9,50 +9,54 @@ from minigen.parallel.pieces import shares
 
 
 def flat(x: np.ndarray) -> np.ndarray:
-    """x as one C-ordered axis: a view where it can be."""
+    """x as one axis in C order: a view where x is contiguous, else a copy."""
     return x.ravel()
 
 
-def over(loop: Callable, arrays: list[np.ndarray], nanoseconds: float, *constants) -> None:
-    """loop(*arrays, *constants), with the first axis of all arrays cut in pieces.
+def parallel_for(
+    loop: Callable, arrays: list[np.ndarray], ns_per_element: float, *constants
+) -> None:
+    """loop(*arrays, *constants), with the first axis of all arrays cut into tasks for the pool.
 
-    nanoseconds: about so many an element of the first array takes.
+    ns_per_element: nanoseconds that one thread takes for an element of the first array, roughly.
     """
-    work = arrays[0].size * nanoseconds
-    cuts = shares(len(arrays[0]), work)
-    if len(cuts) == 1:
+    slices = shares(len(arrays[0]), arrays[0].size * ns_per_element)
+    if len(slices) == 1:
         loop(*arrays, *constants)
     else:
-        pool.run(loop, [(*(x[s] for x in arrays), *constants) for s in cuts])
+        pool.run(loop, [(*(x[s] for x in arrays), *constants) for s in slices])
 
 
-def over_all(loop: Callable, rows: list[list[np.ndarray]], nanoseconds: float, *constants) -> None:
-    """loop(*row, *constants) for each row of flat arrays, as one job for the pool.
+def parallel_for_groups(
+    loop: Callable, groups: list[list[np.ndarray]], ns_per_element: float, *constants
+) -> None:
+    """loop(*group, *constants) for each group of flat arrays of one length, as one job.
 
-    Pieces are of one size, whatever the arrays': several small ones, or a part of a large one.
+    All tasks have the same number of elements: several small groups, or a part of a large one.
     """
-    total = sum(len(row[0]) for row in rows)
-    pieces = shares(total, total * nanoseconds)
-    if len(pieces) == 1:
-        _each(loop, rows, constants)
+    total = sum(len(group[0]) for group in groups)
+    num_tasks = len(shares(total, total * ns_per_element))
+    if num_tasks == 1:
+        _run_groups(loop, groups, constants)
     else:
-        parts = _strung(rows, -(-total // len(pieces)))
-        pool.run(_each, [(loop, part, constants) for part in parts])
+        tasks = _split_groups(groups, -(-total // num_tasks))
+        pool.run(_run_groups, [(loop, task, constants) for task in tasks])
 
 
-def _each(loop, rows, constants):
-    for row in rows:
-        loop(*row, *constants)
+def _run_groups(loop, groups, constants):
+    """loop(*group, *constants) for each of groups: a task."""
+    for group in groups:
+        loop(*group, *constants)
 
 
-def _strung(rows, size):
-    """The rows as lists of `size` elements, in which rows that do not fit are cut."""
-    lists, room = [[]], size
-    for row in rows:
-        while len(row[0]) > room:
-            lists[-1].append([x[:room] for x in row])
-            row, room = [x[room:] for x in row], size
+def _split_groups(groups, size):
+    """The groups as lists of `size` elements in all; a group that does not fit is split."""
+    lists, free = [[]], size
+    for group in groups:
+        while len(group[0]) > free:
+            lists[-1].append([x[:free] for x in group])
+            group, free = [x[free:] for x in group], size
             lists.append([])
-        lists[-1].append(row)
-        room -= len(row[0])
+        lists[-1].append(group)
+        free -= len(group[0])
     return lists

@@ -1,76 +1,133 @@
-"""An LSTM over all steps in one kernel for each direction, arithmetic and product of each step.
+"""An LSTM over all steps: for each direction one kernel with the product and arithmetic of a step.
 
-Threads do not meet at the interpreter's lock between one and the other: on two of them the
-backward pass takes 0.35 to 0.6 of the time of `sequences.lstm_steps_vjp`.
+`sequences.lstm_steps_vjp` returns to Python between the product and the arithmetic of each step,
+where its threads wait for the interpreter lock. On two threads, the backward pass of this file
+takes 0.35 to 0.6 of its time.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from minigen.kernels.cpu import sequences, tiles
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.packed_weights import Weights, multiply, places_of
-from minigen.kernels.cpu.recurrent import cell, cell_vjp
+from minigen.kernels.cpu.packed_weights import (
+    PackedWeights,
+    multiply_packed,
+    padded_row_offsets,
+)
+from minigen.kernels.cpu.recurrent import lstm_cell, lstm_cell_vjp
 from minigen.parallel import pool
 
 
+class Product(NamedTuple):
+    """The right factor of `multiply_packed`, and the offsets of the left one's rows and columns."""
+
+    panels: np.ndarray
+    row_offsets: np.ndarray
+    k_offsets: np.ndarray
+
+
+class ForwardBuffers(NamedTuple):
+    """The arrays of `reference.lstm_steps`, with gates (T, B, 4, H)."""
+
+    gates: np.ndarray
+    h: np.ndarray
+    c: np.ndarray
+    tanh_c: np.ndarray
+
+
+class SavedValues(NamedTuple):
+    """What the backward pass reads: gates (T, B, 4, H), c (T + 1, B, H) and tanh_c (T, B, H)."""
+
+    gates: np.ndarray
+    c: np.ndarray
+    tanh_c: np.ndarray
+
+
+class Cotangents(NamedTuple):
+    """The cotangents that `reference.lstm_steps_vjp` writes, with gz (T, B, 4, H).
+
+    gy is not among them: Numba compiles away `gy is not None` only for an argument of the kernel.
+    """
+
+    gh: np.ndarray
+    gc: np.ndarray
+    gz: np.ndarray
+
+
 @compiled
-def _steps(first, last, gates, b, places, units, h, c, tanh_c):
-    """The steps for the sequences from first to last; b holds the weights, laid in panels."""
-    here, n = slice(first, last), c.shape[2]
-    space = np.empty((len(places), 4 * n), b.dtype)
-    hidden = space[: last - first].reshape(last - first, 4, n)
+def _steps(first, last, product, buffers):
+    """`reference.lstm_steps` for the sequences from first to last, weight_hh.T in panels."""
+    gates, h, c, tanh_c = buffers
+    panels, row_offsets, k_offsets = product
+    batch, n = slice(first, last), c.shape[2]
+    out = np.empty((len(row_offsets), 4 * n), panels.dtype)
+    hidden = out[: last - first].reshape(last - first, 4, n)
     for t in range(len(gates)):
-        multiply(h[t, here].reshape(-1), places, units, b, space)
-        cell(gates[t, here], hidden, c[t, here], c[t + 1, here], tanh_c[t, here], h[t + 1, here])
+        multiply_packed(h[t, batch].reshape(-1), row_offsets, k_offsets, panels, out)
+        lstm_cell(
+            *(gates[t, batch], hidden, c[t, batch]),
+            *(c[t + 1, batch], tanh_c[t, batch], h[t + 1, batch]),
+        )
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
+    """`reference.lstm_steps` in one kernel, in tasks of sequences; else that of `sequences`."""
     n = len(w)
-    if not _fit(n, gates, h, c, tanh_c) or w.dtype != gates.dtype or not w.flags.forc:
+    if not _fit_kernel(n, gates, h, c, tanh_c) or w.dtype != gates.dtype or not w.flags.forc:
         return sequences.lstm_steps(gates, w, h, c, tanh_c)
-    b, units = Weights(w).panels, np.arange(n)
-    z, pieces = gates.reshape(*gates.shape[:2], 4, n), []
-    for s in sequences.shares_of_batch(gates, w):
-        places = places_of(s.stop - s.start, n)
-        pieces.append((s.start, s.stop, z, b, places, units, h, c, tanh_c))
-    pool.run(_steps, pieces)
+    panels, k_offsets = PackedWeights(w).panels, np.arange(n)
+    buffers, tasks = ForwardBuffers(gates.reshape(*gates.shape[:2], 4, n), h, c, tanh_c), []
+    for s in sequences.batch_slices(gates, w):
+        product = Product(panels, padded_row_offsets(s.stop - s.start, n), k_offsets)
+        tasks.append((s.start, s.stop, product, buffers))
+    pool.run(_steps, tasks)
     return h
 
 
 @compiled(fastmath=CONTRACT)
-def _steps_vjp(first, last, gh, gc, gy, gates, b, places, units, c, tanh_c, gz):
-    """The steps for the sequences from first to last; b holds the weights, laid in panels."""
-    n, here, one = gh.shape[1], slice(first, last), gh.dtype.type(1)
-    space = np.empty((len(places), n), b.dtype)
+def _steps_vjp(first, last, product, saved, gy, cotangents):
+    """`reference.lstm_steps_vjp` for the sequences from first to last, weight_hh in panels."""
+    gates, c, tanh_c = saved
+    gh, gc, gz = cotangents
+    panels, row_offsets, k_offsets = product
+    n, batch, one = gh.shape[1], slice(first, last), gh.dtype.type(1)
+    out = np.empty((len(row_offsets), n), panels.dtype)
     for t in range(len(gates) - 1, -1, -1):
         if gy is not None:
             for m in range(first, last):  # with slices it would take 4 seconds more to compile
                 for j in range(n):
                     gh[m, j] += gy[t, m, j]
-        cell_vjp(gh[here], gc[here], gates[t, here], c[t, here], tanh_c[t, here], gz[t, here], one)
-        multiply(gz[t, here].reshape(-1), places, units, b, space)
+        lstm_cell_vjp(
+            *(gh[batch], gc[batch], gates[t, batch], c[t, batch]),
+            *(tanh_c[t, batch], gz[t, batch], one),
+        )
+        multiply_packed(gz[t, batch].reshape(-1), row_offsets, k_offsets, panels, out)
         for m in range(first, last):
             for j in range(n):
-                gh[m, j] = space[m - first, j]
+                gh[m, j] = out[m - first, j]
 
 
 def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
+    """`reference.lstm_steps_vjp` in one kernel, in tasks of sequences; else that of `sequences`."""
     n = gh.shape[1]
-    if not _fit(n, gh, gc, gates, c, tanh_c, weight_hh, gz):
+    if not _fit_kernel(n, gh, gc, gates, c, tanh_c, weight_hh, gz):
         return sequences.lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz)
     gy = None if gy is None else np.ascontiguousarray(gy)
-    b = Weights(weight_hh).panels
-    z, of_z = (x.reshape(*x.shape[:2], 4, n) for x in (gates, gz))
-    units = np.arange(4 * n)
-    pieces = []
-    for s in sequences.shares_of_batch(gates, weight_hh):
-        places = places_of(s.stop - s.start, 4 * n)
-        pieces.append((s.start, s.stop, gh, gc, gy, z, b, places, units, c, tanh_c, of_z))
-    pool.run(_steps_vjp, pieces)
+    panels, k_offsets = PackedWeights(weight_hh).panels, np.arange(4 * n)
+    by_gate = [x.reshape(*x.shape[:2], 4, n) for x in (gates, gz)]
+    saved = SavedValues(by_gate[0], c, tanh_c)
+    cotangents, tasks = Cotangents(gh, gc, by_gate[1]), []
+    for s in sequences.batch_slices(gates, weight_hh):
+        product = Product(panels, padded_row_offsets(s.stop - s.start, 4 * n), k_offsets)
+        tasks.append((s.start, s.stop, product, saved, gy, cotangents))
+    pool.run(_steps_vjp, tasks)
     return gz
 
 
-def _fit(units, *arrays):
-    """Whether the loops can work on them: of one dtype, in C order, units whole vectors."""
-    alike = all(x.flags.c_contiguous and x.size and x.dtype == arrays[0].dtype for x in arrays)
-    return alike and units * arrays[0].itemsize % tiles.VECTOR == 0
+def _fit_kernel(units, *arrays):
+    """Whether the arrays have one dtype, C order and elements, and H units are whole vectors."""
+    first = arrays[0]
+    uniform = all(x.flags.c_contiguous and x.size and x.dtype == first.dtype for x in arrays)
+    return uniform and units * first.itemsize % tiles.VECTOR_BYTES == 0

@@ -1,27 +1,34 @@
-"""Work on the rows of a matrix. What sums over a row is a function of its own: see `softmax`."""
+"""Sums over rows and over columns of a matrix, layer norm and row-wise scatter.
+
+A sum over a row is a function of its own, compiled with fastmath=REASSOCIATE: see `compiling`.
+
+Long sums have two stages. A float32 sum adds chunks in float32 and the sums of chunks in double:
+all in float32 would lose digits in long rows, all in double would convert each value and have half
+as many lanes in a vector register, which takes twice the time.
+"""
 
 import math
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
-from minigen.kernels.cpu.loops import over
-from minigen.kernels.cpu.tiles import U
+from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, U, compiled, inlined
+from minigen.kernels.cpu.loops import parallel_for
 from minigen.kernels.reference import rows as reference
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares, spans
 
-# Sums of float32 are in float32, for to double they would have to be converted, into half as many
-# lanes: twice the time. Only sums of sums are double, or long rows and batches would lose digits.
-PART = 4096  # values of a row that are summed as they are, and
-BATCH = 32  # rows
-NANOSECONDS, OF_A_SUM = 1.2, 0.2  # for a value, about
-SMALL = 4096  # values: NumPy sums fewer before a kernel has begun
-LEAST = 64  # columns of a piece
+CHUNK = 4096  # values of a row that are added in the dtype of the row
+ROWS_PER_CHUNK = 32  # rows that are added in the dtype of the matrix
+
+NS_PER_ELEMENT = 1.2  # of layer norm, roughly, on one thread: the number of tasks depends on it
+NS_PER_ADDITION = 0.2  # likewise, of an element of a sum
+MIN_SIZE = 4096  # elements: with fewer, NumPy has added them before a call of a kernel has begun
+MIN_COLUMNS = 64  # of a task
 
 
 @compiled
 def _scatter_rows(out, index, updates):
+    """`reference.scatter_rows`."""
     for i in range(index.size):
         row = index[i]
         for j in range(out.shape[1]):
@@ -29,48 +36,56 @@ def _scatter_rows(out, index, updates):
 
 
 def scatter_rows(out, index, updates):
+    """`reference.scatter_rows`, one row after the other: duplicate indices add up in order."""
     _scatter_rows(out, np.ascontiguousarray(index), np.ascontiguousarray(updates))
     return out
 
 
 @compiled(fastmath=CONTRACT)
-def _sum_rows(x, first, total, part, out):
-    """out[first:] = the sum of the rows of x[:, first:], as many values as total and part have.
+def _sum_rows(x, first, total, chunk_total, out):
+    """out[first : first + D] = the sum of the rows of x[:, first : first + D]; x (N, C), out (C,).
 
-    These begin with zeros, and are written to. Slices, and arrays made here, would take 0.3 s more
-    to compile, and out[first:] = total 4 s.
+    total (float64) and chunk_total (dtype of x), (D,), are buffers that start as zeros. Slices of
+    x, or buffers allocated by the kernel, would add 0.3 s to its compilation, and
+    out[first : first + D] = total 4 s.
     """
     for i in range(U(len(x))):
-        for j in range(U(part.size)):
-            part[j] += x[i, U(first) + j]
-        if i % U(BATCH) == U(BATCH - 1) or i == U(len(x) - 1):
-            for j in range(U(part.size)):
-                total[j] += part[j]
-                part[j] = 0
-    for j in range(U(part.size)):
+        for j in range(U(chunk_total.size)):
+            chunk_total[j] += x[i, U(first) + j]
+        if i % U(ROWS_PER_CHUNK) == U(ROWS_PER_CHUNK - 1) or i == U(len(x) - 1):
+            for j in range(U(chunk_total.size)):
+                total[j] += chunk_total[j]
+                chunk_total[j] = 0
+    for j in range(U(chunk_total.size)):
         out[U(first) + j] = total[j]
 
 
 def sum_rows(x):
-    if x.size < SMALL or x.dtype.kind != "f":
+    """`reference.sum_rows`, with blocks of columns as the tasks."""
+    if x.size < MIN_SIZE or x.dtype.kind != "f":
         return reference.sum_rows(x)
-    out, pieces = pieces_of_sum(x)
-    pool.run(pool.call, pieces)
+    out, tasks = sum_rows_tasks(x)
+    pool.run(pool.call, tasks)
     return out
 
 
-def pieces_of_sum(x):
-    """An array for the sum of the rows of x, and the calls that write it."""
+def sum_rows_tasks(x):
+    """An uninitialized array (C,), and the tasks that write the sum of the rows of x (N, C) to it.
+
+    A task is (function, *args), for `pool.call`.
+    """
     x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
-    cuts = shares(x.shape[1], OF_A_SUM * x.size, LEAST)
-    zeros = lambda cut, dtype: np.zeros(cut.stop - cut.start, dtype)
+    blocks = shares(x.shape[1], NS_PER_ADDITION * x.size, MIN_COLUMNS)
+    zeros = lambda block, dtype: np.zeros(block.stop - block.start, dtype)
     return out, [
-        (_sum_rows, x, cut.start, zeros(cut, np.float64), zeros(cut, x.dtype), out) for cut in cuts
+        (_sum_rows, x, block.start, zeros(block, np.float64), zeros(block, x.dtype), out)
+        for block in blocks
     ]
 
 
 @inlined(fastmath=REASSOCIATE)
-def sum_of(row):
+def chunk_sum(row):
+    """The sum of row (N,) in its dtype."""
     total = row.dtype.type(0)
     for j in range(row.size):
         total += row[j]
@@ -78,31 +93,34 @@ def sum_of(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def total_of(row):
+def row_sum(row):
+    """The sum of row (N,): of chunks in its dtype, of their sums in double."""
     total = 0.0
-    for start in range(0, row.size, PART):
-        total += sum_of(row[start : start + PART])
+    for start in range(0, row.size, CHUNK):
+        total += chunk_sum(row[start : start + CHUNK])
     return total
 
 
 @inlined(fastmath=REASSOCIATE)
-def squares_of(row, mean):
+def squared_deviations_sum(row, mean):
+    """The sum of (row - mean)^2, row (N,), in two stages like `row_sum`."""
     total = 0.0
-    for start in range(0, row.size, PART):
-        x, part = row[start : start + PART], row.dtype.type(0)
+    for start in range(0, row.size, CHUNK):
+        x, chunk_total = row[start : start + CHUNK], row.dtype.type(0)
         for j in range(x.size):
-            part += (x[j] - mean) * (x[j] - mean)
-        total += part
+            chunk_total += (x[j] - mean) * (x[j] - mean)
+        total += chunk_total
     return total
 
 
 @compiled(fastmath=CONTRACT)
 def _layer_norm(x, y, mean, rstd, weight, bias, eps):
+    """`reference.layer_norm`, written to y (M, N), mean and rstd (M, 1)."""
     rows, n = x.shape
     real = x.dtype.type
     for i in range(rows):
-        mu = real(total_of(x[i]) / n)
-        r = real(1 / math.sqrt(squares_of(x[i], mu) / n + eps))
+        mu = real(row_sum(x[i]) / n)
+        r = real(1 / math.sqrt(squared_deviations_sum(x[i], mu) / n + eps))
         mean[i, 0], rstd[i, 0] = mu, r
         for j in range(n):
             hat = (x[i, j] - mu) * r
@@ -114,68 +132,77 @@ def _layer_norm(x, y, mean, rstd, weight, bias, eps):
 
 
 def layer_norm(x, weight, bias, eps):
+    """`reference.layer_norm`, with three passes over each row while it is in the cache."""
     x = np.ascontiguousarray(x)
     y, mean = np.empty_like(x), np.empty((len(x), 1), x.dtype)
     rstd = np.empty_like(mean)
     constants = _contiguous(weight), _contiguous(bias), eps
-    over(_layer_norm, [x, y, mean, rstd], NANOSECONDS, *constants)
+    parallel_for(_layer_norm, [x, y, mean, rstd], NS_PER_ELEMENT, *constants)
     return y, mean, rstd
 
 
 @inlined(fastmath=REASSOCIATE)
-def moments_of(g, row, mean):
-    """The sums of g and of g * (row - mean)."""
-    level, along, zero = 0.0, 0.0, row.dtype.type(0)
-    for start in range(0, row.size, PART):
-        h, x = g[start : start + PART], row[start : start + PART]
-        part_level, part_along = zero, zero
+def vjp_sums(g, row, mean):
+    """sum(g) and sum(g * (row - mean)), g and row (N,), in two stages like `row_sum`.
+
+    These are the two sums in the VJP of a normalization.
+    """
+    g_total, product_total, zero = 0.0, 0.0, row.dtype.type(0)
+    for start in range(0, row.size, CHUNK):
+        h, x = g[start : start + CHUNK], row[start : start + CHUNK]
+        chunk_g, chunk_product = zero, zero
         for j in range(x.size):
-            part_level += h[j]
-            part_along += h[j] * (x[j] - mean)
-        level += part_level
-        along += part_along
-    return level, along
+            chunk_g += h[j]
+            chunk_product += h[j] * (x[j] - mean)
+        g_total += chunk_g
+        product_total += chunk_product
+    return g_total, product_total
 
 
 @compiled(fastmath=CONTRACT)
 def _layer_norm_vjp(g, x, weight, mean, rstd, gx, gw, gb):
+    """`reference.layer_norm_vjp`, written to gx (M, N) and added to gw and gb (N,), in double.
+
+    With hat = (x - mean) * rstd and gh = g * weight, a row of gx is
+    (gh - mean(gh) - hat * mean(gh * hat)) * rstd.
+    """
     rows, n = x.shape
     real = x.dtype.type
-    batch_gw, batch_gb = np.zeros(n, x.dtype), np.zeros(n, x.dtype)
+    chunk_gw, chunk_gb = np.zeros(n, x.dtype), np.zeros(n, x.dtype)
     for i in range(rows):
         mu, r = mean[i, 0], rstd[i, 0]
         for j in range(n):
-            gx[i, j] = g[i, j] if weight is None else g[i, j] * weight[j]
-        level, along = moments_of(gx[i], x[i], mu)
-        level, along = real(level / n), real(along / n * r * r)
+            gx[i, j] = g[i, j] if weight is None else g[i, j] * weight[j]  # gh
+        g_total, product_total = vjp_sums(gx[i], x[i], mu)
+        # slope * (x - mean) = hat * mean(gh * hat)
+        mean_gh, slope = real(g_total / n), real(product_total / n * r * r)
         for j in range(n):
-            batch_gb[j] += g[i, j]
+            chunk_gb[j] += g[i, j]
         for j in range(n):
-            batch_gw[j] += g[i, j] * ((x[i, j] - mu) * r)
+            chunk_gw[j] += g[i, j] * ((x[i, j] - mu) * r)
         for j in range(n):
-            gx[i, j] = (gx[i, j] - level - (x[i, j] - mu) * along) * r
-        if i % BATCH == BATCH - 1 or i == rows - 1:
+            gx[i, j] = (gx[i, j] - mean_gh - (x[i, j] - mu) * slope) * r
+        if i % ROWS_PER_CHUNK == ROWS_PER_CHUNK - 1 or i == rows - 1:
             for j in range(n):
-                gw[j] += batch_gw[j]
-                gb[j] += batch_gb[j]
-            batch_gw[:] = 0
-            batch_gb[:] = 0
+                gw[j] += chunk_gw[j]
+                gb[j] += chunk_gb[j]
+            chunk_gw[:] = 0
+            chunk_gb[:] = 0
 
 
 def layer_norm_vjp(g, x, weight, mean, rstd):
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
-    gx, weight, cuts = (
-        np.empty_like(x),
-        _contiguous(weight),
-        spans(len(x), 2 * NANOSECONDS * x.size),
-    )
-    gw, gb = np.zeros((2, len(cuts), x.shape[1]))  # the sums of each piece
-    pieces = [
-        (g[s], x[s], weight, mean[s], rstd[s], gx[s], gw[i], gb[i]) for i, s in enumerate(cuts)
+    """`reference.layer_norm_vjp`, with blocks of rows as the tasks."""
+    g, x, weight = np.ascontiguousarray(g), np.ascontiguousarray(x), _contiguous(weight)
+    gx = np.empty_like(x)
+    blocks = spans(len(x), 2 * NS_PER_ELEMENT * x.size)
+    gw, gb = np.zeros((2, len(blocks), x.shape[1]))  # the sums of each block
+    tasks = [
+        (g[s], x[s], weight, mean[s], rstd[s], gx[s], gw[i], gb[i]) for i, s in enumerate(blocks)
     ]
-    pool.run(_layer_norm_vjp, pieces)
+    pool.run(_layer_norm_vjp, tasks)
     return gx, gw.sum(0).astype(x.dtype, copy=False), gb.sum(0).astype(x.dtype, copy=False)
 
 
 def _contiguous(x):
+    """x in C order; None for None."""
     return None if x is None else np.ascontiguousarray(x)

@@ -1,49 +1,54 @@
-"""Recurrent layers over all steps, the sequences of a batch dealt out to the threads.
+"""Recurrent layers over all steps, with the sequences of a batch divided among the threads.
 
-Sequences do not know each other, so a thread takes its share of them through all steps, without
-waiting for the others at each.
+The sequences of a batch are independent of each other. So each task runs a part of the batch
+through all steps, and threads need not wait for each other at every step.
 """
 
-from minigen.kernels.cpu.packed_weights import Weights
-from minigen.kernels.cpu.products import FLOPS
+from minigen.kernels.cpu.packed_weights import PackedWeights
+from minigen.kernels.cpu.products import FLOPS_PER_NS
 from minigen.kernels.cpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 
-LEAST = 32  # sequences of a piece
-NANOSECONDS = 2  # for the arithmetic of a gate, about
+MIN_SEQUENCES = 32  # of a task
+NS_PER_GATE = 2  # about, for the elementwise arithmetic of a value of the gates
 
 
-def shares_of_batch(gates, w):
-    """Slices of the batch, for the pieces."""
+def batch_slices(gates, w):
+    """Slices of the batch B, one for each task, for gates (T, B, K H) and w with K H * H values."""
     steps, batch, _ = gates.shape
-    return shares(batch, steps * batch * w.size * (2 / FLOPS) + gates.size * NANOSECONDS, LEAST)
+    product = steps * batch * w.size * (2 / FLOPS_PER_NS)
+    return shares(batch, product + gates.size * NS_PER_GATE, MIN_SEQUENCES)
 
 
 def lstm_steps(gates, w, h, c, tanh_c):
-    w = Weights(w)
-    pieces = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in shares_of_batch(gates, w.w)]
-    pool.run(_lstm_steps, pieces)
+    """`reference.lstm_steps`, in tasks of sequences."""
+    w = PackedWeights(w)
+    tasks = [(gates[:, s], w, h[:, s], c[:, s], tanh_c[:, s]) for s in batch_slices(gates, w.w)]
+    pool.run(_lstm_steps, tasks)
     return h
 
 
 def _lstm_steps(gates, w, h, c, tanh_c):
+    """`reference.lstm_steps` for the sequences of a task, with PackedWeights w."""
     product = w.product(h.shape[1], h.dtype)
     for t in range(len(gates)):
         lstm_step(gates[t], product(h[t]), c[t], c[t + 1], tanh_c[t], h[t + 1])
 
 
 def lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, weight_hh, gz):
-    w = Weights(weight_hh)
-    pieces = [
-        (gh[s], gc[s], _share(gy, s), gates[:, s], c[:, s], tanh_c[:, s], w, gz[:, s])
-        for s in shares_of_batch(gates, weight_hh)
+    """`reference.lstm_steps_vjp`, in tasks of sequences."""
+    w = PackedWeights(weight_hh)
+    tasks = [
+        (gh[s], gc[s], _sequences(gy, s), gates[:, s], c[:, s], tanh_c[:, s], w, gz[:, s])
+        for s in batch_slices(gates, weight_hh)
     ]
-    pool.run(_lstm_steps_vjp, pieces)
+    pool.run(_lstm_steps_vjp, tasks)
     return gz
 
 
 def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, w, gz):
+    """`reference.lstm_steps_vjp` for the sequences of a task, with PackedWeights w."""
     product = w.product(len(gh), gz.dtype)
     for t in reversed(range(len(gates))):
         if gy is not None:
@@ -53,15 +58,15 @@ def _lstm_steps_vjp(gh, gc, gy, gates, c, tanh_c, w, gz):
 
 
 def gru_steps(gates, w, bias_hh, h, hidden_n):
-    w = Weights(w)
-    pieces = [
-        (gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in shares_of_batch(gates, w.w)
-    ]
-    pool.run(_gru_steps, pieces)
+    """`reference.gru_steps`, in tasks of sequences."""
+    w = PackedWeights(w)
+    tasks = [(gates[:, s], w, bias_hh, h[:, s], hidden_n[:, s]) for s in batch_slices(gates, w.w)]
+    pool.run(_gru_steps, tasks)
     return h
 
 
 def _gru_steps(gates, w, bias_hh, h, hidden_n):
+    """`reference.gru_steps` for the sequences of a task, with PackedWeights w."""
     product = w.product(h.shape[1], h.dtype)
     for t in range(len(gates)):
         hidden = product(h[t])
@@ -71,16 +76,18 @@ def _gru_steps(gates, w, bias_hh, h, hidden_n):
 
 
 def gru_steps_vjp(gh, gy, gates, h, hidden_n, weight_hh, gx, ghidden):
-    w = Weights(weight_hh)
-    pieces = [
-        (gh[s], _share(gy, s), gates[:, s], h[:, s], hidden_n[:, s], w, gx[:, s], ghidden[:, s])
-        for s in shares_of_batch(gates, weight_hh)
+    """`reference.gru_steps_vjp`, in tasks of sequences."""
+    w = PackedWeights(weight_hh)
+    tasks = [
+        (gh[s], _sequences(gy, s), gates[:, s], h[:, s], hidden_n[:, s], w, gx[:, s], ghidden[:, s])
+        for s in batch_slices(gates, weight_hh)
     ]
-    pool.run(_gru_steps_vjp, pieces)
+    pool.run(_gru_steps_vjp, tasks)
     return gx
 
 
 def _gru_steps_vjp(gh, gy, gates, h, hidden_n, w, gx, ghidden):
+    """`reference.gru_steps_vjp` for the sequences of a task, with PackedWeights w."""
     product = w.product(len(gh), ghidden.dtype)
     for t in reversed(range(len(gates))):
         if gy is not None:
@@ -89,5 +96,6 @@ def _gru_steps_vjp(gh, gy, gates, h, hidden_n, w, gx, ghidden):
         gh += product(ghidden[t])
 
 
-def _share(gy, s):
+def _sequences(gy, s):
+    """The sequences of gy (T, B, H) in slice s; None if gy is None."""
     return None if gy is None else gy[:, s]

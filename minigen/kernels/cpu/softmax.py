@@ -1,6 +1,11 @@
-"""Softmax, its logarithm and the cross-entropy: one pass over memory, three over a row in cache.
+"""Softmax, log-softmax and cross-entropy: one pass over memory, up to three over a row in cache.
 
-What sums over a row is a function of its own, for it alone may be reordered.
+The maximum of a row is subtracted first, so that no exp overflows. These are the passes of the
+"safe softmax" of Milakov and Gimelshein 2018, "Online normalizer calculation for softmax", not
+their online one: a row is in the cache after its first pass, and the online update of the sum would
+take one more exp for each element.
+
+A sum over a row is a function of its own, compiled with fastmath=REASSOCIATE: see `compiling`.
 """
 
 import math
@@ -9,16 +14,16 @@ import numpy as np
 
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
-from minigen.kernels.cpu.loops import over
-from minigen.kernels.cpu.rows import sum_of
+from minigen.kernels.cpu.loops import parallel_for
+from minigen.kernels.cpu.rows import chunk_sum
 from minigen.kernels.reference import rows as reference
 
-NANOSECONDS = 2.0  # for an element, about
+NS_PER_ELEMENT = 2.0  # roughly, on one thread: the number of tasks depends on it
 
 
 @inlined(fastmath=REASSOCIATE)
 def largest(row):
-    """The largest number of a row, NaN if there is one."""
+    """The maximum of row (N,), NaN if the row has a NaN."""
     top = row[0]
     for j in range(row.size):
         top = vm.larger(top, row[j])
@@ -26,8 +31,8 @@ def largest(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def exp_below(row, top, out):
-    """Write exp(row - top) into out; its sum."""
+def _exp_and_sum(row, top, out):
+    """Write exp(row - top) to out, both (N,); returns the sum of out."""
     total = row.dtype.type(0)
     for j in range(row.size):
         e = vm.exp(row[j] - top)
@@ -37,7 +42,8 @@ def exp_below(row, top, out):
 
 
 @inlined(fastmath=REASSOCIATE)
-def _total_exp(row, top):
+def _sum_exp(row, top):
+    """The sum of exp(row - top), row (N,)."""
     total = row.dtype.type(0)
     for j in range(row.size):
         total += vm.exp(row[j] - top)
@@ -46,88 +52,98 @@ def _total_exp(row, top):
 
 @inlined(fastmath=REASSOCIATE)
 def _dot(a, b):
+    """The sum of a * b, both (N,)."""
     total = a.dtype.type(0)
     for j in range(a.size):
         total += a[j] * b[j]
     return total
 
 
-def _in_rows(x, axis):
-    """Whether axis is the last one of x, and there is something on it."""
+def _is_last_axis(x, axis):
+    """Whether axis is the last axis of x, and x has elements: what these kernels can do."""
     return axis in (-1, x.ndim - 1) and x.size > 0
 
 
-def _rows(x):
+def _as_rows(x):
+    """x (..., N) as a contiguous matrix (M, N): a view of a contiguous x."""
     return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
 
 
 @compiled(fastmath=CONTRACT)
 def _softmax(x, y):
+    """y = softmax of each row of x; both (M, N)."""
     rows, n = x.shape
     one = x.dtype.type(1)
     for i in range(rows):
-        share = one / exp_below(x[i], largest(x[i]), y[i])
+        scale = one / _exp_and_sum(x[i], largest(x[i]), y[i])
         for j in range(n):
-            y[i, j] *= share
+            y[i, j] *= scale
 
 
 def softmax(x, axis):
-    if not _in_rows(x, axis):
+    """`reference.softmax` over the last axis; other axes are left to it."""
+    if not _is_last_axis(x, axis):
         return reference.softmax(x, axis)
     y = np.empty(x.shape, x.dtype)
-    over(_softmax, [_rows(x), _rows(y)], NANOSECONDS)
+    parallel_for(_softmax, [_as_rows(x), _as_rows(y)], NS_PER_ELEMENT)
     return y
 
 
 @compiled(fastmath=CONTRACT)
 def _softmax_vjp(g, y, gx):
+    """gx = y * (g - sum(g * y)) for each row; all (M, N)."""
     rows, n = y.shape
     for i in range(rows):
-        level = _dot(g[i], y[i])
+        gy_sum = _dot(g[i], y[i])
         for j in range(n):
-            gx[i, j] = y[i, j] * (g[i, j] - level)
+            gx[i, j] = y[i, j] * (g[i, j] - gy_sum)
 
 
 def softmax_vjp(g, y, axis):
-    if not _in_rows(y, axis) or g.shape != y.shape:
+    """`reference.softmax_vjp` over the last axis; other axes are left to it."""
+    if not _is_last_axis(y, axis) or g.shape != y.shape:
         return reference.softmax_vjp(g, y, axis)
     gx = np.empty(y.shape, y.dtype)
-    over(_softmax_vjp, [_rows(g), _rows(y), _rows(gx)], NANOSECONDS)
+    parallel_for(_softmax_vjp, [_as_rows(g), _as_rows(y), _as_rows(gx)], NS_PER_ELEMENT)
     return gx
 
 
 @compiled(fastmath=CONTRACT)
 def _log_softmax(x, y):
+    """y = (x - max(x)) - log(sum(exp(x - max(x)))) for each row; both (M, N)."""
     rows, n = x.shape
     for i in range(rows):
         top = largest(x[i])
-        log_total = x.dtype.type(math.log(_total_exp(x[i], top)))
+        log_total = x.dtype.type(math.log(_sum_exp(x[i], top)))
         for j in range(n):
             y[i, j] = (x[i, j] - top) - log_total
 
 
 def log_softmax(x, axis):
-    if not _in_rows(x, axis):
+    """`reference.log_softmax` over the last axis; other axes are left to it."""
+    if not _is_last_axis(x, axis):
         return reference.log_softmax(x, axis)
     y = np.empty(x.shape, x.dtype)
-    over(_log_softmax, [_rows(x), _rows(y)], NANOSECONDS)
+    parallel_for(_log_softmax, [_as_rows(x), _as_rows(y)], NS_PER_ELEMENT)
     return y
 
 
 @compiled(fastmath=CONTRACT)
 def _log_softmax_vjp(g, y, gx):
+    """gx = g - exp(y) * sum(g) for each row; all (M, N)."""
     rows, n = y.shape
     for i in range(rows):
-        total = sum_of(g[i])
+        total = chunk_sum(g[i])
         for j in range(n):
             gx[i, j] = g[i, j] - vm.exp(y[i, j]) * total
 
 
 def log_softmax_vjp(g, y, axis):
-    if not _in_rows(y, axis) or g.shape != y.shape:
+    """`reference.log_softmax_vjp` over the last axis; other axes are left to it."""
+    if not _is_last_axis(y, axis) or g.shape != y.shape:
         return reference.log_softmax_vjp(g, y, axis)
     gx = np.empty(y.shape, y.dtype)
-    over(_log_softmax_vjp, [_rows(g), _rows(y), _rows(gx)], NANOSECONDS)
+    parallel_for(_log_softmax_vjp, [_as_rows(g), _as_rows(y), _as_rows(gx)], NS_PER_ELEMENT)
     return gx
 
 
@@ -136,43 +152,50 @@ def log_softmax_vjp(g, y, axis):
 
 @compiled(fastmath=CONTRACT)
 def _cross_entropy(x, target, loss, lse, smoothing):
+    """`reference.cross_entropy`, written to loss (M,) and lse (M, 1)."""
     rows, n = x.shape
     for i in range(rows):
         top, t = largest(x[i]), target[i]
-        lse[i, 0] = x.dtype.type(math.log(_total_exp(x[i], top))) + top
+        lse[i, 0] = x.dtype.type(math.log(_sum_exp(x[i], top))) + top
         loss[i] = lse[i, 0] - (1 - smoothing) * x[i, t] if t >= 0 else 0
         if smoothing and t >= 0:
-            loss[i] -= smoothing * (sum_of(x[i]) / n)
+            loss[i] -= smoothing * (chunk_sum(x[i]) / n)
 
 
 def cross_entropy(x, target, smoothing):
+    """`reference.cross_entropy` without an array of probabilities."""
     if not x.size:
         return reference.cross_entropy(x, target, smoothing)
     loss, lse = np.empty(len(x), x.dtype), np.empty((len(x), 1), x.dtype)
-    arrays = [_rows(x), np.ascontiguousarray(target), loss, lse]
-    over(_cross_entropy, arrays, NANOSECONDS, smoothing)
+    arrays = [_as_rows(x), np.ascontiguousarray(target), loss, lse]
+    parallel_for(_cross_entropy, arrays, NS_PER_ELEMENT, smoothing)
     return loss, lse
 
 
 @compiled(fastmath=CONTRACT)
 def _cross_entropy_vjp(x, g, target, lse, gx, smoothing):
+    """`reference.cross_entropy_vjp`, written to gx (M, C).
+
+    q is q_other for each class, plus q_target for the target class.
+    """
     rows, n = x.shape
-    low, high = x.dtype.type(smoothing / n), x.dtype.type(1 - smoothing)
+    q_other, q_target = x.dtype.type(smoothing / n), x.dtype.type(1 - smoothing)
     for i in range(rows):
         if target[i] < 0:
             gx[i] = 0
         else:
             for j in range(n):
-                gx[i, j] = vm.exp(x[i, j] - lse[i, 0]) - low
-            gx[i, target[i]] -= high
+                gx[i, j] = vm.exp(x[i, j] - lse[i, 0]) - q_other
+            gx[i, target[i]] -= q_target
             for j in range(n):
                 gx[i, j] *= g[i]
 
 
 def cross_entropy_vjp(g, x, target, lse, smoothing):
+    """`reference.cross_entropy_vjp` in one pass over memory."""
     if not x.size:
         return reference.cross_entropy_vjp(g, x, target, lse, smoothing)
     gx = np.empty(x.shape, x.dtype)
     arrays = [*map(np.ascontiguousarray, (x, g, target, lse)), gx]
-    over(_cross_entropy_vjp, arrays, NANOSECONDS, smoothing)
+    parallel_for(_cross_entropy_vjp, arrays, NS_PER_ELEMENT, smoothing)
     return gx

@@ -1,16 +1,21 @@
-"""The heart of products and convolutions: a tile of sums that stays in registers.
+"""The micro-kernel of products and convolutions: a tile of sums that stays in registers.
 
-    c[m] = start[m] + sum over r of a[rows[m] + steps[r]] * b[r]
+It is the inner kernel of Goto and van de Geijn, Anatomy of High-Performance Matrix
+Multiplication, ACM TOMS 34 (2008). `reference_tile` is the plain triple loop that it computes:
 
-A tile of c is six rows of up to four vectors. While r runs, each number of a is used for four
-vectors, each vector of b for six rows, and 24 sums are on their way at a time. No loop of
-Numba's gets that far by itself, so `put_tile` writes LLVM's instructions.
+    c[i, j] = start[i, j] + sum over k of a[row_offsets[i] + k_offsets[k]] * b[k, j]
 
-Tables say where the numbers of a lie. So a need not be laid out as a matrix: what lies at place
-r under window m of an image is image[rows[m] + steps[r]], from the corner of the window on to
-the place, and a convolution makes no columns. b lies in panels, each as wide as a tile: see
-`packing.py`. (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008.)
+The plain loop loads two numbers and a sum for one multiplication. A tile is TILE_ROWS rows of up
+to four vectors, so each number of a that is loaded is used for four vectors, each vector of b for
+six rows, and 24 sums are independent of each other. Numba's compiler does not find such a tile
+in the plain loop, so `compute_tile` emits LLVM's instructions itself.
+
+a is read through two tables of offsets, so it need not be a matrix in memory: element k of the
+window m of an image is image[row_offsets[m] + k_offsets[k]], and a convolution copies no columns
+(no im2col). b is packed into panels, each as wide as a tile: see `packing.py`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
@@ -20,107 +25,182 @@ from numba.extending import intrinsic
 
 from minigen.kernels.cpu.compiling import compiled
 
-ROWS = 6  # of a tile
-RUN = 512  # steps in one go: of so many rows, a panel of b stays in the second cache
+TILE_ROWS = 6  # m_r of the paper: with four vectors, 24 of the 32 registers of AVX-512 are sums
+K_BLOCK = 512  # k_c of the paper: a panel of b with K_BLOCK rows stays in the second-level cache
 
 _features = binding.get_host_cpu_features()
-VECTOR = next((n for name, n in (("avx512f", 64), ("avx2", 32)) if _features.get(name)), 16)
-# Of a tile, in vectors. The six rows of the widest, and their factors, fit the registers.
-WIDTHS = (2, 1) if _features.get("sse2") and VECTOR < 64 else (4, 2, 1)
-WIDEST = WIDTHS[0]
+VECTOR_BYTES = next((n for name, n in (("avx512f", 64), ("avx2", 32)) if _features.get(name)), 16)
+# Widths of a tile in vectors (n_r of the paper). The sums of the widest and its factors fit the
+# registers: 32 of AVX-512 and of ARM, 16 of AVX2 and SSE2.
+TILE_WIDTHS = (2, 1) if _features.get("sse2") and VECTOR_BYTES < 64 else (4, 2, 1)
+WIDEST = TILE_WIDTHS[0]
 
-# Indices are unsigned in loops that matter: of a signed one Numba asks whether it is negative,
-# which keeps LLVM from making vectors of it.
-U = np.uint64
 _index = ir.IntType(64)
 
 
-def address_of(context, builder, signature, args, i, index):
-    """Where the element of array argument i with that index lies, in C order."""
+class TileOfA(NamedTuple):
+    """Rows of a for one tile, as pointers: element (i, k) is values[row_offsets[i] + k_offsets[k]].
+
+    next_tile: elements from the first row of this tile to that of the next. The TILE_ROWS * depth
+    values from that one on are prefetched; 0 if the next tile's rows are not contiguous.
+    """
+
+    values: int
+    row_offsets: int  # to 64-bit integers, TILE_ROWS of them
+    k_offsets: int  # to 64-bit integers
+    next_tile: int
+
+
+class TileOfC(NamedTuple):
+    """Pointers and row strides, in elements, of a tile's initial sums and of its results.
+
+    Row `rows` and those after it are beyond the edge of c: they are computed, but written to
+    scratch_row.
+    """
+
+    start: int
+    start_stride: int
+    end: int
+    end_stride: int
+    rows: int
+    scratch_row: int
+
+
+class GatheredMatrix(NamedTuple):
+    """A matrix whose element (m, k) is values[row_offsets[m] + k_offsets[k]]."""
+
+    values: np.ndarray
+    row_offsets: np.ndarray  # int64; a multiple of TILE_ROWS of them
+    k_offsets: np.ndarray  # int64
+
+
+class Panels(NamedTuple):
+    """A matrix that `packing.pack_panels` has packed: its panels begin at values[start]."""
+
+    values: np.ndarray
+    start: int
+
+
+class Columns(NamedTuple):
+    """Columns first, ..., first + count - 1 of a matrix in C order with rows of row_length."""
+
+    values: np.ndarray
+    row_length: int
+    first: int
+    count: int
+
+
+def reference_tile(
+    start: np.ndarray,
+    values: np.ndarray,
+    row_offsets: np.ndarray,
+    k_offsets: np.ndarray,
+    b: np.ndarray,
+) -> np.ndarray:
+    """What `compute_tile` computes, as a plain triple loop: start (I, J), b (K, J) -> c (I, J)."""
+    c = np.empty_like(start)
+    for i in range(len(row_offsets)):
+        for j in range(b.shape[1]):
+            total = start.dtype.type(0)
+            for k in range(len(k_offsets)):
+                total += values[row_offsets[i] + k_offsets[k]] * b[k, j]
+            c[i, j] = start[i, j] + total
+    return c
+
+
+def element_pointer(context, builder, signature, args, i, index):
+    """LLVM's pointer to the element with a flat index of array argument i, which is in C order."""
     array = context.make_array(signature.args[i])(context, builder, args[i])
     return builder.gep(array.data, [index])
 
 
 def prefetch(builder, pointer, to_write):
-    """Ask for the line of memory at a pointer."""
+    """Emit a prefetch of the cache line at a pointer."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(ask, [builder.bitcast(pointer, byte), number(int(to_write)), number(3), number(1)])
+    function_type = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    nearest_cache, data = number(3), number(1)
+    byte_pointer = builder.bitcast(pointer, byte)
+    builder.call(function, [byte_pointer, number(int(to_write)), nearest_cache, data])
 
 
 @intrinsic
-def put_tile(
-    typing, vectors, a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
-):
-    """end[q * width + l] = start[q * apart + l] + the sum over i of
-    a[rows[m + q] + steps[r + i]] * b[at + i * n + l].
+def compute_tile(typing, vectors, depth, a, b, c, like):
+    """`reference_tile` for a TileOfA, a panel of b and a TileOfC.
 
-    q is below ROWS, i below run, and l below n, the lanes of so many vectors, one of WIDTHS. start
-    and end are addresses: as arrays, each choice of them would be a tile of its own to compile.
-    Rows from `high` on are written to the address `spare`. The rows of the next tile, if they are
-    `ahead` of these and side by side, are fetched while this one is made; 0 if not.
+    vectors: the width of the tile, one of TILE_WIDTHS; depth: the number of terms of each sum.
+    b: pointer to depth rows of that width. like: an array with the dtype of all numbers.
+    Records of pointers rather than arrays: for each combination of kinds of arrays, the tile would
+    be compiled anew.
     """
-    kinds = a, rows, m, steps, r, run, ahead, b, at, start, apart, end, width, high, spare
-    signature, contract = types.void(vectors, *kinds), ("contract",)
+    signature, contract = types.void(vectors, depth, a, b, c, like), ("contract",)
 
     def generate(context, builder, signature, args):
-        address = lambda i, index: address_of(context, builder, signature, args, i, index)
-        item = lambda first, index: builder.load(builder.gep(first, [index]))
-        vectors, _, _, m, _, r, run, ahead, _, at, start, apart, end, width, high, spare = args
-        number = context.get_value_type(a.dtype)
-        lanes = VECTOR // context.get_abi_sizeof(number)
+        vectors, depth, a, b, c, _ = args
+        number = context.get_value_type(like.dtype)
+        lanes = VECTOR_BYTES // context.get_abi_sizeof(number)
         vector, lane_numbers = (ir.VectorType(t, lanes) for t in (number, ir.IntType(32)))
-        nothing, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)
+        undefined, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)
 
-        def everywhere(value):
-            """A vector of nothing but value: its lane 0 in all lanes."""
-            one = builder.insert_element(nothing, value, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, nothing, ir.Constant(lane_numbers, None))
+        def pointer(record, field, to=number):
+            return builder.inttoptr(builder.extract_value(record, field), to.as_pointer())
 
-        def side_by_side(row, count):
-            """Pointers to so many vectors."""
+        def item(first, index):
+            return builder.load(builder.gep(first, [index]))
+
+        def broadcast(value):
+            """A vector with value in all lanes."""
+            one = builder.insert_element(undefined, value, ir.IntType(32)(0))
+            return builder.shuffle_vector(one, undefined, ir.Constant(lane_numbers, None))
+
+        def vectors_at(row, count):
+            """Pointers to count vectors that follow each other from row on."""
             starts = (builder.gep(row, [_index(v * lanes)]) for v in range(count))
             return [builder.bitcast(start, vector.as_pointer()) for start in starts]
 
-        def row_of_tile(first, q, width, count):
-            """The vectors of row q; those of the spare row for one that the tile has too many."""
-            row = builder.gep(first, [builder.mul(_index(q), width)])
-            there = builder.icmp_signed("<", _index(q), high)
-            return side_by_side(builder.select(there, row, surplus), count)
+        def row_of_tile(first, i, stride, count):
+            """Pointers to the vectors of row i; to the scratch row if i is beyond the edge."""
+            row = builder.gep(first, [builder.mul(_index(i), stride)])
+            inside = builder.icmp_signed("<", _index(i), rows)
+            return vectors_at(builder.select(inside, row, scratch_row), count)
 
-        row, step, b_row = address(2, m), address(4, r), address(8, at)
-        pointers = (builder.inttoptr(x, number.as_pointer()) for x in (start, end, spare))
-        first, last, surplus = pointers
-        a_rows = [address(1, item(row, _index(q))) for q in range(ROWS)]
-        next_tile = builder.gep(a_rows[0], [ahead])
+        a_values, row_offsets = pointer(a, 0), pointer(a, 1, _index)
+        k_offsets, next_tile = pointer(a, 2, _index), builder.extract_value(a, 3)
+        b_first = builder.inttoptr(b, number.as_pointer())
+        c_start, start_stride, c_end, end_stride, rows, scratch_row = (
+            pointer(c, i) if i in (0, 2, 5) else builder.extract_value(c, i) for i in range(6)
+        )
+        a_rows = [builder.gep(a_values, [item(row_offsets, _index(i))]) for i in range(TILE_ROWS)]
+        next_rows = builder.gep(a_rows[0], [next_tile])
 
         def tile(count):
-            """A tile of so many vectors."""
+            """A tile that is count vectors wide."""
             new_sums = lambda: [cgutils.alloca_once_value(builder, zeros) for _ in range(count)]
             sums = [new_sums() for _ in a_rows]
-            for q in range(ROWS):  # what will be written is fetched while the sums are made
-                for p in row_of_tile(last, q, width, count):
+            # The lines of c are fetched while the sums are computed: they are needed at the end.
+            for i in range(TILE_ROWS):
+                for p in row_of_tile(c_end, i, end_stride, count):
                     prefetch(builder, p, True)
-            with cgutils.for_range(builder, run) as loop:
-                behind = builder.mul(loop.index, _index(ROWS))
-                prefetch(builder, builder.gep(next_tile, [behind]), False)
-                place = builder.gep(b_row, [builder.mul(loop.index, _index(count * lanes))])
-                right = [builder.load(p, align=1) for p in side_by_side(place, count)]
-                here = item(step, loop.index)
-                for a_row, totals in zip(a_rows, sums):
-                    left = everywhere(item(a_row, here))
-                    for x, total in zip(right, totals):
-                        product = builder.fmul(left, x, flags=contract)
+            with cgutils.for_range(builder, depth) as loop:
+                behind = builder.mul(loop.index, _index(TILE_ROWS))
+                prefetch(builder, builder.gep(next_rows, [behind]), False)
+                b_row = builder.gep(b_first, [builder.mul(loop.index, _index(count * lanes))])
+                b_vectors = [builder.load(p, align=1) for p in vectors_at(b_row, count)]
+                offset = item(k_offsets, loop.index)
+                for a_row, row_sums in zip(a_rows, sums):
+                    factor = broadcast(item(a_row, offset))
+                    for x, total in zip(b_vectors, row_sums):
+                        product = builder.fmul(factor, x, flags=contract)
                         value = builder.fadd(product, builder.load(total), flags=contract)
                         builder.store(value, total)
-            for q, totals in enumerate(sums):
-                starts = row_of_tile(first, q, apart, count)
-                for old, new, total in zip(starts, row_of_tile(last, q, width, count), totals):
+            for i, row_sums in enumerate(sums):
+                starts = row_of_tile(c_start, i, start_stride, count)
+                ends = row_of_tile(c_end, i, end_stride, count)
+                for old, new, total in zip(starts, ends, row_sums):
                     value = builder.fadd(builder.load(old, align=1), builder.load(total))
                     builder.store(value, new, align=1)
 
-        for count in WIDTHS:
+        for count in TILE_WIDTHS:
             with builder.if_then(builder.icmp_signed("==", vectors, _index(count))):
                 tile(count)
         return context.get_dummy_value()
@@ -129,51 +209,59 @@ def put_tile(
 
 
 @intrinsic
-def place_of(typing, x, i):
-    """The address of the element of x with that index, in C order; x.ctypes compiles for 0.2 s."""
+def pointer_to(typing, x, i):
+    """The address of the element of x with flat index i, x in C order, as an integer.
+
+    `x.ctypes` would give it, too, but takes 0.2 s to compile in each kernel.
+    """
 
     def generate(context, builder, signature, args):
-        return builder.ptrtoint(address_of(context, builder, signature, args, 0, args[1]), _index)
+        pointer = element_pointer(context, builder, signature, args, 0, args[1])
+        return builder.ptrtoint(pointer, _index)
 
     return types.int64(x, types.int64), generate
 
 
 @compiled
-def add_product(a, rows, steps, b, at, c, width, left, count, level):
-    """c[m, j] += sum over r of a[rows[m] + steps[r]] * b[r, j] for so many j from left on.
+def add_product(a, b, c, bias):
+    """c[m, j] += sum over k of a[m, k] * b[k, j], for each row m and those Columns j of c.
 
-    rows are a whole number of tiles; c is flat, and the rows of c of that width; b begins there
-    and lies in panels, each as wide as a tile, the r of one beside each other. With level, the
-    address of a row, the sums begin there and not at what is in c; it is 0 if not.
+    a: GatheredMatrix; b: Panels; c: Columns, a whole number of vectors. If bias, the pointer to
+    a row as long as c's, is not 0, sums begin with bias[j] instead of c[m, j].
     """
-    lanes, end = VECTOR // b.itemsize, left + count
-    while left < end:
-        vectors = panel_of((end - left) // lanes)
-        for r in range(0, max(len(steps), 1), RUN):
-            run, here = min(RUN, len(steps) - r), at + r * vectors * lanes
-            for m in range(0, len(rows), ROWS):
-                to = place_of(c, m * width + left)
-                start, apart = to, width
-                if level and r == 0:
-                    start, apart = level + left * b.itemsize, 0
-                put_tile(
-                    *(vectors, a, rows, m, steps, r, run, 0, b, here),
-                    *(start, apart, to, width, ROWS, to),
-                )
-        left += vectors * lanes
-        at += len(steps) * vectors * lanes
+    # Pointers before the loops: to take an array out of a record counts a reference each time.
+    a_values, row_offsets = pointer_to(a.values, 0), pointer_to(a.row_offsets, 0)
+    k_offsets, b_values, c_first = pointer_to(a.k_offsets, 0), b.values, pointer_to(c.values, 0)
+    size, rows, depth = b_values.itemsize, len(a.row_offsets), len(a.k_offsets)
+    row_length, lanes = c.row_length, VECTOR_BYTES // size
+    j, end, panel = c.first, c.first + c.count, pointer_to(b_values, b.start)
+    while j < end:
+        vectors = panel_width((end - j) // lanes)
+        row_bytes = vectors * VECTOR_BYTES
+        for k in range(0, max(depth, 1), K_BLOCK):
+            terms, b_rows = min(K_BLOCK, depth - k), panel + k * row_bytes
+            for m in range(0, rows, TILE_ROWS):
+                tile_of_a = TileOfA(a_values, row_offsets + 8 * m, k_offsets + 8 * k, 0)
+                sums = c_first + (m * row_length + j) * size
+                start, stride = sums, row_length
+                if bias and k == 0:
+                    start, stride = bias + j * size, 0
+                tile_of_c = TileOfC(start, stride, sums, row_length, TILE_ROWS, sums)
+                compute_tile(vectors, terms, tile_of_a, b_rows, tile_of_c, b_values)
+        j += vectors * lanes
+        panel += depth * row_bytes
 
 
 @compiled
-def panel_of(vectors):
-    """How many vectors wide the next panel is where so many are left."""
+def panel_width(vectors):
+    """The width, in vectors, of the next panel where `vectors` of them remain."""
     return 4 if vectors >= 4 and WIDEST == 4 else 2 if vectors >= 2 else 1
 
 
 @compiled
-def aligned(count, like):
-    """Zeros that begin with a line of the cache: a vector in two lines takes twice as long."""
-    lanes = VECTOR // like.itemsize
-    space = np.zeros(count + lanes, like.dtype)
-    first = -(place_of(space, 0) // like.itemsize) % lanes
-    return space[first : first + count]
+def aligned_zeros(count, like):
+    """count zeros that begin with a cache line: a vector across two lines takes twice as long."""
+    lanes = VECTOR_BYTES // like.itemsize
+    memory = np.zeros(count + lanes, like.dtype)
+    first = -(pointer_to(memory, 0) // like.itemsize) % lanes
+    return memory[first : first + count]

@@ -1,56 +1,62 @@
-"""Optimizer steps, written into the parameters: as fast as memory can read four arrays.
+"""Optimizer steps in one pass over memory, written into the parameters.
 
-Each takes rows (p, g, *arrays of the state) and settings as the optimizer's formula does, and
-returns the rows that it leaves to the formula: those whose arrays are not contiguous.
+A kernel takes rows (p, g, *state), one for each parameter, and the settings, as the optimizer's
+`formula` does. It updates the rows whose arrays are all contiguous and of the dtype of p, and
+returns the others, which the optimizer updates by its formula.
 """
 
 import math
 
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.loops import over_all
+from minigen.kernels.cpu.loops import parallel_for_groups
 
-NANOSECONDS = 1.2  # an element, about
+NS_PER_ELEMENT = 1.2  # roughly, on one thread: the number of tasks depends on it
+
+# Settings come as Python floats. The loops convert them to the dtype of p: one double operand would
+# make a loop over float32 compute in double. In a loop all arrays are (N,).
 
 
 def sgd(rows, settings):
+    """`optim.SGD.formula` for each row; returns the rows that are not updated."""
     flat, rest = _flattened(rows)
-    over_all(_sgd, flat, NANOSECONDS, *settings.tolist())
+    parallel_for_groups(_sgd, flat, NS_PER_ELEMENT, *settings.tolist())
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _sgd(p, g, v, lr, momentum, nesterov, decay):
-    """`optim.SGD.formula`; v is not touched without momentum."""
-    real = p.dtype.type  # a double among float32 would make the loop compute in double
-    lr, decay = real(lr), real(decay)
+def _sgd(p, g, v, lr, momentum, nesterov, weight_decay):
+    """`optim.SGD.formula`; without momentum v is neither read nor written."""
+    real = p.dtype.type
+    lr, weight_decay = real(lr), real(weight_decay)
     if momentum == 0:
         for i in range(p.size):
-            p[i] -= lr * (g[i] + decay * p[i])
+            p[i] -= lr * (g[i] + weight_decay * p[i])
         return
     momentum = real(momentum)
     for i in range(p.size):
-        g_i = g[i] + decay * p[i]
+        g_i = g[i] + weight_decay * p[i]
         v_i = momentum * v[i] + g_i
         v[i] = v_i
         p[i] -= lr * (g_i + momentum * v_i if nesterov else v_i)
 
 
 def rmsprop(rows, settings):
+    """`optim.RMSprop.formula` for each row; returns the rows that are not updated."""
     flat, rest = _flattened(rows)
-    over_all(_rmsprop, flat, NANOSECONDS, *settings.tolist())
+    parallel_for_groups(_rmsprop, flat, NS_PER_ELEMENT, *settings.tolist())
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _rmsprop(p, g, s, v, lr, alpha, eps, decay, momentum):
-    """`optim.RMSprop.formula`; v is not touched without momentum."""
+def _rmsprop(p, g, s, v, lr, alpha, eps, weight_decay, momentum):
+    """`optim.RMSprop.formula`; without momentum v is neither read nor written."""
     real = p.dtype.type
-    rest, alpha, lr = real(1 - alpha), real(alpha), real(lr)
-    eps, decay = real(eps), real(decay)
+    one_minus_alpha, alpha, lr = real(1 - alpha), real(alpha), real(lr)
+    eps, weight_decay = real(eps), real(weight_decay)
     with_momentum, momentum = momentum != 0, real(momentum)
     for i in range(p.size):
-        g_i = g[i] + decay * p[i]
-        s_i = alpha * s[i] + rest * g_i * g_i
+        g_i = g[i] + weight_decay * p[i]
+        s_i = alpha * s[i] + one_minus_alpha * g_i * g_i
         s[i] = s_i
         step = g_i / (math.sqrt(s_i) + eps)
         if with_momentum:
@@ -60,45 +66,54 @@ def _rmsprop(p, g, s, v, lr, alpha, eps, decay, momentum):
 
 
 def adam(rows, settings):
+    """`optim.Adam.formula` for each row; returns the rows that are not updated."""
     *_, weight_decay, _ = settings.tolist()
     return _adam_steps(rows, settings, 1.0, weight_decay)
 
 
 def adamw(rows, settings):
+    """`optim.AdamW.formula` for each row; returns the rows that are not updated."""
     lr, *_, weight_decay, _ = settings.tolist()
     return _adam_steps(rows, settings, 1 - lr * weight_decay, 0.0)
 
 
-def _adam_steps(rows, settings, shrinkage, decay):
+def _adam_steps(rows, settings, p_factor, l2):
+    """`_adam` for each row; settings (lr, beta1, beta2, eps, weight_decay, step)."""
     lr, beta1, beta2, eps, _, step = settings.tolist()
-    step_size, root = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
+    step_size, sqrt_correction = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
     flat, rest = _flattened(rows)
-    over_all(_adam, flat, NANOSECONDS, step_size, beta1, beta2, root, eps, shrinkage, decay)
+    constants = step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2
+    parallel_for_groups(_adam, flat, NS_PER_ELEMENT, *constants)
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _adam(p, g, m, v, step_size, beta1, beta2, root, eps, shrinkage, decay):
-    """`optim.Adam.formula`, with the two corrections of bias taken out of the loop.
+def _adam(p, g, m, v, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
+    """`optim.Adam.formula`, with its two bias corrections computed before the loop.
 
-    p is scaled by shrinkage first, which is AdamW's weight decay; decay is Adam's.
+    step_size = lr / (1 - beta1^t), sqrt_correction = sqrt(1 - beta2^t). p is multiplied by
+    p_factor, AdamW's weight decay; l2 * p is added to g, Adam's.
     """
     real = p.dtype.type
-    rest1, beta2, rest2 = real(1 - beta1), real(beta2), real(1 - beta2)
-    step_size, eps, shrinkage, decay = real(step_size), real(eps), real(shrinkage), real(decay)
-    over_root = real(1 / root)  # a division takes as long as ten multiplications
+    one_minus_beta1, beta2, one_minus_beta2 = real(1 - beta1), real(beta2), real(1 - beta2)
+    step_size, eps, p_factor, l2 = real(step_size), real(eps), real(p_factor), real(l2)
+    inverse_correction = real(1 / sqrt_correction)  # a division takes ten times a multiplication
     for i in range(p.size):
         p_i = p[i]
-        g_i = g[i] + decay * p_i
-        m_i = m[i] + rest1 * (g_i - m[i])
-        v_i = beta2 * v[i] + rest2 * g_i * g_i
+        g_i = g[i] + l2 * p_i
+        m_i = m[i] + one_minus_beta1 * (g_i - m[i])
+        v_i = beta2 * v[i] + one_minus_beta2 * g_i * g_i
         m[i] = m_i
         v[i] = v_i
-        p[i] = shrinkage * p_i - step_size * m_i / (math.sqrt(v_i) * over_root + eps)
+        p[i] = p_factor * p_i - step_size * m_i / (math.sqrt(v_i) * inverse_correction + eps)
 
 
 def _flattened(rows):
-    """The rows as views of one axis, p in the place of None; and the rows that are not views."""
+    """(flat, rest): rows as flat views, and the rows that have an array without one.
+
+    An array of another dtype than p, or one that is not contiguous, has no such view. None, for a
+    state array that is not used, is replaced by p.
+    """
     flat, rest = [], []
     for row in rows:
         p, views = row[0], []

@@ -1,7 +1,8 @@
-"""The kernels for speed on a GPU, in CUDA C++; twins of those in `reference/`.
+"""Fast kernels for an NVIDIA GPU, in CUDA C++: twins of those in `reference/`.
 
-Each chapter is a `.cu` file and the Python that launches it; `launching` says how, `common.cuh`
-is what every kernel begins with, `blas` and `products` are the matrix products.
+Each subject is a `.cu` file and a Python file that launches its kernels. `launching` compiles and
+launches, `common.cuh` has what every `.cu` file includes, `blas` and `products` have the matrix
+products.
 """
 
 from minigen.kernels.gpu.activations import (

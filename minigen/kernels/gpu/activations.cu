@@ -1,91 +1,113 @@
-// Functions of one element: a thread each, one read of every operand and one write. Kernels are
-// called each_ and the function, for names like erf are taken. x, y, g, t (n).
+// Elementwise functions, a thread for each element: one read of each operand, one write. x, y, g
+// and t have n elements, g is the cotangent of y. A kernel is named each_ and its reference twin,
+// as CUDA already defines functions such as erf.
 
+#include "common.cuh"
+
+// `reference.sigmoid`: 1 / (1 + exp(-x)), without overflow.
 __device__ __forceinline__ real sigmoid(real x) {
   real e = exp(-fabs(x));
   return (x >= 0 ? 1 : e) / (1 + e);
 }
 
+// `reference.softplus`: log(1 + exp(x)), without overflow.
 __device__ __forceinline__ real softplus(real x) {
-  return larger(x, 0) + log1p(exp(-fabs(x)));
+  return maximum(x, 0) + log1p(exp(-fabs(x)));
 }
 
-__device__ __forceinline__ real normal_share(real x) {
+// The distribution function of the standard normal distribution: 0.5 * (1 + erf(x / sqrt(2))).
+__device__ __forceinline__ real normal_cdf(real x) {
   return real(0.5) * (1 + erf(x * real(0.70710678118654752)));  // sqrt(1 / 2)
 }
 
+// The tanh of GELU's approximation (Hendrycks and Gimpel 2016), which has these two constants.
 #define SQRT_2_OVER_PI real(0.79788456080286536)
 #define CUBIC real(0.044715)
 
-__device__ __forceinline__ real inner_tanh(real x) {
+// tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)).
+__device__ __forceinline__ real tanh_of_cubic(real x) {
   return tanh(SQRT_2_OVER_PI * (x + CUBIC * x * (x * x)));
 }
 
-KERNEL each_erf(const real* x, real* y, count n) {
-  count i = item();
+// y = erf(x).
+KERNEL each_erf(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
   if (i < n) y[i] = erf(x[i]);
 }
 
-KERNEL each_relu(const real* x, real* y, count n) {
-  count i = item();
-  if (i < n) y[i] = larger(x[i], 0);
+// y = max(x, 0), NaN where x is NaN.
+KERNEL each_relu(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
+  if (i < n) y[i] = maximum(x[i], 0);
 }
 
-KERNEL each_relu_vjp(const real* g, const real* y, real* gx, count n) {
-  count i = item();
+// gx = 0 where y <= 0, else g; y is the result of relu.
+KERNEL each_relu_vjp(const real* g, const real* y, real* gx, index_t n) {
+  index_t i = thread_index();
   if (i < n) gx[i] = y[i] <= 0 ? 0 : g[i];
 }
 
-KERNEL each_leaky_relu(const real* x, real* y, double slope, count n) {
-  count i = item();
+// y = x where x > 0, else slope * x.
+KERNEL each_leaky_relu(const real* x, real* y, double slope, index_t n) {
+  index_t i = thread_index();
   if (i < n) y[i] = x[i] > 0 ? x[i] : x[i] * real(slope);
 }
 
-KERNEL each_leaky_relu_vjp(const real* g, const real* x, real* gx, double slope, count n) {
-  count i = item();
+// gx = g where x > 0, else slope * g.
+KERNEL each_leaky_relu_vjp(const real* g, const real* x, real* gx, double slope, index_t n) {
+  index_t i = thread_index();
   if (i < n) gx[i] = x[i] > 0 ? g[i] : g[i] * real(slope);
 }
 
-KERNEL each_sigmoid(const real* x, real* y, count n) {
-  count i = item();
+// y = sigmoid(x).
+KERNEL each_sigmoid(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
   if (i < n) y[i] = sigmoid(x[i]);
 }
 
-KERNEL each_softplus(const real* x, real* y, count n) {
-  count i = item();
+// y = softplus(x).
+KERNEL each_softplus(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
   if (i < n) y[i] = softplus(x[i]);
 }
 
-KERNEL each_gelu(const real* x, real* y, count n) {
-  count i = item();
-  if (i < n) y[i] = x[i] * normal_share(x[i]);
+// y = x * normal_cdf(x).
+KERNEL each_gelu(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
+  if (i < n) y[i] = x[i] * normal_cdf(x[i]);
 }
 
-KERNEL each_gelu_vjp(const real* g, const real* x, real* gx, count n) {
-  count i = item();
+// gx = g * (normal_cdf(x) + x * normal_pdf(x)).
+KERNEL each_gelu_vjp(const real* g, const real* x, real* gx, index_t n) {
+  index_t i = thread_index();
   if (i >= n) return;
   real density = exp(real(-0.5) * (x[i] * x[i])) * real(0.39894228040143268);  // 1 / sqrt(2 pi)
-  gx[i] = g[i] * (normal_share(x[i]) + x[i] * density);
+  gx[i] = g[i] * (normal_cdf(x[i]) + x[i] * density);
 }
 
-KERNEL each_gelu_tanh(const real* x, real* y, count n) {
-  count i = item();
-  if (i < n) y[i] = real(0.5) * x[i] * (1 + inner_tanh(x[i]));
+// y = 0.5 * x * (1 + tanh_of_cubic(x)), which approximates gelu.
+KERNEL each_gelu_tanh(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
+  if (i < n) y[i] = real(0.5) * x[i] * (1 + tanh_of_cubic(x[i]));
 }
 
-KERNEL each_gelu_tanh_vjp(const real* g, const real* x, real* gx, count n) {
-  count i = item();
+// gx = g times the derivative of gelu_tanh at x.
+KERNEL each_gelu_tanh_vjp(const real* g, const real* x, real* gx, index_t n) {
+  index_t i = thread_index();
   if (i >= n) return;
-  real t = inner_tanh(x[i]), slope = SQRT_2_OVER_PI * (1 + 3 * CUBIC * (x[i] * x[i]));
+  real t = tanh_of_cubic(x[i]), slope = SQRT_2_OVER_PI * (1 + 3 * CUBIC * (x[i] * x[i]));
   gx[i] = g[i] * (real(0.5) * (1 + t + x[i] * (1 - t * t) * slope));
 }
 
-KERNEL each_bce_with_logits(const real* x, const real* t, real* y, count n) {
-  count i = item();
+// y = softplus(x) - x * t: the binary cross-entropy of target t for the logit x.
+KERNEL each_bce_with_logits(const real* x, const real* t, real* y, index_t n) {
+  index_t i = thread_index();
   if (i < n) y[i] = softplus(x[i]) - x[i] * t[i];
 }
 
-KERNEL each_bce_with_logits_vjp(const real* g, const real* x, const real* t, real* gx, count n) {
-  count i = item();
+// gx = g * (sigmoid(x) - t).
+KERNEL each_bce_with_logits_vjp(const real* g, const real* x, const real* t, real* gx,
+                                index_t n) {
+  index_t i = thread_index();
   if (i < n) gx[i] = g[i] * (sigmoid(x[i]) - t[i]);
 }

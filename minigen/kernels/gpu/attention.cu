@@ -1,264 +1,230 @@
-// Scaled dot-product attention: a block owns one head and a tile of its queries (or of its keys)
-// and goes over the keys (or queries) tile by tile. All products are of tiles of SIDE x SIDE
-// results, from operands staged in shared memory; a thread sums 4 x 4 of them in registers.
+// Scaled dot-product attention. The maximum and the sum of the softmax of a row of scores are
+// updated tile by tile, in one pass over the keys: the online softmax of Milakov and Gimelshein
+// 2018, as FlashAttention uses it (Dao et al. 2022, Dao 2023). Unlike FlashAttention, the forward
+// kernel also writes the probabilities p, which are a result of the op, and the backward kernels
+// read them instead of computing the scores again.
+//
+// A block owns one head and a tile of TILE queries (or keys), and loops over the keys (or
+// queries) tile by tile; see tiles.cuh for the matrix products.
 
-constexpr int SIDE = 64;         // of a tile of results
-constexpr int ACROSS = 16;       // threads along either side of it
-constexpr int EACH = 4;          // results of a thread along either side
-constexpr int DEPTH = 16;        // terms of the sums in shared memory at once
-constexpr int PITCH = SIDE + 4;  // spreads columns over the banks, aligned for wide loads
-constexpr int THREADS = ACROSS * ACROSS;
+#include "common.cuh"
+#include "tiles.cuh"
 
-// Two blocks have room on a multiprocessor: 128 registers a thread at most.
-#undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, 2)
+// Strides, in elements, of an array (batch, head, row, column) with contiguous rows.
+struct HeadStrides { index_t batch, head, row; };
 
-// A matrix somewhere in memory; only_finite: NaN and infinities count as 0.
-struct Matrix { const real* x; count rows, down, along; bool only_finite; };
+// Strides, in elements, of a boolean mask (batch, head, query, key); 0 for a broadcast axis.
+struct MaskStrides { index_t batch, head, query, key; };
 
-// A boolean matrix, true everywhere where x is null.
-struct Mask { const bool* x; count down, along; };
+// q (B, heads, T, D), k (B, heads, S, D), v (B, heads, S, E). Scores are multiplied by `scale`, and
+// the probabilities that dropout keeps by `keep_scale`, which is 1 / (1 - dropout_p).
+struct Problem {
+  index_t heads, T, S, D, E, is_causal;
+  double scale, keep_scale;
+};
 
-__device__ __forceinline__ bool at(Mask mask, count t, count s) {
-  return !mask.x || mask.x[t * mask.down + s * mask.along];
+// A boolean matrix (query, key); true everywhere if data is null.
+struct Mask { const bool* data; index_t query_stride, key_stride; };
+
+// The head and the first query (or key) of a block.
+struct Tile { index_t head, first; };
+
+// The tile of this block, where each head has `length` queries (or keys).
+__device__ __forceinline__ Tile tile_of_block(index_t length) {
+  index_t tiles = (length + TILE - 1) / TILE;
+  return {blockIdx.x / tiles, blockIdx.x % tiles * TILE};
 }
 
-__device__ __forceinline__ real dropped(real x, Mask kept, count t, count s, real share) {
-  return kept.x ? x * at(kept, t, s) * share : x;
+// The offset of head number n of all batches.
+__device__ __forceinline__ index_t head_offset(index_t n, index_t heads, HeadStrides strides) {
+  return n / heads * strides.batch + n % heads * strides.head;
 }
 
-// Where head n begins: heads of one batch lie in equal steps, and so do batches.
-__device__ __forceinline__ count head(count n, count heads, count of_batch, count of_head) {
-  return n / heads * of_batch + n % heads * of_head;
+// The mask of head number n; `data` may be null.
+__device__ __forceinline__ Mask mask_of(const bool* data, index_t n, index_t heads,
+                                        MaskStrides strides) {
+  data += n / heads * strides.batch + n % heads * strides.head;
+  return {data, strides.query, strides.key};
 }
 
-__device__ __forceinline__ Matrix from_row(Matrix m, count first) {
-  return {m.x + first * m.down, m.rows - first, m.down, m.along, m.only_finite};
+// The value of a mask for query t and key s.
+__device__ __forceinline__ bool value_at(Mask mask, index_t t, index_t s) {
+  return !mask.data || mask.data[t * mask.query_stride + s * mask.key_stride];
 }
 
-// The rows and columns of a thread in a tile: neighbours have neighbouring columns, for the sake
-// of memory, and half a warp the same rows.
-__device__ __forceinline__ int row(int i) { return threadIdx.x / ACROSS * EACH + i; }
-__device__ __forceinline__ int column(int j) { return threadIdx.x % ACROSS + ACROSS * j; }
-
-// Over the threads that have the same rows.
-__device__ __forceinline__ real row_sum(real x) {
-  for (int lane = ACROSS / 2; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
-  return x;
+// `reference.attention.apply_dropout` of one value x: x * keep_scale where kept, else 0.
+__device__ __forceinline__ real apply_dropout(real x, Mask keep, index_t t, index_t s,
+                                        real keep_scale) {
+  return keep.data ? x * value_at(keep, t, s) * keep_scale : x;
 }
 
-__device__ __forceinline__ real row_max(real x) {
-  for (int lane = ACROSS / 2; lane; lane /= 2)
-    x = larger(x, __shfl_xor_sync(0xffffffffu, x, lane));
-  return x;
+// exp(x - max). 0 if x is -inf, also if max is -inf because no finite score has been seen yet.
+__device__ __forceinline__ real exp_below(real x, real max) {
+  return x == -INFINITY ? 0 : exp(x - max);
 }
 
-// The first SIDE rows of m from column k on, turned; 0 beyond its sides. Neighbouring threads
-// read along the side whose numbers are neighbours.
-__device__ __forceinline__ void stage(real (*tile)[PITCH], Matrix m, count k, count columns) {
-#pragma unroll
-  for (int part = 0; part < SIDE * DEPTH; part += THREADS) {
-    int i = part + threadIdx.x, r = i % SIDE, c = i / SIDE;
-    if (m.along == 1) r = i / DEPTH, c = i % DEPTH;
-    real x = r < m.rows && k + c < columns ? m.x[r * m.down + (k + c) * m.along] : 0;
-    tile[c][r] = m.only_finite && !isfinite(x) ? 0 : x;
-  }
-}
-
-template <int COLUMNS>
-__device__ __forceinline__ void add_products(real (*a)[PITCH], real (*b)[PITCH],
-                                             real (*sums)[EACH]) {
-#pragma unroll 4
-  for (int k = 0; k < DEPTH; k++)
-#pragma unroll
-    for (int i = 0; i < EACH; i++)
-#pragma unroll
-      for (int j = 0; j < COLUMNS; j++) sums[i][j] += a[k][row(i)] * b[k][column(j)];
-}
-
-// The first tile of a @ b^T, whose sums have so many terms: this thread's part of it.
-__device__ __forceinline__ void multiply(Matrix a, Matrix b, count terms, real (*sums)[EACH]) {
-  alignas(16) __shared__ real a_tile[DEPTH][PITCH], b_tile[DEPTH][PITCH];
-#pragma unroll
-  for (int i = 0; i < EACH; i++)
-#pragma unroll
-    for (int j = 0; j < EACH; j++) sums[i][j] = 0;
-  for (count k = 0; k < terms; k += DEPTH) {
-    stage(a_tile, a, k, terms);
-    stage(b_tile, b, k, terms);
-    __syncthreads();
-    if (b.rows > SIDE / 2) {
-      add_products<EACH>(a_tile, b_tile, sums);
-    } else {  // heads are often 32 wide
-      add_products<EACH / 2>(a_tile, b_tile, sums);
-    }
-    __syncthreads();
-  }
-}
-
-// out = a @ b^T: the first tile of its rows, all its columns.
-__device__ __forceinline__ void product(Matrix a, Matrix b, count terms, real* out, count down) {
-  real sums[EACH][EACH];
-  for (count first = 0; first < b.rows; first += SIDE) {
-    multiply(a, from_row(b, first), terms, sums);
-#pragma unroll
-    for (int i = 0; i < EACH; i++)
-#pragma unroll
-      for (int j = 0; j < EACH; j++)
-        if (row(i) < a.rows && first + column(j) < b.rows)
-          out[row(i) * down + first + column(j)] = sums[i][j];
-  }
-}
-
-// exp(x - top); 0 for -inf, even under a top of -inf: that of no number yet.
-__device__ __forceinline__ real exp_below(real x, real top) {
-  return x == -INFINITY ? 0 : exp(x - top);
-}
-
-// p = softmax(scale * q @ k^T) where mask is true, else 0, and y = dropped(p) @ v, for a tile of
-// queries. weights holds dropped(p): without dropout it is p. Until a row's maximum and sum are
-// known its scores wait in p, where every thread reads again what it wrote itself.
-KERNEL attend(const real* q, count q_batch, count q_head, count q_row,
-              const real* k, count k_batch, count k_head, count k_row,
-              const real* v, count v_batch, count v_head, count v_row,
-              const bool* mask, count mask_batch, count mask_head, count mask_row,
-              count mask_column,
-              const bool* kept, count kept_batch, count kept_head, count kept_row,
-              count kept_column,
-              real* y, count y_batch, count y_head, count y_row, real* p, real* weights,
-              count heads, count T, count S, count D, count E, count is_causal, double scale,
-              double share) {
-  count tiles = (T + SIDE - 1) / SIDE, n = blockIdx.x / tiles, first = blockIdx.x % tiles * SIDE;
-  count seen = is_causal ? min(first + SIDE, S) : S;
-  Matrix queries = {q + head(n, heads, q_batch, q_head), T, q_row, 1, false};
-  Matrix keys = {k + head(n, heads, k_batch, k_head), S, k_row, 1, false};
-  Matrix values = {v + head(n, heads, v_batch, v_head), E, 1, v_row, false};  // transposed
-  Mask allowed = {mask + head(n, heads, mask_batch, mask_head), mask_row, mask_column};
-  Mask staying = {kept + head(n, heads, kept_batch, kept_head), kept_row, kept_column};
+// `reference.dot_attention` for a tile of queries: p = softmax(scale * q @ k^T) over the keys where
+// the mask is true, exactly 0 elsewhere, weights = apply_dropout(p), and y = weights @ v. p and
+// weights are (B, heads, T, S), and one array if there is no dropout. Both masks may be null.
+// The first loop stores the scores in p and finds the maximum and the sum of exp(score - max) of
+// each row; the second loop turns the scores into probabilities. A thread reads back only scores
+// that it wrote itself, so no barrier is needed between the loops.
+KERNEL attend(const real* q, BY_VALUE HeadStrides q_strides,
+              const real* k, BY_VALUE HeadStrides k_strides,
+              const real* v, BY_VALUE HeadStrides v_strides,
+              const bool* mask, BY_VALUE MaskStrides mask_strides,
+              const bool* keep_mask, BY_VALUE MaskStrides keep_strides,
+              real* y, BY_VALUE HeadStrides y_strides,
+              real* p, real* weights, BY_VALUE Problem problem) {
+  const index_t T = problem.T, S = problem.S, D = problem.D, E = problem.E;
+  const index_t heads = problem.heads, is_causal = problem.is_causal;
+  const Tile tile = tile_of_block(T);
+  const index_t n = tile.head, first = tile.first;
+  index_t visible = is_causal ? min(first + TILE, S) : S;  // keys that a query of the tile can see
+  Matrix queries = {q + head_offset(n, heads, q_strides), T, q_strides.row, 1, false};
+  Matrix keys = {k + head_offset(n, heads, k_strides), S, k_strides.row, 1, false};
+  Matrix values_t = {v + head_offset(n, heads, v_strides), E, 1, v_strides.row, false};  // v^T
+  Mask allowed = mask_of(mask, n, heads, mask_strides);
+  Mask keep = mask_of(keep_mask, n, heads, keep_strides);
   p += n * T * S;
   weights += n * T * S;
 
-  real scores[EACH][EACH], top[EACH], sum[EACH];
-  for (int i = 0; i < EACH; i++) top[i] = -INFINITY, sum[i] = 0;
-  for (count start = 0; start < seen; start += SIDE) {
+  real scores[EACH][EACH], max[EACH], sum[EACH];
+  for (int i = 0; i < EACH; i++) max[i] = -INFINITY, sum[i] = 0;
+  for (index_t start = 0; start < visible; start += TILE) {
     multiply(from_row(queries, first), from_row(keys, start), D, scores);
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
-      count t = first + row(i);
-      real before = top[i];
+      index_t t = first + row(i);
+      real old_max = max[i];
 #pragma unroll
       for (int j = 0; j < EACH; j++) {
-        count s = start + column(j);
+        index_t s = start + column(j);
         bool inside = t < T && s < S;
-        bool heard = inside && !(is_causal && s > t) && at(allowed, t, s);
-        real score = scores[i][j] = heard ? (real)scale * scores[i][j] : -INFINITY;
+        bool unmasked = inside && !(is_causal && s > t) && value_at(allowed, t, s);
+        real score = scores[i][j] =
+            unmasked ? (real)problem.scale * scores[i][j] : -INFINITY;
         if (inside) p[t * S + s] = score;
-        top[i] = larger(top[i], score);
+        max[i] = maximum(max[i], score);
       }
-      sum[i] *= exp_below(before, top[i]);
+      sum[i] *= exp_below(old_max, max[i]);
 #pragma unroll
-      for (int j = 0; j < EACH; j++) sum[i] += exp_below(scores[i][j], top[i]);
+      for (int j = 0; j < EACH; j++) sum[i] += exp_below(scores[i][j], max[i]);
     }
   }
 #pragma unroll
   for (int i = 0; i < EACH; i++) {
-    real before = top[i];
-    top[i] = row_max(before);
-    sum[i] = row_sum(sum[i] * exp_below(before, top[i]));
+    real own_max = max[i];
+    max[i] = row_max(own_max);
+    sum[i] = row_sum(sum[i] * exp_below(own_max, max[i]));
   }
-  for (count start = 0; start < S; start += SIDE)
+  for (index_t start = 0; start < S; start += TILE)
 #pragma unroll
     for (int i = 0; i < EACH; i++)
 #pragma unroll
       for (int j = 0; j < EACH; j++) {
-        count t = first + row(i), s = start + column(j), place = t * S + s;
+        index_t t = first + row(i), s = start + column(j), index = t * S + s;
         if (t >= T || s >= S) continue;
-        bool heard = !(is_causal && s > t) && at(allowed, t, s);
-        real share_of_row = heard ? exp_below(p[place], top[i]) / sum[i] : 0;
-        p[place] = share_of_row;
-        if (kept) weights[place] = dropped(share_of_row, staying, t, s, share);
+        bool unmasked = !(is_causal && s > t) && value_at(allowed, t, s);
+        real probability = unmasked ? exp_below(p[index], max[i]) / sum[i] : 0;
+        p[index] = probability;
+        if (keep_mask) weights[index] = apply_dropout(probability, keep, t, s, problem.keep_scale);
       }
   __syncthreads();
-  product(from_row({weights, T, S, 1, false}, first), values, seen,
-          y + head(n, heads, y_batch, y_head) + first * y_row, y_row);
+  product(from_row({weights, T, S, 1, false}, first), values_t, visible,
+          y + head_offset(n, heads, y_strides) + first * y_strides.row, y_strides.row);
 }
 
-// For a tile of queries gs, the cotangent of scale * q @ k^T, then gq = gs @ k; and the weights
-// again, for keys_vjp. A row of g that is 0 silences its row of p, whatever stands there.
-KERNEL queries_vjp(const real* k, count k_batch, count k_head, count k_row,
-                   const real* v, count v_batch, count v_head, count v_row,
-                   const real* g, count g_batch, count g_head, count g_row,
-                   const bool* kept, count kept_batch, count kept_head, count kept_row,
-                   count kept_column,
-                   real* gq, count gq_batch, count gq_head, count gq_row,
-                   const real* p, real* gs, real* weights,
-                   count heads, count T, count S, count D, count E, count is_causal, double scale,
-                   double share) {
-  count tiles = (T + SIDE - 1) / SIDE, n = blockIdx.x / tiles, first = blockIdx.x % tiles * SIDE;
-  count seen = is_causal ? min(first + SIDE, S) : S;
-  Matrix keys = {k + head(n, heads, k_batch, k_head), D, 1, k_row, true};  // transposed
-  Matrix values = {v + head(n, heads, v_batch, v_head), S, v_row, 1, false};
-  Matrix cotangents = {g + head(n, heads, g_batch, g_head), T, g_row, 1, false};
-  Mask staying = {kept + head(n, heads, kept_batch, kept_head), kept_row, kept_column};
+// The backward pass, `reference.dot_attention_vjp` (Dao et al. 2022, appendix B.2). With D the
+// factors of dropout, the product x * y elementwise, and G the cotangent of Y = (D * P) V:
+//   GP = D * (G V^T)
+//   GS = scale P * (GP - rowsum(GP * P)), the cotangent of Q K^T
+//   GQ = GS K        GK = GS^T Q        GV = (D * P)^T G
+// Where P is 0, GP and GS are 0 even if they were computed from NaN; NaN and infinities in Q and K
+// are read as 0: so keys that are masked do not change the cotangents of others. A row of G that
+// is all 0 takes no part: its row of P is read as 0, as it may be NaN.
+
+// gs = GS, weights = D * P and gq = GQ for a tile of queries; keys_vjp reads gs and weights.
+KERNEL queries_vjp(const real* k, BY_VALUE HeadStrides k_strides,
+                   const real* v, BY_VALUE HeadStrides v_strides,
+                   const real* g, BY_VALUE HeadStrides g_strides,
+                   const bool* keep_mask, BY_VALUE MaskStrides keep_strides,
+                   real* gq, BY_VALUE HeadStrides gq_strides,
+                   const real* p, real* gs, real* weights, BY_VALUE Problem problem) {
+  const index_t T = problem.T, S = problem.S, D = problem.D, E = problem.E;
+  const index_t heads = problem.heads;
+  const Tile tile = tile_of_block(T);
+  const index_t n = tile.head, first = tile.first;
+  index_t visible = problem.is_causal ? min(first + TILE, S) : S;
+  Matrix keys_t = {k + head_offset(n, heads, k_strides), D, 1, k_strides.row, true};  // k^T
+  Matrix values = {v + head_offset(n, heads, v_strides), S, v_strides.row, 1, false};
+  Matrix cotangents = {g + head_offset(n, heads, g_strides), T, g_strides.row, 1, false};
+  Mask keep = mask_of(keep_mask, n, heads, keep_strides);
   p += n * T * S;
   gs += n * T * S;
   weights += n * T * S;
   cotangents = from_row(cotangents, first);
 
-  real gp[EACH][EACH], level[EACH], loud[EACH];
+  real gp[EACH][EACH], row_dot[EACH], takes_part[EACH];  // row_dot: rowsum(GP * P)
 #pragma unroll
   for (int i = 0; i < EACH; i++) {
-    level[i] = loud[i] = 0;
-    for (count e = column(0); e < E; e += ACROSS)
-      if (row(i) < cotangents.rows && cotangents.x[row(i) * g_row + e] != 0) loud[i] = 1;
-    loud[i] = row_max(loud[i]);
+    row_dot[i] = takes_part[i] = 0;
+    for (index_t e = column(0); e < E; e += GRID)
+      if (row(i) < cotangents.rows && cotangents.data[row(i) * g_strides.row + e] != 0)
+        takes_part[i] = 1;
+    takes_part[i] = row_max(takes_part[i]);
   }
-  for (count start = 0; start < seen; start += SIDE) {
+  for (index_t start = 0; start < visible; start += TILE) {
     multiply(cotangents, from_row(values, start), E, gp);
 #pragma unroll
     for (int i = 0; i < EACH; i++)
 #pragma unroll
       for (int j = 0; j < EACH; j++) {
-        count t = first + row(i), s = start + column(j), place = t * S + s;
+        index_t t = first + row(i), s = start + column(j), index = t * S + s;
         if (t >= T || s >= S) continue;
-        real x = loud[i] ? p[place] : 0;
-        real gx = x == 0 ? 0 : dropped(gp[i][j], staying, t, s, share);
-        gs[place] = gx;
-        level[i] += gx * x;
+        real x = takes_part[i] ? p[index] : 0;
+        real gx = x == 0 ? 0 : apply_dropout(gp[i][j], keep, t, s, problem.keep_scale);
+        gs[index] = gx;
+        row_dot[i] += gx * x;
       }
   }
 #pragma unroll
-  for (int i = 0; i < EACH; i++) level[i] = row_sum(level[i]);
-  for (count start = 0; start < seen; start += SIDE)
+  for (int i = 0; i < EACH; i++) row_dot[i] = row_sum(row_dot[i]);
+  for (index_t start = 0; start < visible; start += TILE)
 #pragma unroll
     for (int i = 0; i < EACH; i++)
 #pragma unroll
       for (int j = 0; j < EACH; j++) {
-        count t = first + row(i), s = start + column(j), place = t * S + s;
+        index_t t = first + row(i), s = start + column(j), index = t * S + s;
         if (t >= T || s >= S) continue;
-        real x = loud[i] ? p[place] : 0;
-        gs[place] = x == 0 ? 0 : (real)scale * x * (gs[place] - level[i]);
-        weights[place] = dropped(x, staying, t, s, share);
+        real x = takes_part[i] ? p[index] : 0;
+        gs[index] = x == 0 ? 0 : (real)problem.scale * x * (gs[index] - row_dot[i]);
+        weights[index] = apply_dropout(x, keep, t, s, problem.keep_scale);
       }
   __syncthreads();
-  product(from_row({gs, T, S, 1, false}, first), keys, seen,
-          gq + head(n, heads, gq_batch, gq_head) + first * gq_row, gq_row);
+  product(from_row({gs, T, S, 1, false}, first), keys_t, visible,
+          gq + head_offset(n, heads, gq_strides) + first * gq_strides.row, gq_strides.row);
 }
 
-// gk = gs^T @ q and gv = weights^T @ g for a tile of keys.
-KERNEL keys_vjp(const real* q, count q_batch, count q_head, count q_row,
-                const real* g, count g_batch, count g_head, count g_row,
-                real* gk, count gk_batch, count gk_head, count gk_row,
-                real* gv, count gv_batch, count gv_head, count gv_row,
-                const real* gs, const real* weights,
-                count heads, count T, count S, count D, count E, count is_causal) {
-  count tiles = (S + SIDE - 1) / SIDE, n = blockIdx.x / tiles, first = blockIdx.x % tiles * SIDE;
-  count start = is_causal ? min(first, T) : 0, terms = T - start;  // queries that see the tile
-  q += head(n, heads, q_batch, q_head) + start * q_row;
-  g += head(n, heads, g_batch, g_head) + start * g_row;
-  gk += head(n, heads, gk_batch, gk_head) + first * gk_row;
-  gv += head(n, heads, gv_batch, gv_head) + first * gv_row;
-  count place = (n * T + start) * S + first;
-  product({gs + place, S - first, 1, S, false}, {q, D, 1, q_row, true}, terms, gk, gk_row);
-  product({weights + place, S - first, 1, S, false}, {g, E, 1, g_row, false}, terms, gv, gv_row);
+// gk = GK and gv = GV for a tile of keys, from gs = GS and weights = D * P.
+KERNEL keys_vjp(const real* q, BY_VALUE HeadStrides q_strides,
+                const real* g, BY_VALUE HeadStrides g_strides,
+                real* gk, BY_VALUE HeadStrides gk_strides,
+                real* gv, BY_VALUE HeadStrides gv_strides,
+                const real* gs, const real* weights, BY_VALUE Problem problem) {
+  const index_t T = problem.T, S = problem.S, D = problem.D, E = problem.E;
+  const index_t heads = problem.heads;
+  const Tile tile = tile_of_block(S);
+  const index_t n = tile.head, first = tile.first;
+  // Queries start, ..., T - 1 can see a key of the tile.
+  index_t start = problem.is_causal ? min(first, T) : 0, queries = T - start;
+  q += head_offset(n, heads, q_strides) + start * q_strides.row;
+  g += head_offset(n, heads, g_strides) + start * g_strides.row;
+  gk += head_offset(n, heads, gk_strides) + first * gk_strides.row;
+  gv += head_offset(n, heads, gv_strides) + first * gv_strides.row;
+  index_t index = (n * T + start) * S + first;
+  product({gs + index, S - first, 1, S, false}, {q, D, 1, q_strides.row, true}, queries, gk,
+          gk_strides.row);
+  product({weights + index, S - first, 1, S, false}, {g, E, 1, g_strides.row, false}, queries, gv,
+          gv_strides.row);
 }

@@ -1,124 +1,144 @@
-// Batch normalization of x (N, C, S): a block takes a channel, or a chunk of one where channels are
-// long and few. `size` = N * S is the number of a channel's values.
+// Batch normalization over the channels of x (N, C, S). A block takes a channel. Where channels are
+// long and few, a block takes a chunk of a channel instead, and a second launch merges the chunks.
 
+#include "common.cuh"
+
+// Sizes of a batch. A channel has `size` = N * S values, cut into `chunks` chunks of `chunk_size`.
+struct Sizes {
+  index_t C, S, size, chunk_size, chunks;
+};
+
+// The chunk of a block, and which of its values a thread takes: first, first + blockDim.x, ...
+// below `last`, as numbers of values within the channel.
 struct Chunk {
-  count channel, number, first, last;  // of its values, which begin at first for this thread
+  index_t channel, number, first, last;
 };
 
-__device__ __forceinline__ Chunk chunk_of(count size, count chunk, count chunks) {
-  count number = blockIdx.x % chunks, start = number * chunk;
-  return {blockIdx.x / chunks, number, start + threadIdx.x, min(start + chunk, size)};
+// The chunk of this block.
+__device__ __forceinline__ Chunk chunk_of_block(Sizes z) {
+  index_t number = blockIdx.x % z.chunks, start = number * z.chunk_size;
+  return {blockIdx.x / z.chunks, number, start + threadIdx.x, min(start + z.chunk_size, z.size)};
 }
 
-// Where the value e of a channel lies.
-__device__ __forceinline__ count place(count e, count channel, count C, count S) {
-  return (e / S * C + channel) * S + e % S;
+// The index in x (N, C, S) of value number e of a channel.
+__device__ __forceinline__ index_t index_of(index_t e, index_t channel, Sizes z) {
+  return (e / z.S * z.C + channel) * z.S + e % z.S;
 }
 
+// The mean of some values and the sum of their squared distances to it.
 struct Moments {
-  real mean, squares;  // squares: the sum of those of the distances to the mean
+  real mean, squares;
 };
 
-__device__ Moments moments_of(const real* x, Chunk k, count C, count S) {
-  count n = k.last - (k.first - threadIdx.x);
+// The moments of a chunk of x.
+__device__ Moments moments_of(const real* x, Chunk k, Sizes z) {
+  index_t n = k.last - (k.first - threadIdx.x);
   real sum = 0, squares = 0;
-  for (count e = k.first; e < k.last; e += blockDim.x) sum += x[place(e, k.channel, C, S)];
+  for (index_t e = k.first; e < k.last; e += blockDim.x) sum += x[index_of(e, k.channel, z)];
   real mean = block_sum(sum) / n;
-  for (count e = k.first; e < k.last; e += blockDim.x) {
-    real centred = x[place(e, k.channel, C, S)] - mean;
+  for (index_t e = k.first; e < k.last; e += blockDim.x) {
+    real centred = x[index_of(e, k.channel, z)] - mean;
     squares += centred * centred;
   }
   return {mean, block_sum(squares)};
 }
 
-// Those of a channel from those of its chunks (Chan, Golub and LeVeque 1979).
-__device__ Moments merged(const real* parts, count size, count chunk, count chunks) {
+// The moments of a channel from those of its chunks, (mean, squares) in chunk_moments (chunks, 2),
+// as in Chan, Golub and LeVeque 1979.
+__device__ Moments merged_moments(const real* chunk_moments, Sizes z) {
   real sum = 0, squares = 0;
-  for (count i = threadIdx.x; i < chunks; i += blockDim.x)
-    sum += parts[2 * i] * min(chunk, size - i * chunk);
-  real mean = block_sum(sum) / size;
-  for (count i = threadIdx.x; i < chunks; i += blockDim.x) {
-    real off = parts[2 * i] - mean;
-    squares += parts[2 * i + 1] + off * off * min(chunk, size - i * chunk);
+  for (index_t i = threadIdx.x; i < z.chunks; i += blockDim.x)
+    sum += chunk_moments[2 * i] * min(z.chunk_size, z.size - i * z.chunk_size);
+  real mean = block_sum(sum) / z.size;
+  for (index_t i = threadIdx.x; i < z.chunks; i += blockDim.x) {
+    real distance = chunk_moments[2 * i] - mean;
+    squares += chunk_moments[2 * i + 1] +
+               distance * distance * min(z.chunk_size, z.size - i * z.chunk_size);
   }
   return {mean, block_sum(squares)};
 }
 
-KERNEL moments(const real* x, real* parts, count C, count S, count size, count chunk,
-               count chunks) {
-  Moments m = moments_of(x, chunk_of(size, chunk, chunks), C, S);
+// The moments of each chunk of x (N, C, S): chunk_moments (C, chunks, 2).
+KERNEL moments(const real* x, real* chunk_moments, BY_VALUE Sizes z) {
+  Moments m = moments_of(x, chunk_of_block(z), z);
   if (threadIdx.x) return;
-  parts[2 * blockIdx.x] = m.mean;
-  parts[2 * blockIdx.x + 1] = m.squares;
+  chunk_moments[2 * blockIdx.x] = m.mean;
+  chunk_moments[2 * blockIdx.x + 1] = m.squares;
 }
 
-// parts: what `moments` found of the chunks, or null where each channel is one.
-KERNEL batch_norm(const real* x, const real* weight, const real* bias, const real* parts, real* y,
-                  real* mean, real* variance, real* rstd, double eps, count C, count S,
-                  count size, count chunk, count chunks) {
-  Chunk k = chunk_of(size, chunk, chunks);
-  Moments m = parts ? merged(parts + 2 * k.channel * chunks, size, chunk, chunks)
-                    : moments_of(x, k, C, S);
-  real spread = m.squares / size, r = 1 / sqrt(spread + (real)eps);
+// `reference.batch_norm`: y (N, C, S), mean, variance and rstd (C) of x (N, C, S). weight and bias
+// (C) may be null. chunk_moments: the result of `moments`, or null where a channel is one chunk.
+KERNEL batch_norm(const real* x, const real* weight, const real* bias, const real* chunk_moments,
+                  real* y, real* mean, real* variance, real* rstd, double eps, BY_VALUE Sizes z) {
+  Chunk k = chunk_of_block(z);
+  Moments m = chunk_moments ? merged_moments(chunk_moments + 2 * k.channel * z.chunks, z)
+                            : moments_of(x, k, z);
+  real var = m.squares / z.size, r = 1 / sqrt(var + (real)eps);
   real scale = weight ? r * weight[k.channel] : r, shift = bias ? bias[k.channel] : 0;
-  for (count e = k.first; e < k.last; e += blockDim.x) {
-    count i = place(e, k.channel, C, S);
+  for (index_t e = k.first; e < k.last; e += blockDim.x) {
+    index_t i = index_of(e, k.channel, z);
     y[i] = (x[i] - m.mean) * scale + shift;
   }
   if (threadIdx.x || k.number) return;
   mean[k.channel] = m.mean;
-  variance[k.channel] = spread;
+  variance[k.channel] = var;
   rstd[k.channel] = r;
 }
 
+// Sums over values of a channel: the cotangents of its weight and bias.
 struct Sums {
-  real along, level;  // of g * hat and of g
+  real g_x_hat, g;  // of g * x_hat, where x_hat = (x - mean) * rstd, and of g
 };
 
-__device__ Sums sums_of(const real* g, const real* x, real mean, real rstd, Chunk k, count C,
-                        count S) {
-  real along = 0, level = 0;
-  for (count e = k.first; e < k.last; e += blockDim.x) {
-    count i = place(e, k.channel, C, S);
-    along += g[i] * ((x[i] - mean) * rstd);
-    level += g[i];
+// The sums of a chunk.
+__device__ Sums sums_of(const real* g, const real* x, real mean, real rstd, Chunk k, Sizes z) {
+  real sum_g_x_hat = 0, sum_g = 0;
+  for (index_t e = k.first; e < k.last; e += blockDim.x) {
+    index_t i = index_of(e, k.channel, z);
+    sum_g_x_hat += g[i] * ((x[i] - mean) * rstd);
+    sum_g += g[i];
   }
-  along = block_sum(along);
-  return {along, block_sum(level)};
+  sum_g_x_hat = block_sum(sum_g_x_hat);
+  return {sum_g_x_hat, block_sum(sum_g)};
 }
 
-__device__ Sums added(const real* parts, count chunks) {
-  real along = 0, level = 0;
-  for (count i = threadIdx.x; i < chunks; i += blockDim.x) {
-    along += parts[2 * i];
-    level += parts[2 * i + 1];
+// The sums of a channel from those of its chunks, chunk_sums (chunks, 2).
+__device__ Sums merged_sums(const real* chunk_sums, index_t chunks) {
+  real sum_g_x_hat = 0, sum_g = 0;
+  for (index_t i = threadIdx.x; i < chunks; i += blockDim.x) {
+    sum_g_x_hat += chunk_sums[2 * i];
+    sum_g += chunk_sums[2 * i + 1];
   }
-  along = block_sum(along);
-  return {along, block_sum(level)};
+  sum_g_x_hat = block_sum(sum_g_x_hat);
+  return {sum_g_x_hat, block_sum(sum_g)};
 }
 
-KERNEL sums(const real* g, const real* x, const real* mean, const real* rstd, real* parts,
-            count C, count S, count size, count chunk, count chunks) {
-  Chunk k = chunk_of(size, chunk, chunks);
-  Sums s = sums_of(g, x, mean[k.channel], rstd[k.channel], k, C, S);
+// The sums of each chunk of g and x (N, C, S), for mean and rstd (C): chunk_sums (C, chunks, 2).
+KERNEL sums(const real* g, const real* x, const real* mean, const real* rstd, real* chunk_sums,
+            BY_VALUE Sizes z) {
+  Chunk k = chunk_of_block(z);
+  Sums s = sums_of(g, x, mean[k.channel], rstd[k.channel], k, z);
   if (threadIdx.x) return;
-  parts[2 * blockIdx.x] = s.along;
-  parts[2 * blockIdx.x + 1] = s.level;
+  chunk_sums[2 * blockIdx.x] = s.g_x_hat;
+  chunk_sums[2 * blockIdx.x + 1] = s.g;
 }
 
-// parts: what `sums` found of the chunks, or null where each channel is one.
+// `reference.batch_norm_vjp`: gw = sum(g * x_hat), gb = sum(g) and
+// gx = (g - gb / size - x_hat * gw / size) * rstd * weight over each channel.
+// chunk_sums: the result of `sums`, or null where a channel is one chunk.
 KERNEL batch_norm_vjp(const real* g, const real* x, const real* weight, const real* mean,
-                      const real* rstd, const real* parts, real* gx, real* gw, real* gb,
-                      count C, count S, count size, count chunk, count chunks) {
-  Chunk k = chunk_of(size, chunk, chunks);
+                      const real* rstd, const real* chunk_sums, real* gx, real* gw, real* gb,
+                      BY_VALUE Sizes z) {
+  Chunk k = chunk_of_block(z);
   real mu = mean[k.channel], r = rstd[k.channel], scale = weight ? r * weight[k.channel] : r;
-  Sums s = parts ? added(parts + 2 * k.channel * chunks, chunks) : sums_of(g, x, mu, r, k, C, S);
-  real along = s.along / size, level = s.level / size;
-  for (count e = k.first; e < k.last; e += blockDim.x) {
-    count i = place(e, k.channel, C, S);
-    gx[i] = (g[i] - level - (x[i] - mu) * r * along) * scale;
+  Sums s = chunk_sums ? merged_sums(chunk_sums + 2 * k.channel * z.chunks, z.chunks)
+                      : sums_of(g, x, mu, r, k, z);
+  real mean_g_x_hat = s.g_x_hat / z.size, mean_g = s.g / z.size;
+  for (index_t e = k.first; e < k.last; e += blockDim.x) {
+    index_t i = index_of(e, k.channel, z);
+    gx[i] = (g[i] - mean_g - (x[i] - mu) * r * mean_g_x_hat) * scale;
   }
   if (threadIdx.x || k.number) return;
-  gw[k.channel] = s.along;
-  gb[k.channel] = s.level;
+  gw[k.channel] = s.g_x_hat;
+  gb[k.channel] = s.g;
 }

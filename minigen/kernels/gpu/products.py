@@ -1,18 +1,29 @@
 """Matrix products on cuBLAS, which reads transposed, sliced and broadcast operands in place.
 
-cuBLAS takes matrices column after column, which of ours are the transposes: so it is asked for
-out^T = b^T @ a^T.
+cuBLAS takes column-major matrices. A row-major matrix is its transpose in column-major order, so
+out = a @ b is computed as out^T = b^T @ a^T.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from minigen.backend.arrays import array_module
-from minigen.kernels.gpu.blas import DATA_TYPES, gemm
+from minigen.kernels.gpu.blas import DATA_TYPES, Operand, gemm
 from minigen.kernels.gpu.launching import result_dtype
 from minigen.kernels.gpu.rows import sum_rows
 
 
+class Calls(NamedTuple):
+    """The calls of cuBLAS for stacks of matrices: each multiplies a batch with equal strides."""
+
+    batch: int
+    strides: list  # from a matrix to the next in a batch, in elements, for each operand
+    offsets: list  # of the first matrices, in bytes: for each call a tuple, one for each operand
+
+
 def matmul(a, b, out=None):
+    """`reference.matmul`: a @ b, by `multiply` if the dtype is float32 or float64."""
     xp = array_module(a)
     dtype = result_dtype(a, b)
     if a.ndim < 2 or b.ndim < 2 or dtype not in DATA_TYPES:
@@ -26,6 +37,7 @@ def matmul(a, b, out=None):
 
 
 def linear(x, weight, bias):
+    """`reference.linear`: the product is added to the bias in place."""
     dtype = result_dtype(x, weight, bias)
     y = array_module(x).empty((len(x), len(weight)), dtype)
     if bias is not None:
@@ -34,67 +46,76 @@ def linear(x, weight, bias):
     return multiply(x, weight.T, y, accumulate=bias is not None)
 
 
-def linear_vjp(g, x, weight, wanted, later):
-    of_x, of_weight, of_bias = wanted
-    gx, gw = matmul(g, weight) if of_x else None, matmul(g.T, x) if of_weight else None
-    return gx, gw, sum_rows(g) if of_bias else None
+def linear_vjp(g, x, weight, wanted, may_defer):
+    """`reference.linear_vjp`; nothing is deferred, as a launch does not wait for its result."""
+    x_wanted, weight_wanted, bias_wanted = wanted
+    gx, gw = matmul(g, weight) if x_wanted else None, matmul(g.T, x) if weight_wanted else None
+    return gx, gw, sum_rows(g) if bias_wanted else None
 
 
 def multiply(a, b, out, accumulate=False):
-    """out = a @ b or out += a @ b: (..., M, K) @ (..., K, N), out C-contiguous, of one dtype."""
-    M, K, N = *a.shape[-2:], b.shape[-1]
-    if out.size == 0 or K == 0:
+    """out = a @ b or out += a @ b: (..., m, k) @ (..., k, n) = (..., m, n), all of one dtype.
+
+    out is C-contiguous; leading axes of a and b are broadcast to its. Returns out.
+    """
+    m, k, n = *a.shape[-2:], b.shape[-1]
+    if out.size == 0 or k == 0:
         if not accumulate:
             out.fill(0)
         return out
     lead = out.shape[:-2]
     if lead and b.ndim == 2 and a.shape[:-2] == lead and a.flags.c_contiguous:
-        return multiply(a.reshape(-1, K), b, out.reshape(-1, N), accumulate).reshape(out.shape)
-    (a, a_turned, a_step), (b, b_turned, b_step) = map(_stored, (a, b))
+        return multiply(a.reshape(-1, k), b, out.reshape(-1, n), accumulate).reshape(out.shape)
+    (a, a_transposed, lda), (b, b_transposed, ldb) = map(_as_blas_operand, (a, b))
     xp = array_module(a)
-    stacks = [xp.broadcast_to(a, (*lead, M, K)), xp.broadcast_to(b, (*lead, K, N)), out]
-    batch, steps, places = _stack(lead, stacks)
-    for a_place, b_place, out_place in places:
-        left = a.data.ptr + a_place, a_turned, a_step, steps[0]
-        right = b.data.ptr + b_place, b_turned, b_step, steps[1]
-        result = out.data.ptr + out_place, False, N, steps[2]
-        gemm(out.dtype, N, M, K, right, left, result, batch, accumulate)
+    stacks = [xp.broadcast_to(a, (*lead, m, k)), xp.broadcast_to(b, (*lead, k, n)), out]
+    batch, strides, offsets = _calls(lead, stacks)
+    for a_offset, b_offset, out_offset in offsets:
+        left = Operand(a.data.ptr + a_offset, a_transposed, lda, strides[0])
+        right = Operand(b.data.ptr + b_offset, b_transposed, ldb, strides[1])
+        result = Operand(out.data.ptr + out_offset, False, n, strides[2])
+        gemm(out.dtype, (n, m, k), right, left, result, batch, accumulate)
     return out
 
 
-def _stored(x):
-    """x, whether its columns lie one after the other, and the distance between them.
+def _as_blas_operand(x):
+    """x, whether it is transposed (its columns are contiguous), and its leading dimension.
 
-    Without that the same of its rows; x is copied where neither are dense.
+    The leading dimension is the stride, in elements, of rows or of columns that are contiguous. If
+    neither rows nor columns are contiguous, x is copied.
     """
     (rows, columns), size = x.shape[-2:], x.itemsize
-    down, along = (step // size for step in x.strides[-2:])
-    if (along == 1 or columns == 1) and down >= columns:
-        return x, False, down
-    if (down == 1 or rows == 1) and along >= rows:
-        return x, True, along
-    if rows == 1 and along == 1:  # the step of a side of 1 may be anything
+    row_stride, column_stride = (stride // size for stride in x.strides[-2:])
+    if (column_stride == 1 or columns == 1) and row_stride >= columns:
+        return x, False, row_stride
+    if (row_stride == 1 or rows == 1) and column_stride >= rows:
+        return x, True, column_stride
+    if rows == 1 and column_stride == 1:  # the stride of an axis of length 1 may be any number
         return x, False, columns
-    if columns == 1 and down == 1:
+    if columns == 1 and row_stride == 1:
         return x, True, rows
     return array_module(x).ascontiguousarray(x), False, columns
 
 
-def _stack(lead, stacks):
-    """How to go through stacks of matrices that share their leading sides.
+def _calls(lead, stacks):
+    """The calls of cuBLAS for stacks of matrices that share the leading axes `lead`.
 
-    The length of the longest inner run of equal steps, those steps in elements, and where each
-    run begins, in bytes.
+    A call covers as many of the innermost leading axes as can be merged into one axis with a
+    constant stride in each stack; there is a call for each index of the other axes.
     """
-    sides = [(n, [x.strides[i] for x in stacks]) for i, n in enumerate(lead) if n > 1]
+    axes = [(n, [x.strides[i] for x in stacks]) for i, n in enumerate(lead) if n > 1]
     merged = []
-    for n, steps in sides:
-        if merged and all(before == n * step for before, step in zip(merged[-1][1], steps)):
-            merged[-1] = merged[-1][0] * n, steps
+    for n, strides in axes:
+        if merged and all(outer == n * inner for outer, inner in zip(merged[-1][1], strides)):
+            merged[-1] = merged[-1][0] * n, strides
         else:
-            merged.append((n, steps))
-    batch, steps = merged.pop() if merged else (1, [0, 0, 0])
-    places = [(0, 0, 0)]
+            merged.append((n, strides))
+    batch, strides = merged.pop() if merged else (1, [0, 0, 0])
+    offsets = [(0, 0, 0)]
     for n, outer in merged:
-        places = [tuple(p + i * s for p, s in zip(at, outer)) for at in places for i in range(n)]
-    return batch, [step // stacks[0].itemsize for step in steps], places
+        offsets = [
+            tuple(offset + i * stride for offset, stride in zip(start, outer))
+            for start in offsets
+            for i in range(n)
+        ]
+    return Calls(batch, [stride // stacks[0].itemsize for stride in strides], offsets)

@@ -1,14 +1,19 @@
-// Random bits: a block of threads makes 1024 words of the stream in shared memory, four a thread
-// (a block of Philox), and writes what becomes of them side by side. The stream begins at the
-// word `start`, and in a replayed graph `*further` words on; k0 and k1 are the halves of the seed.
+// Random numbers by Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
+// 1, 2, 3"). Word w of the stream of a 64-bit seed is word w % 4 of the Philox block with counter
+// w / 4 and key seed = (k0, k1), 32 bits each. A block of threads computes 1024 words in shared
+// memory and then converts and writes them, adjacent threads to adjacent addresses.
+// The first word is number start + *offset of the stream; offset may be null, for 0. It is read
+// from memory because the arguments of a captured CUDA graph are the same at each replay.
 
-#define WORDS 1024  // four for each of 256 threads
+#include "common.cuh"
 
-// Philox 4x32-10; the constants are those of reference/bits.py.
-__device__ __forceinline__ void philox_block(unsigned* words, count block, unsigned k0,
+#define WORDS 1024  // of a block of threads: one Philox block of 4 words for each of 256 threads
+
+// The 4 words of one Philox block. The constants are those of reference/random_bits.py.
+__device__ __forceinline__ void philox_block(unsigned* words, index_t counter, unsigned k0,
                                              unsigned k1) {
   const unsigned m0 = 0xD2511F53, m1 = 0xCD9E8D57;
-  unsigned c0 = (unsigned)block, c1 = (unsigned)(block >> 32), c2 = 0, c3 = 0;
+  unsigned c0 = (unsigned)counter, c1 = (unsigned)(counter >> 32), c2 = 0, c3 = 0;
   for (int round = 0; round < 10; round++) {
     unsigned low0 = m0 * c0, low1 = m1 * c2;
     unsigned high0 = __umulhi(m0, c0), high1 = __umulhi(m1, c2);
@@ -25,47 +30,52 @@ __device__ __forceinline__ void philox_block(unsigned* words, count block, unsig
   words[3] = c3;
 }
 
-// This block's words, those of one block of Philox more where they begin inside one.
-// Returns the first of them.
-__device__ __forceinline__ const unsigned* make_words(unsigned* words, count k0, count k1,
-                                                      count start, const count* further) {
-  unsigned long long place = start + (further ? *further : 0);  // a count of 64 bits, no sign
-  int skip = place % 4;
-  count block = place / 4 + (count)blockIdx.x * (WORDS / 4);
+// Fills `buffer` (WORDS + 4) with the words of this block of threads, and returns a pointer to the
+// first. If the first word is inside a Philox block, one Philox block more is computed.
+__device__ __forceinline__ const unsigned* philox_words(unsigned* buffer, index_t k0, index_t k1,
+                                                        index_t start, const index_t* offset) {
+  unsigned long long first = start + (offset ? *offset : 0);  // modulo 2^64, unsigned
+  int skip = first % 4;
+  index_t counter = first / 4 + (index_t)blockIdx.x * (WORDS / 4);
   for (int b = threadIdx.x; 4 * b < WORDS + skip; b += blockDim.x)
-    philox_block(words + 4 * b, block + b, (unsigned)k0, (unsigned)k1);
+    philox_block(buffer + 4 * b, counter + b, (unsigned)k0, (unsigned)k1);
   __syncthreads();
-  return words + skip;
+  return buffer + skip;
 }
 
-// In [0, 1): the 24 high bits of a word, or the 53 of two, the low half first.
-__device__ __forceinline__ real number(const unsigned* words) {
+// A number in [0, 1): the high 24 bits of one word, or the high 53 bits of two, low half first.
+__device__ __forceinline__ real unit_uniform(const unsigned* words) {
   if (sizeof(real) == 4) return (words[0] >> 8) * real(0x1p-24);
   return ((unsigned long long)words[1] << 21 | words[0] >> 11) * real(0x1p-53);
 }
 
-KERNEL philox(unsigned* out, count k0, count k1, count start, const count* further, count n) {
-  __shared__ unsigned made[WORDS + 4];
-  const unsigned* words = make_words(made, k0, k1, start, further);
-  count first = (count)blockIdx.x * WORDS;
+// `reference.philox`: out (n) holds the words themselves.
+KERNEL philox(unsigned* out, index_t k0, index_t k1, index_t start, const index_t* offset,
+              index_t n) {
+  __shared__ unsigned buffer[WORDS + 4];
+  const unsigned* words = philox_words(buffer, k0, k1, start, offset);
+  index_t first = (index_t)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
     out[first + j] = words[j];
 }
 
-KERNEL uniform(real* out, count k0, count k1, count start, const count* further, count n) {
-  __shared__ unsigned made[WORDS + 4];
-  const unsigned* words = make_words(made, k0, k1, start, further);
-  const int each = sizeof(real) / 4, numbers = WORDS / each;
-  count first = (count)blockIdx.x * numbers;
-  for (int j = threadIdx.x; j < numbers && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + each * j);
+// `reference.uniform`: out (n) holds numbers uniform in [0, 1).
+KERNEL uniform(real* out, index_t k0, index_t k1, index_t start, const index_t* offset,
+               index_t n) {
+  __shared__ unsigned buffer[WORDS + 4];
+  const unsigned* words = philox_words(buffer, k0, k1, start, offset);
+  const int words_per_item = sizeof(real) / 4, items = WORDS / words_per_item;
+  index_t first = (index_t)blockIdx.x * items;
+  for (int j = threadIdx.x; j < items && first + j < n; j += blockDim.x)
+    out[first + j] = unit_uniform(words + words_per_item * j);
 }
 
-KERNEL bernoulli(bool* out, double p, count k0, count k1, count start, const count* further,
-                 count n) {
-  __shared__ unsigned made[WORDS + 4];
-  const unsigned* words = make_words(made, k0, k1, start, further);
-  count first = (count)blockIdx.x * WORDS;
+// `reference.bernoulli`: out (n) holds whether a number uniform in [0, 1) is below p.
+KERNEL bernoulli(bool* out, double p, index_t k0, index_t k1, index_t start,
+                 const index_t* offset, index_t n) {
+  __shared__ unsigned buffer[WORDS + 4];
+  const unsigned* words = philox_words(buffer, k0, k1, start, offset);
+  index_t first = (index_t)blockIdx.x * WORDS;
   for (int j = threadIdx.x; j < WORDS && first + j < n; j += blockDim.x)
-    out[first + j] = number(words + j) < real(p);  // real is float
+    out[first + j] = unit_uniform(words + j) < real(p);  // real is float
 }

@@ -1,111 +1,130 @@
-// Work on the rows of a matrix (rows, n): what normalises them, sums them, adds to them.
+// Layer normalization of rows, sums over rows, and additions to rows of a matrix (rows, n).
 
+#include "common.cuh"
+
+// `reference.layer_norm`: y = (x - mean) * rstd * weight + bias for each row of x (rows, n).
+// weight and bias (n) may be null. Writes y (rows, n), mean and rstd (rows).
 KERNEL layer_norm(const real* x, const real* weight, const real* bias, real* y, real* mean,
-                  real* rstd, double eps, count rows, count n, count inner, count lanes) {
-  Slice s = slice_of(rows, n, inner, lanes);
-  count size = n ? n : 1;
+                  real* rstd, double eps, index_t rows, index_t n, index_t inner,
+                  index_t lanes) {
+  Slice s = slice_of_thread(rows, n, inner, lanes);
+  index_t size = n ? n : 1;
   real mu = 0, variance = 0;
-  for (count i = s.first; i < s.last; i += s.step) mu += x[i];
+  for (index_t i = s.first; i < s.last; i += s.stride) mu += x[i];
   mu = group_sum(mu, lanes) / size;
-  for (count i = s.first; i < s.last; i += s.step) variance += (x[i] - mu) * (x[i] - mu);
+  for (index_t i = s.first; i < s.last; i += s.stride) variance += (x[i] - mu) * (x[i] - mu);
   variance = group_sum(variance, lanes) / size;
   real r = 1 / sqrt(variance + (real)eps);
-  for (count i = s.first; i < s.last; i += s.step) {
-    real hat = (x[i] - mu) * r;
-    if (weight) hat *= weight[i - s.start];
-    y[i] = bias ? hat + bias[i - s.start] : hat;
+  for (index_t i = s.first; i < s.last; i += s.stride) {
+    real x_hat = (x[i] - mu) * r;
+    if (weight) x_hat *= weight[i - s.start];
+    y[i] = bias ? x_hat + bias[i - s.start] : x_hat;
   }
   if (s.lane || s.number >= rows) return;
   mean[s.number] = mu;
   rstd[s.number] = r;
 }
 
+// The cotangent of x in `reference.layer_norm_vjp`, for g (rows, n). With x_hat = (x - mean) * rstd
+// and gh = g * weight: gx = (gh - mean(gh) - x_hat * mean(gh * x_hat)) * rstd for each row.
 KERNEL layer_norm_vjp(const real* g, const real* x, const real* weight, const real* mean,
-                      const real* rstd, real* gx, count rows, count n, count inner,
-                      count lanes) {
-  Slice s = slice_of(rows, n, inner, lanes);
-  count row = s.number < rows ? s.number : 0;
-  real mu = mean[row], r = rstd[row], level = 0, along = 0;
-  for (count i = s.first; i < s.last; i += s.step) {
+                      const real* rstd, real* gx, index_t rows, index_t n, index_t inner,
+                      index_t lanes) {
+  Slice s = slice_of_thread(rows, n, inner, lanes);
+  index_t row = s.number < rows ? s.number : 0;
+  real mu = mean[row], r = rstd[row], mean_gh = 0, mean_gh_x_hat = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) {
     real gh = weight ? g[i] * weight[i - s.start] : g[i];
-    level += gh;
-    along += gh * ((x[i] - mu) * r);
+    mean_gh += gh;
+    mean_gh_x_hat += gh * ((x[i] - mu) * r);
   }
-  level = group_sum(level, lanes) / n;
-  along = group_sum(along, lanes) / n;
-  for (count i = s.first; i < s.last; i += s.step) {
+  mean_gh = group_sum(mean_gh, lanes) / n;
+  mean_gh_x_hat = group_sum(mean_gh_x_hat, lanes) / n;
+  for (index_t i = s.first; i < s.last; i += s.stride) {
     real gh = weight ? g[i] * weight[i - s.start] : g[i];
-    gx[i] = (gh - level - (x[i] - mu) * r * along) * r;
+    gx[i] = (gh - mean_gh - (x[i] - mu) * r * mean_gh_x_hat) * r;
   }
 }
 
-// Sums over rows: a block takes `chunk` rows and `width` columns, a power of two, each of its
-// threads one column of every so many rows. Neighbours read neighbours.
-struct Tile {
-  count part, first, step, last, column;
+// What a thread adds in a sum over rows. The matrix is cut into chunks of rows and strips of
+// `width` columns, a power of two, and each block sums a strip of a chunk. A thread adds rows
+// first, first + stride, ... below `last` of one column, so a warp reads adjacent columns.
+struct ColumnTask {
+  index_t chunk, first, stride, last, column;
 };
 
-__device__ __forceinline__ Tile tile_of(count rows, count n, count chunk, count width) {
-  count tiles = (n + width - 1) / width, part = blockIdx.x / tiles;
-  count column = blockIdx.x % tiles * width + threadIdx.x % width;
-  count last = column < n ? min((part + 1) * chunk, rows) : 0;
-  return {part, part * chunk + threadIdx.x / width, blockDim.x / width, last, column};
+// The task of this thread, for chunks of `chunk_rows` rows.
+__device__ __forceinline__ ColumnTask column_task(index_t rows, index_t n, index_t chunk_rows,
+                                                  index_t width) {
+  index_t strips = (n + width - 1) / width, chunk = blockIdx.x / strips;
+  index_t column = blockIdx.x % strips * width + threadIdx.x % width;
+  index_t last = column < n ? min((chunk + 1) * chunk_rows, rows) : 0;
+  return {chunk, chunk * chunk_rows + threadIdx.x / width, blockDim.x / width, last, column};
 }
 
-// The sum over the threads of each column, for the first `width` threads; the block is a power
-// of two, 512 at most.
-__device__ __forceinline__ real column_sum(real x, count width) {
-  __shared__ real parts[512];
-  __syncthreads();  // the parts of a sum before may still be read
-  parts[threadIdx.x] = x;
+// The sum of x over the threads of a column. Only the first `width` threads of the block get it.
+// The block has a power of two of threads, 512 at most.
+__device__ __forceinline__ real column_sum(real x, index_t width) {
+  __shared__ real sums[512];
+  __syncthreads();  // threads may still read the sums of the call before
+  sums[threadIdx.x] = x;
   for (int half = blockDim.x / 2; half >= width; half /= 2) {
     __syncthreads();
-    if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
   }
-  return parts[threadIdx.x];
+  return sums[threadIdx.x];
 }
 
-KERNEL sum_rows(const real* x, real* y, count rows, count n, count chunk, count width) {
-  Tile t = tile_of(rows, n, chunk, width);
+// The sum over the rows of each chunk: y (chunks, n) of x (rows, n).
+KERNEL sum_rows(const real* x, real* y, index_t rows, index_t n, index_t chunk_rows,
+                index_t width) {
+  ColumnTask t = column_task(rows, n, chunk_rows, width);
   real sum = 0;
-  for (count i = t.first; i < t.last; i += t.step) sum += x[i * n + t.column];
+  for (index_t i = t.first; i < t.last; i += t.stride) sum += x[i * n + t.column];
   sum = column_sum(sum, width);
-  if (threadIdx.x < width && t.column < n) y[t.part * n + t.column] = sum;
+  if (threadIdx.x < width && t.column < n) y[t.chunk * n + t.column] = sum;
 }
 
+// The cotangents of weight and bias in `reference.layer_norm_vjp`, summed over the rows of each
+// chunk: gw and gb (chunks, n) of g and x (rows, n), mean and rstd (rows).
 KERNEL layer_norm_weight(const real* g, const real* x, const real* mean, const real* rstd,
-                         real* gw, real* gb, count rows, count n, count chunk, count width) {
-  Tile t = tile_of(rows, n, chunk, width);
-  real along = 0, level = 0;
-  for (count i = t.first; i < t.last; i += t.step) {
+                         real* gw, real* gb, index_t rows, index_t n, index_t chunk_rows,
+                         index_t width) {
+  ColumnTask t = column_task(rows, n, chunk_rows, width);
+  real weight_sum = 0, bias_sum = 0;
+  for (index_t i = t.first; i < t.last; i += t.stride) {
     real cotangent = g[i * n + t.column];
-    along += cotangent * ((x[i * n + t.column] - mean[i]) * rstd[i]);
-    level += cotangent;
+    weight_sum += cotangent * ((x[i * n + t.column] - mean[i]) * rstd[i]);
+    bias_sum += cotangent;
   }
-  along = column_sum(along, width);
-  level = column_sum(level, width);
+  weight_sum = column_sum(weight_sum, width);
+  bias_sum = column_sum(bias_sum, width);
   if (threadIdx.x < width && t.column < n) {
-    gw[t.part * n + t.column] = along;
-    gb[t.part * n + t.column] = level;
+    gw[t.chunk * n + t.column] = weight_sum;
+    gb[t.chunk * n + t.column] = bias_sum;
   }
 }
 
-// out[index[i]] += updates[i], in order. `order` sorts the index and keeps equals in order. A
-// thread for each place in it and each column: that of the first of equals adds all of them.
-KERNEL scatter_rows(real* out, const count* index, const count* order, const real* updates,
-                    count rows, count n, count places, count items) {
-  if (item() >= items) return;
-  count first = item() / n, column = item() % n, row = index[order[first]];
+// `reference.scatter_rows`: out[index[i]] += updates[i], for i in order; out (rows, n), index and
+// order (length), updates (length, n). `order` sorts index stably, so that equal indices are
+// adjacent. A thread for each position in `order` and each column: the thread of the first of a
+// run of equal indices adds the whole run, the others return. items = length * n.
+KERNEL scatter_rows(real* out, const index_t* index, const index_t* order, const real* updates,
+                    index_t rows, index_t n, index_t length, index_t items) {
+  if (thread_index() >= items) return;
+  index_t first = thread_index() / n, column = thread_index() % n, row = index[order[first]];
   if (row < 0 || row >= rows || (first && index[order[first - 1]] == row)) return;
-  count step = 1;  // their end by doubling and halving: of a loop to it updates are read ahead
-  while (first + step < places && index[order[first + step]] == row) step *= 2;
-  count last = first + step / 2 + 1, beyond = min(first + step, places);
-  while (last < beyond) {
-    count middle = (last + beyond) / 2;
+  // The end of the run, by doubling and then bisection. A loop that compared an index before each
+  // addition would wait for that read each time; a loop with a known end prefetches updates.
+  index_t step = 1;
+  while (first + step < length && index[order[first + step]] == row) step *= 2;
+  index_t last = first + step / 2 + 1, upper = min(first + step, length);
+  while (last < upper) {
+    index_t middle = (last + upper) / 2;
     if (index[order[middle]] == row) last = middle + 1;
-    else beyond = middle;
+    else upper = middle;
   }
   real sum = out[row * n + column];
-  for (count i = first; i < last; i++) sum += updates[order[i] * n + column];
+  for (index_t i = first; i < last; i++) sum += updates[order[i] * n + column];
   out[row * n + column] = sum;
 }

@@ -1,75 +1,91 @@
-// Softmax and its like, slice by slice: see Slice. A slice is read once for each loop, from a cache
-// after the first; exponentials are computed again rather than written and read back.
+// Softmax, log-softmax and cross-entropy over slices of an array (outer, n, inner): see Slice in
+// common.cuh. Kernels loop over a slice two or three times; after the first loop it is read from
+// a cache. An exponential is computed again in the next loop: to store it would cost a write and
+// a read of memory, which take longer.
 
-struct Scale {
-  real top, sum;  // the largest value, NaN if there is one, and the sum of exp(x - top)
+#include "common.cuh"
+
+// What normalises exp(x) over a slice: the maximum of x, NaN if x has one, and sum(exp(x - max)).
+struct Normalizer {
+  real max, sum;
 };
 
-__device__ __forceinline__ Scale scale_of(const real* x, Slice s, count lanes) {
-  real top = -INFINITY, sum = 0;
-  for (count i = s.first; i < s.last; i += s.step) top = larger(top, x[i]);
-  top = group_max(top, lanes);
-  for (count i = s.first; i < s.last; i += s.step) sum += exp(x[i] - top);
-  return {top, group_sum(sum, lanes)};
+// The normalizer of slice s of x.
+__device__ __forceinline__ Normalizer normalizer_of(const real* x, Slice s, index_t lanes) {
+  real max = -INFINITY, sum = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) max = maximum(max, x[i]);
+  max = group_max(max, lanes);
+  for (index_t i = s.first; i < s.last; i += s.stride) sum += exp(x[i] - max);
+  return {max, group_sum(sum, lanes)};
 }
 
-KERNEL softmax(const real* x, real* y, count slices, count n, count inner, count lanes) {
-  Slice s = slice_of(slices, n, inner, lanes);
-  Scale scale = scale_of(x, s, lanes);
-  for (count i = s.first; i < s.last; i += s.step) y[i] = exp(x[i] - scale.top) / scale.sum;
+// `reference.softmax`: y = exp(x - max) / sum over each slice.
+KERNEL softmax(const real* x, real* y, index_t slices, index_t n, index_t inner, index_t lanes) {
+  Slice s = slice_of_thread(slices, n, inner, lanes);
+  Normalizer z = normalizer_of(x, s, lanes);
+  for (index_t i = s.first; i < s.last; i += s.stride) y[i] = exp(x[i] - z.max) / z.sum;
 }
 
-KERNEL softmax_vjp(const real* g, const real* y, real* gx, count slices, count n, count inner,
-                   count lanes) {
-  Slice s = slice_of(slices, n, inner, lanes);
-  real level = 0;
-  for (count i = s.first; i < s.last; i += s.step) level += g[i] * y[i];
-  level = group_sum(level, lanes);
-  for (count i = s.first; i < s.last; i += s.step) gx[i] = y[i] * (g[i] - level);
+// `reference.softmax_vjp`: gx = y * (g - sum(g * y)) over each slice.
+KERNEL softmax_vjp(const real* g, const real* y, real* gx, index_t slices, index_t n,
+                   index_t inner, index_t lanes) {
+  Slice s = slice_of_thread(slices, n, inner, lanes);
+  real dot = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) dot += g[i] * y[i];
+  dot = group_sum(dot, lanes);
+  for (index_t i = s.first; i < s.last; i += s.stride) gx[i] = y[i] * (g[i] - dot);
 }
 
-KERNEL log_softmax(const real* x, real* y, count slices, count n, count inner, count lanes) {
-  Slice s = slice_of(slices, n, inner, lanes);
-  Scale scale = scale_of(x, s, lanes);
-  real log_sum = log(scale.sum);
-  for (count i = s.first; i < s.last; i += s.step) y[i] = (x[i] - scale.top) - log_sum;
+// `reference.log_softmax`: y = (x - max) - log(sum) over each slice.
+KERNEL log_softmax(const real* x, real* y, index_t slices, index_t n, index_t inner,
+                   index_t lanes) {
+  Slice s = slice_of_thread(slices, n, inner, lanes);
+  Normalizer z = normalizer_of(x, s, lanes);
+  real log_sum = log(z.sum);
+  for (index_t i = s.first; i < s.last; i += s.stride) y[i] = (x[i] - z.max) - log_sum;
 }
 
-KERNEL log_softmax_vjp(const real* g, const real* y, real* gx, count slices, count n, count inner,
-                       count lanes) {
-  Slice s = slice_of(slices, n, inner, lanes);
-  real total = 0;
-  for (count i = s.first; i < s.last; i += s.step) total += g[i];
-  total = group_sum(total, lanes);
-  for (count i = s.first; i < s.last; i += s.step) gx[i] = g[i] - exp(y[i]) * total;
+// `reference.log_softmax_vjp`: gx = g - exp(y) * sum(g) over each slice.
+KERNEL log_softmax_vjp(const real* g, const real* y, real* gx, index_t slices, index_t n,
+                       index_t inner, index_t lanes) {
+  Slice s = slice_of_thread(slices, n, inner, lanes);
+  real sum = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) sum += g[i];
+  sum = group_sum(sum, lanes);
+  for (index_t i = s.first; i < s.last; i += s.stride) gx[i] = g[i] - exp(y[i]) * sum;
 }
 
-KERNEL cross_entropy(const real* x, const count* target, real* loss, real* lse, double smoothing,
-                     count rows, count n, count inner, count lanes) {
-  Slice s = slice_of(rows, n, inner, lanes);
-  Scale scale = scale_of(x, s, lanes);
-  real level = 0;
-  if (smoothing) {  // without it an infinite logit has no part in the loss of another class
-    for (count i = s.first; i < s.last; i += s.step) level += x[i];
-    level = (real)smoothing * (group_sum(level, lanes) / n);
+// `reference.cross_entropy`: loss (rows) and log-sum-exp lse (rows) of x (rows, n), target (rows).
+// A negative target makes the loss of its row 0.
+KERNEL cross_entropy(const real* x, const index_t* target, real* loss, real* lse,
+                     double smoothing, index_t rows, index_t n, index_t inner, index_t lanes) {
+  Slice s = slice_of_thread(rows, n, inner, lanes);
+  Normalizer z = normalizer_of(x, s, lanes);
+  real smoothed = 0;  // smoothing * mean(x)
+  if (smoothing) {  // else an infinite logit of another class would make the loss infinite or NaN
+    for (index_t i = s.first; i < s.last; i += s.stride) smoothed += x[i];
+    smoothed = (real)smoothing * (group_sum(smoothed, lanes) / n);
   }
   if (s.lane || s.number >= rows) return;
-  count t = target[s.number];
-  real log_sum = log(scale.sum) + scale.top;
-  lse[s.number] = log_sum;
-  loss[s.number] = t < 0 ? (real)0 : log_sum - (real)(1 - smoothing) * x[s.start + t] - level;
+  index_t t = target[s.number];
+  real log_sum_exp = log(z.sum) + z.max;
+  lse[s.number] = log_sum_exp;
+  loss[s.number] =
+      t < 0 ? (real)0 : log_sum_exp - (real)(1 - smoothing) * x[s.start + t] - smoothed;
 }
 
-KERNEL cross_entropy_vjp(const real* g, const real* x, const count* target, const real* lse,
-                         real* gx, double smoothing, count rows, count n, count inner,
-                         count lanes) {
-  Slice s = slice_of(rows, n, inner, lanes);
+// `reference.cross_entropy_vjp`: gx = g * (softmax(x) - q) for g (rows), x and gx (rows, n), where
+// q is smoothing / n for each class, plus 1 - smoothing for the target.
+KERNEL cross_entropy_vjp(const real* g, const real* x, const index_t* target, const real* lse,
+                         real* gx, double smoothing, index_t rows, index_t n, index_t inner,
+                         index_t lanes) {
+  Slice s = slice_of_thread(rows, n, inner, lanes);
   if (s.number >= rows) return;
-  count t = target[s.number];
-  real cotangent = g[s.number], log_sum = lse[s.number];
-  real share = smoothing / n, rest = 1 - smoothing;
-  for (count i = s.first; i < s.last; i += s.step) {
-    real p = exp(x[i] - log_sum) - share;
-    gx[i] = t < 0 ? (real)0 : (i == s.start + t ? p - rest : p) * cotangent;
+  index_t t = target[s.number];
+  real cotangent = g[s.number], log_sum_exp = lse[s.number];
+  real q_other = smoothing / n, q_extra = 1 - smoothing;
+  for (index_t i = s.first; i < s.last; i += s.stride) {
+    real difference = exp(x[i] - log_sum_exp) - q_other;
+    gx[i] = t < 0 ? (real)0 : (i == s.start + t ? difference - q_extra : difference) * cotangent;
   }
 }

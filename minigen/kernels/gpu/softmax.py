@@ -1,35 +1,39 @@
-"""Softmax, its logarithm and the cross-entropy: one launch each, over whatever axis."""
+"""Softmax, its logarithm and the cross-entropy: one launch each, over any axis."""
 
 from math import prod
 
 from minigen.backend.arrays import array_module
-from minigen.kernels.gpu.launching import alike, dense
+from minigen.kernels.gpu.launching import dense, have_kernel_dtype
 from minigen.kernels.gpu.rows import INT64, launch_slices
 from minigen.kernels.reference import rows as reference
 
 
 def softmax(x, axis):
-    return _over(reference.softmax, axis, x)
+    """`reference.softmax` in three loops over each slice and one launch."""
+    return _over_slices(reference.softmax, axis, x)
 
 
 def softmax_vjp(g, y, axis):
-    return _over(reference.softmax_vjp, axis, g, y)
+    """`reference.softmax_vjp` in two loops over each slice and one launch."""
+    return _over_slices(reference.softmax_vjp, axis, g, y)
 
 
 def log_softmax(x, axis):
-    return _over(reference.log_softmax, axis, x)
+    """`reference.log_softmax` in three loops over each slice and one launch."""
+    return _over_slices(reference.log_softmax, axis, x)
 
 
 def log_softmax_vjp(g, y, axis):
-    return _over(reference.log_softmax_vjp, axis, g, y)
+    """`reference.log_softmax_vjp` in two loops over each slice and one launch."""
+    return _over_slices(reference.log_softmax_vjp, axis, g, y)
 
 
-def _over(kernel, axis, *arrays):
-    """What the twin of a reference kernel makes of slices along axis of arrays of one shape.
+def _over_slices(kernel, axis, *arrays):
+    """The result of the CUDA twin of a reference kernel, for slices over an axis.
 
-    The reference makes it of arrays of several shapes or dtypes.
+    The reference kernel itself runs if the arrays differ in shape or dtype.
     """
-    if not alike(*arrays) or any(x.shape != arrays[0].shape for x in arrays):
+    if not have_kernel_dtype(*arrays) or any(x.shape != arrays[0].shape for x in arrays):
         return kernel(*arrays, axis)
     arrays = [dense(x) for x in arrays]
     x, out = arrays[0], array_module(arrays[0]).empty_like(arrays[0])
@@ -40,7 +44,8 @@ def _over(kernel, axis, *arrays):
 
 
 def cross_entropy(x, target, smoothing):
-    if not alike(x) or not x.size:
+    """`reference.cross_entropy` in one launch."""
+    if not have_kernel_dtype(x) or not x.size:
         return reference.cross_entropy(x, target, smoothing)
     rows, n = x.shape
     x, target = dense(x), dense(target, INT64)
@@ -52,7 +57,8 @@ def cross_entropy(x, target, smoothing):
 
 
 def cross_entropy_vjp(g, x, target, lse, smoothing):
-    if not alike(g, x, lse) or not x.size:
+    """`reference.cross_entropy_vjp` in one launch."""
+    if not have_kernel_dtype(g, x, lse) or not x.size:
         return reference.cross_entropy_vjp(g, x, target, lse, smoothing)
     rows, n = x.shape
     g, x, target, lse = dense(g), dense(x), dense(target, INT64), dense(lse)

@@ -1,43 +1,50 @@
-// Optimizer steps on many arrays in one launch. A table has a row for each parameter: pointers to
-// it, to its gradient and to the arrays of its state, null where there are none; how long they are;
-// and the first block that works on them. A block takes `share` elements.
+// Optimizer steps on all parameters in one launch. A launch for each parameter would take more time
+// than the arithmetic where parameters are small. A table in device memory has a row for each
+// parameter, and a block of threads takes `elements` elements of one parameter.
 
-struct Row {
+#include "common.cuh"
+
+// A row of the table: pointers to the parameter, its gradient and the two arrays of its state
+// (null where there are fewer), how many elements each has, and the first block that takes some.
+struct ParameterRow {
   real* p;
   const real* g;
-  real *first_state, *second_state;
-  count length, first;
+  real *state1, *state2;
+  index_t length, first_block;
 };
 
-struct Part {  // of the arrays of a row, for a block
-  Row row;
-  count start, stop;
+// The elements start, ..., stop - 1 of a parameter, which one block updates.
+struct BlockTask {
+  ParameterRow row;
+  index_t start, stop;
 };
 
-// The last row whose first block is not behind this one: by bisection, as rows are in order.
-__device__ __forceinline__ Part part_of_block(const count* table, count rows, count share) {
-  const Row* row = (const Row*)table;
+// The task of this block: its row is the last whose first block is not after this one, found by
+// bisection, as the rows are in the order of their first blocks.
+__device__ __forceinline__ BlockTask task_of_block(const index_t* table, index_t rows,
+                                                   index_t elements) {
+  const ParameterRow* row = (const ParameterRow*)table;
   while (rows > 1) {
-    count half = rows / 2;
-    if (row[half].first <= blockIdx.x) {
+    index_t half = rows / 2;
+    if (row[half].first_block <= blockIdx.x) {
       row += half;
       rows -= half;
     } else {
       rows = half;
     }
   }
-  count start = (blockIdx.x - row->first) * share;
-  return {*row, start, min(start + share, row->length)};
+  index_t start = (blockIdx.x - row->first_block) * elements;
+  return {*row, start, min(start + elements, row->length)};
 }
 
-// optim.SGD.formula. settings: lr, momentum, nesterov, weight_decay
-KERNEL sgd(const count* table, count rows, count share, const double* settings) {
-  const Part part = part_of_block(table, rows, share);
-  real *p = part.row.p, *v = part.row.first_state;
-  const real* g = part.row.g;
+// `optim.SGD.formula`. settings: lr, momentum, nesterov, weight_decay.
+KERNEL sgd(const index_t* table, index_t rows, index_t elements, const double* settings) {
+  const BlockTask task = task_of_block(table, rows, elements);
+  real *p = task.row.p, *v = task.row.state1;
+  const real* g = task.row.g;
   const real lr = settings[0], momentum = settings[1], decay = settings[3];
   const bool nesterov = settings[2] != 0;
-  for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
+  for (index_t i = task.start + threadIdx.x; i < task.stop; i += blockDim.x) {
     const real p_i = p[i];
     real step = g[i];
     if (decay != 0) step += decay * p_i;
@@ -49,49 +56,53 @@ KERNEL sgd(const count* table, count rows, count share, const double* settings) 
   }
 }
 
-// optim.RMSprop.formula. settings: lr, alpha, eps, weight_decay, momentum
-KERNEL rmsprop(const count* table, count rows, count share, const double* settings) {
-  const Part part = part_of_block(table, rows, share);
-  real *p = part.row.p, *s = part.row.first_state, *v = part.row.second_state;
-  const real* g = part.row.g;
-  const real lr = settings[0], alpha = settings[1], rest = 1 - settings[1], eps = settings[2];
-  const real decay = settings[3], momentum = settings[4];
-  for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
+// `optim.RMSprop.formula`. settings: lr, alpha, eps, weight_decay, momentum.
+KERNEL rmsprop(const index_t* table, index_t rows, index_t elements, const double* settings) {
+  const BlockTask task = task_of_block(table, rows, elements);
+  real *p = task.row.p, *s = task.row.state1, *v = task.row.state2;
+  const real* g = task.row.g;
+  const real lr = settings[0], alpha = settings[1], one_minus_alpha = 1 - settings[1];
+  const real eps = settings[2], decay = settings[3], momentum = settings[4];
+  for (index_t i = task.start + threadIdx.x; i < task.stop; i += blockDim.x) {
     const real p_i = p[i];
     real g_i = g[i];
     if (decay != 0) g_i += decay * p_i;
-    const real s_i = s[i] = alpha * s[i] + rest * g_i * g_i;
+    const real s_i = s[i] = alpha * s[i] + one_minus_alpha * g_i * g_i;
     real step = g_i / (sqrt(s_i) + eps);
     if (momentum != 0) step = v[i] = momentum * v[i] + step;
     p[i] = p_i - lr * step;
   }
 }
 
-// optim.Adam.formula, p scaled by `shrinkage` first. settings: lr, beta1, beta2, eps, weight_decay,
-// step. The corrections of bias are the same for all threads, and computed by each.
-__device__ __forceinline__ void adam_steps(
-    const Part& part, const double* settings, double shrinkage_, double decay_) {
-  real *p = part.row.p, *m = part.row.first_state, *v = part.row.second_state;
-  const real* g = part.row.g;
+// `optim.Adam.formula` on p_scale * p, with the weight decay l2 in the gradient. settings: lr,
+// beta1, beta2, eps, weight_decay, step. Every thread computes the bias corrections, though they
+// are the same for all: to compute them once would take a kernel before this one.
+__device__ __forceinline__ void adam_update(
+    const BlockTask& task, const double* settings, double p_scale_, double l2_) {
+  real *p = task.row.p, *m = task.row.state1, *v = task.row.state2;
+  const real* g = task.row.g;
   const double steps = settings[5];
   const real step_size = settings[0] / (1 - pow(settings[1], steps));
-  const real over_root = 1 / sqrt(1 - pow(settings[2], steps));
-  const real rest1 = 1 - settings[1], beta2 = settings[2], rest2 = 1 - settings[2];
-  const real eps = settings[3], shrinkage = shrinkage_, decay = decay_;
-  for (count i = part.start + threadIdx.x; i < part.stop; i += blockDim.x) {
+  const real v_correction = 1 / sqrt(1 - pow(settings[2], steps));
+  const real one_minus_beta1 = 1 - settings[1];
+  const real beta2 = settings[2], one_minus_beta2 = 1 - settings[2];
+  const real eps = settings[3], p_scale = p_scale_, l2 = l2_;
+  for (index_t i = task.start + threadIdx.x; i < task.stop; i += blockDim.x) {
     const real p_i = p[i];
     real g_i = g[i], m_i = m[i], v_i = v[i];
-    if (decay != 0) g_i += decay * p_i;
-    m[i] = m_i += rest1 * (g_i - m_i);
-    v[i] = v_i = beta2 * v_i + rest2 * g_i * g_i;
-    p[i] = shrinkage * p_i - step_size * m_i / (sqrt(v_i) * over_root + eps);
+    if (l2 != 0) g_i += l2 * p_i;
+    m[i] = m_i += one_minus_beta1 * (g_i - m_i);
+    v[i] = v_i = beta2 * v_i + one_minus_beta2 * g_i * g_i;
+    p[i] = p_scale * p_i - step_size * m_i / (sqrt(v_i) * v_correction + eps);
   }
 }
 
-KERNEL adam(const count* table, count rows, count share, const double* settings) {
-  adam_steps(part_of_block(table, rows, share), settings, 1, settings[4]);
+// `optim.Adam.formula`: weight decay as an L2 term of the gradient.
+KERNEL adam(const index_t* table, index_t rows, index_t elements, const double* settings) {
+  adam_update(task_of_block(table, rows, elements), settings, 1, settings[4]);
 }
 
-KERNEL adamw(const count* table, count rows, count share, const double* settings) {
-  adam_steps(part_of_block(table, rows, share), settings, 1 - settings[0] * settings[4], 0);
+// `optim.AdamW.formula`: p is scaled by 1 - lr * weight_decay, the gradient stays as it is.
+KERNEL adamw(const index_t* table, index_t rows, index_t elements, const double* settings) {
+  adam_update(task_of_block(table, rows, elements), settings, 1 - settings[0] * settings[4], 0);
 }

@@ -1,9 +1,11 @@
 """Windows that slide over images: their values as columns and back, their sums, their maxima.
 
-The columns of convolution have a border of zeros, which is never stored.
+The convolution columns include the zeros of the padding; the padded image is never stored. Images
+are (N, C, H, W), and size, stride, padding and dilation pairs for the two axes.
 """
 
 from math import gcd, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,54 +15,74 @@ from minigen.kernels.gpu.launching import C_TYPES, dense, launch_items
 from minigen.kernels.reference.windows import window_counts
 
 
-def im2col(x, size, sides, stride, padding, dilation, image_by_image=True):
-    """The values under (OH, OW) = sides windows of x (N, C, H, W), x dense.
+class Axis(NamedTuple):
+    """`Axis` of windows.cu: one axis of images and of the windows over them."""
 
-    (N, C * kh * kw, OH * OW), or with the images side by side (C * kh * kw, N, OH * OW).
+    length: int
+    windows: int
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+
+
+def im2col(x, size, counts, stride, padding, dilation, image_by_image=True):
+    """The values under the (OH, OW) = counts windows of x (N, C, H, W), which is dense.
+
+    (N, C * kh * kw, OH * OW), or (C * kh * kw, N, OH * OW) if not image_by_image.
     """
-    (N, C), K, L = x.shape[:2], x.shape[1] * prod(size), prod(sides)
+    (N, C), K, L = x.shape[:2], x.shape[1] * prod(size), prod(counts)
     cols = array_module(x).empty((N, K, L) if image_by_image else (K, N, L), x.dtype)
-    steps = (K * L, L) if image_by_image else (L, N * L)  # to the next image, to the next place
-    geometry = *x.shape[1:], *size, *sides, *stride, *padding, *dilation
-    _launch("im2col", x, N * C * L, x, cols, *geometry, *steps)
+    strides = (K * L, L) if image_by_image else (L, N * L)  # of the axes N and K
+    axes = _axes(x.shape[2:], counts, size, stride, padding, dilation)
+    _launch("im2col", x, N * C * L, x, cols, C, *axes, *strides)
     return cols
 
 
-def col2im(cols, bias, x, size, sides, stride, padding, dilation):
-    """The adjoint of im2col, into x: each value that came from there, plus bias (C,) or None."""
-    geometry = *x.shape[1:], *size, *sides, *stride, *padding, *dilation
-    apart = (s // gcd(s, d) for s, d in zip(stride, dilation))  # places that see the same position
-    _launch("col2im", x, x.size, cols, bias, x, *geometry, *apart)
+def col2im(cols, bias, x, size, counts, stride, padding, dilation):
+    """x (N, C, H, W) = the adjoint of im2col applied to cols, plus bias (C,) unless it is None."""
+    axes = _axes(x.shape[2:], counts, size, stride, padding, dilation)
+    steps = (axis.stride // gcd(axis.stride, axis.dilation) for axis in axes)  # see Cover
+    _launch("col2im", x, x.size, cols, bias, x, x.shape[1], *axes, *steps)
 
 
 def sum_windows(x, size, stride):
+    """`reference.sum_windows`, a thread for each window."""
     if x.dtype not in C_TYPES:
         return reference.sum_windows(x, size, stride)
-    x, sides = dense(x), window_counts(x.shape[2:], size, stride)
-    y = array_module(x).empty((*x.shape[:2], *sides), x.dtype)
-    _launch("sum_windows", x, y.size, x, y, *x.shape[2:], *size, *sides, *stride)
+    x, counts = dense(x), window_counts(x.shape[2:], size, stride)
+    y = array_module(x).empty((*x.shape[:2], *counts), x.dtype)
+    _launch("sum_windows", x, y.size, x, y, *_axes(x.shape[2:], counts, size, stride))
     return y
 
 
 def sum_windows_vjp(g, size, stride, shape):
+    """`reference.sum_windows_vjp`, a thread for each value of the image."""
     if g.dtype not in C_TYPES:
         return reference.sum_windows_vjp(g, size, stride, shape)
     g = dense(g)
     x = array_module(g).empty((*g.shape[:2], *shape), g.dtype)
-    _launch("sum_windows_vjp", g, x.size, g, x, *shape, *size, *g.shape[2:], *stride)
+    _launch("sum_windows_vjp", g, x.size, g, x, *_axes(shape, g.shape[2:], size, stride))
     return x
 
 
 def max_indices(x, size, stride, padding):
+    """`reference.max_indices`, a thread for each window."""
     if x.dtype not in C_TYPES:
         return reference.max_indices(x, size, stride, padding)
-    x, whole = dense(x), (n + 2 * p for n, p in zip(x.shape[2:], padding))
-    sides = window_counts(whole, size, stride)
-    places = array_module(x).empty((*x.shape[:2], *sides), np.int32)
-    geometry = *x.shape[2:], *size, *sides, *stride, *padding
-    _launch("max_indices", x, places.size, x, places, *geometry)
-    return places
+    x, padded = dense(x), (n + 2 * p for n, p in zip(x.shape[2:], padding))
+    counts = window_counts(padded, size, stride)
+    indices = array_module(x).empty((*x.shape[:2], *counts), np.int32)
+    axes = _axes(x.shape[2:], counts, size, stride, padding)
+    _launch("max_indices", x, indices.size, x, indices, *axes)
+    return indices
+
+
+def _axes(shape, counts, size, stride, padding=(0, 0), dilation=(1, 1)):
+    """The two axes of images of shape (H, W) with (OH, OW) = counts windows."""
+    return [Axis(*fields) for fields in zip(shape, counts, size, stride, padding, dilation)]
 
 
 def _launch(name, x, items, *args):
+    """Launch a kernel of windows.cu for the dtype of x, with a thread for each item."""
     launch_items("windows.cu", name, x.dtype, items, *args)

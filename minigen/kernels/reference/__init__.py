@@ -1,7 +1,7 @@
-"""The kernels in plain array code, valid on NumPy and CuPy alike: the truth for the fast ones.
+"""The reference kernels, in plain array code for NumPy and CuPy: they define the right results.
 
-Every function takes its arrays first and has the same name, arguments, result and errors as its
-twin in `cpu/` and `gpu/`, where there is one.
+Each function takes its arrays first. A twin in `cpu/` or `gpu/`, where there is one, has the same
+name, arguments, results and errors.
 """
 
 from minigen.kernels.reference.activations import (

@@ -1,12 +1,15 @@
-"""Activations and the loss that goes with the sigmoid, elementwise, and their derivatives."""
+"""Activations, binary cross-entropy with logits, and their VJPs: all elementwise.
+
+x, the target t, the cotangent g and the results have one shape (...), unless a docstring says
+otherwise. The VJPs return the cotangent of x for the cotangent g of the result. They are written
+with NumPy's functions alone, which work on CuPy arrays, too.
+"""
 
 import math
 
 import numpy as np
 
 from minigen.kernels.reference.functions import erf, select
-
-# As CuPy's arrays take NumPy's functions, these need no module of their own.
 
 
 def sigmoid(x):
@@ -16,7 +19,7 @@ def sigmoid(x):
 
 
 def softplus(x):
-    """log(1 + exp(x)), without overflow."""
+    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), without overflow."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -26,32 +29,34 @@ def tanh(x):
 
 
 def gelu(x):
-    """x times the normal distribution function of x."""
-    return x * _normal_share(x)
+    """x Phi(x), Phi the distribution function of N(0, 1) (Hendrycks and Gimpel 2016)."""
+    return x * _normal_cdf(x)
 
 
 def gelu_vjp(g, x):
-    """g times the slope of gelu at x."""
+    """g (Phi(x) + x phi(x)), with phi = Phi' the density of N(0, 1)."""
     density = np.exp(-0.5 * np.square(x)) * (1 / math.sqrt(2 * math.pi))
-    return g * (_normal_share(x) + x * density)
+    return g * (_normal_cdf(x) + x * density)
 
 
-def _normal_share(x):
+def _normal_cdf(x):
+    """Phi(x) = (1 + erf(x / sqrt(2))) / 2."""
     return 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
 
 def gelu_tanh(x):
-    """x times an approximation of the normal distribution function of x, by a tanh."""
-    return 0.5 * x * (1 + _inner_tanh(x))
+    """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), close to gelu (same paper)."""
+    return 0.5 * x * (1 + _tanh_of_cubic(x))
 
 
 def gelu_tanh_vjp(g, x):
-    """g times the slope of gelu_tanh at x."""
-    t, slope = _inner_tanh(x), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * np.square(x))
+    """g / 2 (1 + t + x (1 - t^2) du/dx), with t = tanh(u)."""
+    t, slope = _tanh_of_cubic(x), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * np.square(x))
     return g * (0.5 * (1 + t + x * (1 - np.square(t)) * slope))
 
 
-def _inner_tanh(x):
+def _tanh_of_cubic(x):
+    """tanh(u) with u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     return np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * np.square(x)))
 
 
@@ -61,10 +66,10 @@ def bce_with_logits(x, t):
 
 
 def bce_with_logits_vjp(g, x, t):
-    """g times the slope of bce_with_logits in x."""
+    """g (sigmoid(x) - t), the cotangent of the logits x."""
     return g * (sigmoid(x) - t)
 
 
 def bce_total(x, t):
-    """The sum of bce_with_logits(x, t), and its slope in x."""
+    """The sum of bce_with_logits(x, t), a number of shape (), and its gradient sigmoid(x) - t."""
     return bce_with_logits(x, t).sum(), sigmoid(x) - t

@@ -1,4 +1,7 @@
-"""Work on the channels of a batch (N, C, S): what convolutions and batch normalization need."""
+"""Sums over channels and batch normalization (Ioffe and Szegedy 2015), for batches x (N, C, S).
+
+S is the number of pixels of an image, or the length of a sequence.
+"""
 
 import math
 
@@ -6,20 +9,21 @@ from minigen.backend.arrays import array_module
 
 
 def sum_channels(x):
-    """The sum of each channel of x (N, C, S), as (C,)."""
+    """sum over n, s of x[n, c, s]: x (N, C, S), result (C,)."""
     return x.sum(axis=(0, 2))
 
 
 def batch_norm(x, weight, bias, eps):
-    """Channels of x (N, C, S) to mean 0 and variance 1, times weight (C,), plus bias (C,).
+    """y = hat * weight + bias, hat = (x - mean) * rstd, rstd = 1 / sqrt(variance + eps).
 
-    weight and bias may be None. Returns y (N, C, S) and, each (C,), the mean, the variance (of
-    the batch itself, divided by N * S) and 1 / sqrt(variance + eps); NaN statistics of nothing.
+    x (N, C, S); weight and bias (C,), or None for 1 and 0. mean and variance of each channel are
+    those of its N * S values, the variance divided by N * S; NaN if there are none. Returns
+    y (N, C, S) and mean, variance and rstd, each (C,).
     """
-    count = len(x) * x.shape[2] or math.nan
-    mean = x.sum(axis=(0, 2), keepdims=True) / count
+    m = len(x) * x.shape[2] or math.nan
+    mean = x.sum(axis=(0, 2), keepdims=True) / m
     centred = x - mean
-    variance = (centred * centred).sum(axis=(0, 2), keepdims=True) / count
+    variance = (centred * centred).sum(axis=(0, 2), keepdims=True) / m
     rstd = 1 / array_module(x).sqrt(variance + eps)
     y = centred * rstd
     if weight is not None:
@@ -30,10 +34,18 @@ def batch_norm(x, weight, bias, eps):
 
 
 def batch_norm_vjp(g, x, weight, mean, rstd):
-    """Cotangents of x (N, C, S), weight (C,) and bias (C,) for a cotangent g (N, C, S) of y."""
-    count = len(x) * x.shape[2] or math.nan
+    """Cotangents of x (N, C, S), weight (C,) and bias (C,) for the cotangent g (N, C, S) of y.
+
+    With m = N * S, hat = (x - mean) * rstd, and sums over n and s for each channel:
+        gbias   = sum(g)                                                      (C,)
+        gweight = sum(g * hat)                                                (C,)
+        gx      = weight * rstd * (g - gbias / m - hat * gweight / m)         (N, C, S)
+    The two subtracted terms come from the mean and the variance, which depend on x. weight (C,) may
+    be None, for 1; mean and rstd (C,) are those of `batch_norm`.
+    """
+    m = len(x) * x.shape[2] or math.nan
     hat = (x - mean[:, None]) * rstd[:, None]
     gw, gb = (g * hat).sum(axis=(0, 2)), g.sum(axis=(0, 2))
     scale = rstd if weight is None else rstd * weight
-    gx = (g - (gb / count)[:, None] - hat * (gw / count)[:, None]) * scale[:, None]
+    gx = (g - (gb / m)[:, None] - hat * (gw / m)[:, None]) * scale[:, None]
     return gx, gw, gb

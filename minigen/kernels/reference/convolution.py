@@ -1,8 +1,8 @@
-"""Convolution: three products, each a matrix product with the values under windows as columns.
+"""Convolution by matrix products with columns (im2col: Chellapilla et al. 2006).
 
-Images x are (N, C, H, W), filters w (F, C / groups, kh, kw), results y (N, F, OH, OW); stride,
-padding and dilation are pairs (along H, along W), padding is a border of zeros. Columns are made
-for as many images at a time as a cache holds.
+Shapes: images x (N, C, H, W), filters w (F, C / G, kh, kw) for G groups, results y (N, F, OH, OW).
+stride, padding and dilation are pairs, (along H, along W); padding is a border of zeros. The
+columns hold the values of x under each window; they are computed for a block of images at a time.
 """
 
 import math
@@ -12,95 +12,115 @@ import numpy as np
 from minigen.backend.arrays import array_module, is_cupy
 from minigen.kernels.reference.windows import col2im, im2col, window_counts
 
-BLOCK, BLOCK_ON_GPU = 2**20, 2**27  # values of columns made at a time
+# Values of the columns, or of their product, of a block of images; at least one image is taken.
+BLOCK, BLOCK_ON_GPU = 2**20, 2**27
 
 
 def convolve(x, w, bias, stride, padding, dilation, groups):
     """y[n, f, u, v] = bias[f] + sum over c, i, j of w[f, c, i, j] * x[n, c, a, b].
 
-    a = u * stride + i * dilation - padding, and b like it; bias may be None.
+    a = u * stride[0] + i * dilation[0] - padding[0], b likewise from v and j; x is 0 outside. With
+    groups, c runs over the C / groups channels of the block of f. x (N, C, H, W),
+    w (F, C / groups, kh, kw), bias (F,) or None, y (N, F, OH, OW).
     """
     N, F = len(x), len(w)
-    whole = (n + 2 * p for n, p in zip(x.shape[2:], padding))
-    sides = window_counts(whole, w.shape[2:], stride, dilation)
+    padded_size = (n + 2 * p for n, p in zip(x.shape[2:], padding))
+    out_size = window_counts(padded_size, w.shape[2:], stride, dilation)
     matrix = w.reshape(groups, F // groups, math.prod(w.shape[1:]))
-    y = _empty((N, groups, F // groups, math.prod(sides)), x, w, bias)
-    for part in _blocks(x, F, w.shape[2:], sides, groups):
+    y = _empty((N, groups, F // groups, math.prod(out_size)), x, w, bias)
+    for part in _blocks(x, F, w.shape[2:], out_size, groups):
         # (G, F/G, K) @ (n, G, K, OH*OW)
-        cols = _columns(x[part], w.shape[2:], sides, stride, padding, dilation, groups)
+        cols = _columns(x[part], w.shape[2:], out_size, stride, padding, dilation, groups)
         y[part] = matrix @ cols
-        del cols  # before the next block is made
-    return _plus(y.reshape(N, F, *sides), bias)
+        del cols  # before those of the next block are allocated
+    return _add_bias(y.reshape(N, F, *out_size), bias)
 
 
 def convolve_transpose(gy, w, bias, size, stride, padding, dilation, groups):
-    """The gradient of images of that size for the gradient gy of y; plus bias (C,)."""
-    N, F, *sides = gy.shape
+    """The VJP of `convolve` in x, for the cotangent gy of y, plus bias: gx (N, C, H, W).
+
+    gx[n, c, h, w'] = bias[c] + sum over f, i, j, u, v of w[f, c, i, j] * gy[n, f, u, v], for the
+    windows (u, v) whose element (i, j) is at (h, w'): u * stride + i * dilation - padding = h, and
+    likewise w'. gy (N, F, OH, OW), of which OH and OW may be less than fit in the images;
+    w (F, C / groups, kh, kw), bias (C,) or None, size = (H, W).
+    """
+    N, F, *out_size = gy.shape
     C, K = w.shape[1] * groups, math.prod(w.shape[1:])
     matrix = w.reshape(groups, F // groups, K).swapaxes(1, 2)
-    gy = gy.reshape(N, groups, F // groups, math.prod(sides))
+    gy = gy.reshape(N, groups, F // groups, math.prod(out_size))
     gx = _empty((N, C, *size), gy, w, bias)
-    whole = tuple(n + 2 * p for n, p in zip(size, padding))
+    padded_size = tuple(n + 2 * p for n, p in zip(size, padding))
     inside = tuple(slice(p, p + n) for n, p in zip(size, padding))
-    for part in _blocks(gx, F, w.shape[2:], sides, groups):
-        cols = (matrix @ gy[part]).reshape(-1, C, *w.shape[2:], *sides)
-        if _pointwise(w.shape[2:], stride, sides, whole):
-            images = cols.reshape(-1, C, *whole)
+    for part in _blocks(gx, F, w.shape[2:], out_size, groups):
+        # (G, K, F/G) @ (n, G, F/G, OH*OW)
+        cols = (matrix @ gy[part]).reshape(-1, C, *w.shape[2:], *out_size)
+        if _images_are_columns(w.shape[2:], stride, out_size, padded_size):
+            images = cols.reshape(-1, C, *padded_size)
         else:
-            images = col2im(cols, whole, stride, dilation)
+            images = col2im(cols, padded_size, stride, dilation)
         gx[part] = images[:, :, *inside]
         del cols, images
-    return _plus(gx, bias)
+    return _add_bias(gx, bias)
 
 
 def convolve_weight(gy, x, size, stride, padding, dilation, groups):
-    """The gradient of filters of that size for the gradient gy of y."""
-    N, F, *sides = gy.shape
+    """The VJP of `convolve` in w, for the cotangent gy of y: gw (F, C / groups, kh, kw).
+
+    gw[f, c, i, j] = sum over n, u, v of gy[n, f, u, v] * x[n, c, a, b], with a and b as in
+    `convolve`. gy (N, F, OH, OW), x (N, C, H, W), size = (kh, kw).
+    """
+    N, F, *out_size = gy.shape
     C = x.shape[1] // groups
     gw = _empty((groups, F // groups, C * math.prod(size)), gy, x)
     gw[...] = 0
-    gy = gy.reshape(N, groups, F // groups, math.prod(sides))
-    for part in _blocks(x, F, size, sides, groups):
+    gy = gy.reshape(N, groups, F // groups, math.prod(out_size))
+    for part in _blocks(x, F, size, out_size, groups):
         # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
-        cols = _columns(x[part], size, sides, stride, padding, dilation, groups)
+        cols = _columns(x[part], size, out_size, stride, padding, dilation, groups)
         gw += (gy[part] @ cols.swapaxes(2, 3)).sum(0)
         del cols
     return gw.reshape(F, C, *size)
 
 
 def _empty(shape, *arrays):
+    """An uninitialized array, in the dtype that arrays, each an array or None, promote to."""
     dtype = np.result_type(*(a.dtype for a in arrays if a is not None))
     return array_module(arrays[0]).empty(shape, dtype)
 
 
-def _plus(y, bias):
+def _add_bias(y, bias):
+    """y (N, F, OH, OW) plus bias (F,), in place; bias may be None."""
     if bias is not None:
         y += bias[:, None, None]
     return y
 
 
-def _columns(x, size, sides, stride, padding, dilation, groups):
-    """The values under each window of x: (N, groups, C / groups * kh * kw, OH * OW)."""
+def _columns(x, size, out_size, stride, padding, dilation, groups):
+    """The values under each window of x (N, C, H, W): (N, G, C / G * kh * kw, OH * OW)."""
     N, C = x.shape[:2]
     if any(padding):
         x = array_module(x).pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
-    if not _pointwise(size, stride, sides, x.shape[2:]):
-        seen = (
+    if not _images_are_columns(size, stride, out_size, x.shape[2:]):
+        # The rows and columns of x up to the last window's end: OH and OW may be less than fit.
+        covered = (
             slice((n - 1) * s + d * (k - 1) + 1)
-            for n, s, d, k in zip(sides, stride, dilation, size)
+            for n, s, d, k in zip(out_size, stride, dilation, size)
         )
-        x = im2col(x[:, :, *seen], size, stride, dilation)
-    return x.reshape(N, groups, C // groups * math.prod(size), math.prod(sides))
+        x = im2col(x[:, :, *covered], size, stride, dilation)
+    return x.reshape(N, groups, C // groups * math.prod(size), math.prod(out_size))
 
 
-def _pointwise(size, stride, sides, whole):
-    """Whether windows are single places, all of them: images are then their own columns."""
-    return tuple(size) == tuple(stride) == (1, 1) and tuple(sides) == tuple(whole)
+def _images_are_columns(size, stride, out_size, padded_size):
+    """Whether each pixel is a window: 1 x 1 filters, stride 1. Then columns are the images."""
+    return tuple(size) == tuple(stride) == (1, 1) and tuple(out_size) == tuple(padded_size)
 
 
-def _blocks(x, F, size, sides, groups):
-    """Slices of the batch, so long that neither columns nor products of one outgrow a block."""
+def _blocks(x, F, size, out_size, groups):
+    """Slices of the batch for which columns and products have at most BLOCK values, or one image.
+
+    x (N, C, H, W), F filters with size = (kh, kw), out_size = (OH, OW).
+    """
     N, C = x.shape[:2]
-    each = C * math.prod(size) * max(math.prod(sides), F // groups, 1)
-    step = max((BLOCK_ON_GPU if is_cupy(x) else BLOCK) // max(each, 1), 1)
+    values = C * math.prod(size) * max(math.prod(out_size), F // groups, 1)  # for one image
+    step = max((BLOCK_ON_GPU if is_cupy(x) else BLOCK) // max(values, 1), 1)
     return [slice(start, start + step) for start in range(0, N, step)]

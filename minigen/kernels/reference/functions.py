@@ -1,12 +1,15 @@
-"""Special functions."""
+"""erf, relu, leaky relu and select, elementwise.
+
+Arguments and results have one shape (...), unless a docstring says otherwise.
+"""
 
 import numpy as np
 
 from minigen.backend.arrays import array_module
 
-# W. J. Cody 1969, "Rational Chebyshev approximations for the error function": erf for |x| below
-# 0.46875 as x * P(x^2) / Q(x^2); erfc for |x| up to 4 and beyond as exp(-x^2) times a rational
-# function of |x| or of 1 / x^2. Coefficients from the highest power down.
+# W. J. Cody 1969, "Rational Chebyshev approximations for the error function": erf(x) for |x| up to
+# 0.46875 is x P(x^2) / Q(x^2), and erfc(x) for larger x is exp(-x^2) times a quotient of
+# polynomials in x. Cody has another quotient for x > 4. Coefficients have the highest power first.
 _ERF_P = (
     1.85777706184603153e-1,
     3.16112374387056560e00,
@@ -46,6 +49,7 @@ _ERFC_Q = (
 
 
 def _polynomial(coefficients, x):
+    """The polynomial of x by Horner's rule; the coefficients have the highest power first."""
     y = coefficients[0] * x + coefficients[1]
     for c in coefficients[2:]:
         y = y * x + c
@@ -55,13 +59,14 @@ def _polynomial(coefficients, x):
 def erf(x):
     """The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     xp = array_module(x)
-    size = xp.abs(x)
-    near = xp.minimum(size, 0.46875)
-    inner = near * _polynomial(_ERF_P, near * near) / _polynomial(_ERF_Q, near * near)
-    # Beyond 4 the complement is below 2e-8 and beyond 6 it is below rounding: one formula serves.
-    far = xp.clip(size, 0.46875, 6.0)
-    tail = xp.exp(-far * far) * _polynomial(_ERFC_P, far) / _polynomial(_ERFC_Q, far)
-    return xp.where(size <= 0.46875, inner, 1 - tail) * xp.sign(x)
+    magnitude = xp.abs(x)
+    near = xp.minimum(magnitude, 0.46875)
+    erf_near = near * _polynomial(_ERF_P, near * near) / _polynomial(_ERF_Q, near * near)
+    # Cody's quotient for x up to 4 serves for larger x, too: erfc(x) is then below 2e-8, so its
+    # error does not matter, and beyond 6 erf(x) rounds to 1.
+    far = xp.clip(magnitude, 0.46875, 6.0)
+    erfc_far = xp.exp(-far * far) * _polynomial(_ERFC_P, far) / _polynomial(_ERFC_Q, far)
+    return xp.where(magnitude <= 0.46875, erf_near, 1 - erfc_far) * xp.sign(x)
 
 
 def relu(x):
@@ -70,18 +75,20 @@ def relu(x):
 
 
 def relu_vjp(g, y):
-    """g where y = relu(x) is positive or NaN, else 0."""
+    """g where y = relu(x) is positive or NaN, else 0: the cotangent of x."""
     return np.where(y <= 0, 0.0, g)
 
 
 def leaky_relu(x, negative_slope):
+    """x where it is positive, else x * negative_slope, a Python float."""
     return np.where(x > 0, x, x * negative_slope)
 
 
 def leaky_relu_vjp(g, x, negative_slope):
+    """g where x is positive, else g * negative_slope: the cotangent of x."""
     return np.where(x > 0, g, g * negative_slope)
 
 
 def select(condition, a, b):
-    """a where condition is true, else b, broadcast and promoted like NumPy's where."""
+    """a where condition is true, else b; shapes and dtypes are combined as by NumPy's where."""
     return np.where(condition, a, b)

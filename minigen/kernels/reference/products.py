@@ -1,13 +1,15 @@
-"""Matrix products."""
+"""Matrix products, and the linear layer with its VJP."""
 
 from minigen.backend.arrays import array_module
 
 
 def matmul(a, b, out=None):
+    """a @ b (..., M, N), for a (..., M, K) and b (..., K, N); written to out where there is one."""
     return array_module(a).matmul(a, b, out=out)
 
 
 def linear(x, weight, bias):
+    """x weight^T + bias (N, E), for x (N, D), weight (E, D) and bias (E,) or None."""
     y = x.dot(weight.T)
     if bias is None:
         return y
@@ -17,12 +19,17 @@ def linear(x, weight, bias):
     return y
 
 
-def linear_vjp(g, x, weight, wanted, later):
-    """Cotangents of x (N, D), weight (E, D) and bias (E,) for a cotangent g (N, E) of y.
+def linear_vjp(g, x, weight, wanted, may_defer):
+    """Cotangents of x (N, D), weight (E, D) and bias (E,) for the cotangent g (N, E) of y.
 
-    wanted: whether each is; None for one that is not. later: whether weight's may be made by the
-    end of a block `deferred.deferring`, which then must be there.
+        gx = g weight        (N, D)
+        gweight = g^T x      (E, D)
+        gbias = sum_n g      (E,)
+
+    wanted: three truth values; None is returned for a cotangent that is not wanted. may_defer:
+    whether the product g^T x may be computed later, at the latest when the `deferring` block of
+    `parallel.deferred` ends, in which the call then must be. Only `cpu/` makes use of it.
     """
-    of_x, of_weight, of_bias = wanted
-    gx, gw = g.dot(weight) if of_x else None, g.T.dot(x) if of_weight else None
-    return gx, gw, g.sum(axis=0) if of_bias else None
+    x_wanted, weight_wanted, bias_wanted = wanted
+    gx, gw = g.dot(weight) if x_wanted else None, g.T.dot(x) if weight_wanted else None
+    return gx, gw, g.sum(axis=0) if bias_wanted else None

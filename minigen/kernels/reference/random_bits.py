@@ -1,20 +1,25 @@
-"""Random bits: the Philox generator."""
+"""Random numbers by Philox 4x32-10, a counter-based generator.
+
+Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". A block of four 32-bit words is a
+function of a 128-bit counter and a 64-bit key, ten rounds of multiplications and exclusive ors. The
+seed is the key. The words of blocks 0, 1, 2, ... are the stream of the seed: word number w is word
+w % 4 of block w // 4.
+"""
 
 import numpy as np
 
 from minigen.backend.arrays import array_module
 
-# Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox 4x32 with 10 rounds.
 PHILOX_ROUNDS = 10
-PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
-PHILOX_WEYL = 0x9E3779B9, 0xBB67AE85
-LOW32 = 0xFFFFFFFF
+PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # of the two 32 x 32-bit products of a round
+PHILOX_WEYL = 0x9E3779B9, 0xBB67AE85  # added to the halves of the key after each round
+LOW32 = 0xFFFFFFFF  # the mask of the low half of 64 bits
 
 
 def philox(out, seed, start):
-    """Fill out (uint32, 1-d) with the words start, start + 1, ... of the stream of a 64-bit seed.
+    """Fill out (N,) uint32 with words start, start + 1, ... of the stream of a seed; returns out.
 
-    Word w is word w % 4 of the block whose 128-bit counter is w // 4 and whose key is seed.
+    seed and start are integers in [0, 2^64).
     """
     xp = array_module(out)
     first, last = start // 4, (start + out.size + 3) // 4
@@ -39,10 +44,10 @@ def philox(out, seed, start):
 
 
 def uniform(out, seed, start):
-    """Fill out (float32 or float64) with numbers uniform in [0, 1), from the word start on.
+    """Fill out (...) with numbers uniform in [0, 1), from word start on; returns out.
 
-    A float32 is the 24 high bits of a word; a float64 the 53 of two, of which the first is the
-    low half: as many as the dtype holds exactly.
+    A float32 is the 24 high bits of a word, a float64 the 53 high bits of two words, of which the
+    first is the low half: the dtype holds that many bits exactly.
     """
     xp = array_module(out)
     words = philox(xp.empty(out.nbytes // 4, np.uint32), seed, start)
@@ -56,6 +61,9 @@ def uniform(out, seed, start):
 
 
 def bernoulli(out, p, seed, start):
-    """Fill out (bool) with whether the float32 numbers of uniform are below p, a Python float."""
+    """Fill out (...) bool with uniform(...) < p, in float32; returns out.
+
+    p is a Python float. Each value takes one word.
+    """
     out[...] = uniform(array_module(out).empty(out.shape, np.float32), seed, start) < p
     return out

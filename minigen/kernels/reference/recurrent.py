@@ -1,20 +1,29 @@
-"""One step of a recurrent layer, elementwise, after the products: B rows, H units.
+"""One step of a recurrent layer: the elementwise arithmetic after the matrix products.
 
-The kernels write into buffers of the whole sequence, a step's slice of each. `gates` comes in as
-the part that x contributed and leaves activated; `hidden` is the part of the state before.
+B sequences, H units. In the forward functions, `gates` starts as the input's contribution
+W_ih x + b_ih to the gates (plus b_hh in the LSTM) and ends as the activated gates; `hidden` is the
+contribution W_hh h of the state before the step (plus b_hh in the GRU). All functions write into
+buffers of the caller, which are the slices for one step of the buffers of a whole sequence.
+
+LSTM: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+GRU: Cho et al. 2014, with the reset gate of PyTorch and cuDNN. There r multiplies W_hn h + b_hn;
+in the paper it multiplies h before the product, W_hn (r * h).
 """
 
 from minigen.backend.arrays import array_module
 
 
-def _activate(gates, parts):
-    """The sigmoids and tanhs of (B, K H) in place; parts: "s" or "t" for each block of H."""
-    xp, n = array_module(gates), gates.shape[1] // len(parts)
-    for k, part in enumerate(parts):
+def _activate(gates, activations):
+    """Apply sigmoid ("s") or tanh ("t") to each block of H columns of gates (B, K H), in place.
+
+    activations: a string of K letters.
+    """
+    xp, n = array_module(gates), gates.shape[1] // len(activations)
+    for k, activation in enumerate(activations):
         block = gates[:, k * n : (k + 1) * n]
-        if part == "t":
+        if activation == "t":
             xp.tanh(block, out=block)
-        else:  # 1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2, which neither overflows nor branches
+        else:  # sigmoid(z) = (1 + tanh(z / 2)) / 2; 1 / (1 + exp(-z)) would overflow in exp
             block *= 0.5
             xp.tanh(block, out=block)
             block += 1
@@ -22,9 +31,14 @@ def _activate(gates, parts):
 
 
 def lstm_step(gates, hidden, c, c_next, tanh_c, h_next):
-    """gates and hidden (B, 4H) in the order i f g o; c the cell state before, (B, H).
+    """One step of an LSTM. Writes all arguments but hidden and c; returns h_next (B, H).
 
-    Writes gates, c_next = f * c + i * g, tanh_c = tanh(c_next) and h_next = o * tanh_c.
+        [i f g o] = [sigmoid(z_i) sigmoid(z_f) tanh(z_g) sigmoid(z_o)],  z = gates + hidden
+        c_next = f * c + i * g
+        h_next = o * tanh_c,  tanh_c = tanh(c_next)
+
+    gates, hidden (B, 4H), their columns in the order i f g o; gates ends as [i f g o].
+    c, c_next, tanh_c, h_next (B, H); c is the cell state before the step.
     """
     gates += hidden
     _activate(gates, "ssts")
@@ -37,9 +51,18 @@ def lstm_step(gates, hidden, c, c_next, tanh_c, h_next):
 
 
 def lstm_step_vjp(gh, gc, gates, c, tanh_c, gz):
-    """From the cotangents of h_next and c_next, those of the gates before activation.
+    """The VJP of `lstm_step`, in z = gates + hidden before the activation, and in c.
 
-    Writes gz (B, 4H), and into gc the cotangent of c.
+    With gh the cotangent of h_next, gc that of c_next from later steps, and d the whole one:
+        d     = gc + gh * o * (1 - tanh_c^2)      (c_next acts on h_next and on the next step)
+        gz_i  = d * g * i * (1 - i)               (sigmoid' = s (1 - s))
+        gz_f  = d * c * f * (1 - f)
+        gz_g  = d * i * (1 - g^2)                 (tanh' = 1 - tanh^2)
+        gz_o  = gh * tanh_c * o * (1 - o)
+        new gc = d * f                            (the cotangent of c)
+
+    gh, gc, c, tanh_c (B, H); gates (B, 4H), activated, [i f g o]. Writes gz (B, 4H) and, in place,
+    gc; returns gz. The cotangent of the state h before the step is then gz W_hh (B, H).
     """
     n = c.shape[1]
     i, f, g, o = (gates[:, k * n : (k + 1) * n] for k in range(4))
@@ -53,10 +76,14 @@ def lstm_step_vjp(gh, gc, gates, c, tanh_c, gz):
 
 
 def gru_step(gates, hidden, h, hidden_n, h_next):
-    """gates and hidden (B, 3H) in the order r z n; h the state before, (B, H).
+    """One step of a GRU. Writes gates, hidden_n and h_next; returns h_next (B, H).
 
-    Writes gates, with n = tanh(its part of gates + r * its part of hidden), hidden_n = that part
-    of hidden, which the backward pass needs, and h_next = (1 - z) * n + z * h.
+    With a = gates (the input's contribution) and b = hidden, in blocks of columns r z n:
+        r = sigmoid(a_r + b_r),  z = sigmoid(a_z + b_z),  n = tanh(a_n + r * b_n)
+        h_next = (1 - z) * n + z * h
+
+    gates, hidden (B, 3H); gates ends as [r z n]. h, the state before the step, hidden_n and h_next
+    (B, H); hidden_n is a copy of b_n for the VJP.
     """
     n = h.shape[1]
     hidden_n[...] = hidden[:, 2 * n :]
@@ -70,10 +97,16 @@ def gru_step(gates, hidden, h, hidden_n, h_next):
 
 
 def gru_step_vjp(gh, gates, h, hidden_n, gx, ghidden):
-    """From the cotangent of h_next, those of gates and hidden before activation.
+    """The VJP of `gru_step`, in a = gates and b = hidden before the activation, and in h.
 
-    Writes gx and ghidden (B, 3H), and into gh the part of the cotangent of h that comes past
-    the gates.
+    With gh the cotangent of h_next, and gx, ghidden those of a and b:
+        gx_n = gh * (1 - z) * (1 - n^2)           ghidden_n = gx_n * r
+        gx_z = gh * (h - n) * z * (1 - z)         ghidden_z = gx_z
+        gx_r = gx_n * hidden_n * r * (1 - r)      ghidden_r = gx_r
+        new gh = gh * z                           (from z * h in h_next)
+
+    gh, h, hidden_n (B, H); gates (B, 3H), activated, [r z n]. Writes gx and ghidden (B, 3H) and, in
+    place, gh, which it returns. The cotangent of h is then gh + ghidden W_hh (B, H).
     """
     n = h.shape[1]
     r, z, new = (gates[:, k * n : (k + 1) * n] for k in range(3))

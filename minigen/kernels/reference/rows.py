@@ -1,4 +1,4 @@
-"""Work on the rows of a matrix, or on the slices along an axis."""
+"""Softmax and log-softmax along an axis; layer norm, cross-entropy, sums and scatter on rows."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from minigen.backend.arrays import array_module, largest
 def scatter_rows(out, index, updates):
     """out[index[i]] += updates[i] for i in order; out (R, D), index (N,) in [0, R), updates (N, D).
 
-    Writes into out and returns it; duplicate indices add up.
+    Writes to out and returns it; duplicate indices add up.
     """
     array_module(out).add.at(out, index, updates)
     return out
@@ -19,21 +19,32 @@ def sum_rows(x):
     return x.sum(0)
 
 
+# In the formulas of softmax and log-softmax, sums are along `axis`. x (...), the result y and the
+# cotangents g of y and gx of x have one shape.
+
+
 def softmax(x, axis):
-    """exp(x) normalised to sum 1 over axis; NaN for a slice of nothing but -inf."""
-    with np.errstate(invalid="ignore"):  # -inf less -inf is the NaN that is promised
+    """exp(x) / sum(exp(x)) along axis; NaN for a slice of nothing but -inf.
+
+    The maximum is subtracted from x first, so that no exp overflows.
+    """
+    with np.errstate(invalid="ignore"):  # -inf - (-inf) is NaN, as documented
         e = array_module(x).exp(x - largest(x, axis, -np.inf))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def softmax_vjp(g, y, axis):
-    """y * (g - sum(g * y)) over axis."""
+    """gx = y * (g - sum(g * y)), for y = softmax(x).
+
+    The Jacobian of one slice is diag(y) - y y^T, which is symmetric (Bridle 1990, "Probabilistic
+    interpretation of feedforward classification network outputs").
+    """
     gy = g * y
     return gy - y * gy.sum(axis=axis, keepdims=True)
 
 
 def log_softmax(x, axis):
-    """x - logsumexp(x) over axis."""
+    """x - log(sum(exp(x))) along axis, with the maximum subtracted from x first."""
     xp = array_module(x)
     with np.errstate(invalid="ignore"):
         shifted = x - largest(x, axis, -np.inf)
@@ -41,14 +52,18 @@ def log_softmax(x, axis):
 
 
 def log_softmax_vjp(g, y, axis):
-    """g - exp(y) * sum(g) over axis."""
+    """gx = g - exp(y) * sum(g), for y = log_softmax(x).
+
+    With s = exp(y) = softmax(x) the Jacobian of a slice is I - 1 s^T, and gx its transpose times g.
+    """
     return g - array_module(g).exp(y) * g.sum(axis=axis, keepdims=True)
 
 
 def layer_norm(x, weight, bias, eps):
-    """Rows of x (M, N) to mean 0 and variance 1, times weight (N,), plus bias (N,), either None.
+    """hat * weight + bias with hat = (x - mean) * rstd, for each row of x (M, N) (Ba et al. 2016).
 
-    Returns y (M, N) and the mean and the reciprocal standard deviation, (M, 1) each.
+    weight and bias are (N,) or None; rstd = 1 / sqrt(variance + eps). Returns y (M, N), mean (M, 1)
+    and rstd (M, 1).
     """
     n = max(x.shape[1], 1)
     mean = x.sum(axis=1, keepdims=True) / n
@@ -62,24 +77,33 @@ def layer_norm(x, weight, bias, eps):
 
 
 def layer_norm_vjp(g, x, weight, mean, rstd):
-    """Cotangents of x (M, N), weight (N,) and bias (N,) for a cotangent g (M, N) of y.
+    """Cotangents of x (M, N), weight (N,) and bias (N,) for the cotangent g (M, N) of y.
 
-    That of x loses its mean (level) and its part along the normalised row: in these two
-    directions of x the result does not change.
+    With hat = (x - mean) * rstd (M, N), gh = g * weight (M, N), the cotangent of hat, and row means
+    (M, 1):
+
+        gx = (gh - rowmean(gh) - hat * rowmean(gh * hat)) * rstd      (M, N)
+        gweight = sum over rows of g * hat                            (N,)
+        gbias = sum over rows of g                                    (N,)
+
+    The two means are the derivatives through mean and rstd. They make gx orthogonal to a row of
+    ones and to hat: y does not change when a constant is added to a row of x, nor, apart from eps,
+    when x - mean is scaled. (Ioffe and Szegedy 2015, section 3: the same for batch norm.)
     """
     hat = (x - mean) * rstd
     gw, gb = (g * hat).sum(axis=0), g.sum(axis=0)
     gh = g if weight is None else g * weight
     n = max(x.shape[1], 1)
-    level, along = (part.sum(axis=1, keepdims=True) / n for part in (gh, gh * hat))
-    return (gh - level - hat * along) * rstd, gw, gb
+    mean_gh, mean_gh_hat = (part.sum(axis=1, keepdims=True) / n for part in (gh, gh * hat))
+    return (gh - mean_gh - hat * mean_gh_hat) * rstd, gw, gb
 
 
 def cross_entropy(x, target, smoothing):
-    """-sum of q * log_softmax(x) for each row of x (M, C), target (M,) int64 in [0, C).
+    """loss[m] = -sum over c of q[m, c] * log_softmax(x)[m, c], for logits x (M, C).
 
-    q is 1 - smoothing at the target and smoothing / C more everywhere; a negative target makes
-    the loss of its row 0. Returns the losses (M,) and the log-sum-exp of each row (M, 1).
+    target (M,) is int64 in [0, C); q[m, c] = (1 - smoothing) * (c == target[m]) + smoothing / C
+    (Szegedy et al. 2016, section 7). A negative target gives the loss 0. Returns the losses (M,)
+    and lse (M, 1), the logarithm of the sum of exp of each row.
     """
     xp = array_module(x)
     top = x.max(axis=1, keepdims=True)
@@ -91,7 +115,11 @@ def cross_entropy(x, target, smoothing):
 
 
 def cross_entropy_vjp(g, x, target, lse, smoothing):
-    """Cotangent of x (M, C) for the cotangent g (M,) of the losses: g * (softmax(x) - q)."""
+    """gx = g[:, None] * (softmax(x) - q) (M, C), for the cotangent g (M,) of the losses.
+
+    softmax(x) = exp(x - lse), and q as in `cross_entropy` (Szegedy et al. 2016, section 7). Rows of
+    a negative target are 0.
+    """
     xp = array_module(x)
     gx = xp.exp(x - lse)
     if smoothing:

@@ -1,6 +1,7 @@
-"""Windows that slide over images: their values as columns, their sums, the places of their maxima.
+"""Sliding windows over images: columns (im2col), sums, and indices of maxima.
 
-Images are (N, C, H, W); size, stride, dilation and padding are pairs (along H, along W).
+Shapes: images (N, C, H, W); OH x OW windows of kh x kw values. size = (kh, kw); stride, dilation
+and padding are pairs, (along H, along W). Element (i, j) of a window is one of its kh * kw values.
 """
 
 from itertools import product
@@ -10,10 +11,13 @@ import numpy as np
 from minigen.backend.arrays import array_module
 
 
-def window_counts(sides, size, stride, dilation=(1, 1)):
-    """How many windows of that size find room along each of sides."""
-    lines = zip(sides, size, stride, dilation)
-    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in lines)
+def window_counts(image_size, size, stride, dilation=(1, 1)):
+    """(OH, OW), the numbers of windows: OH = (H - dilation * (kh - 1) - 1) // stride + 1.
+
+    image_size = (H, W), including the padding.
+    """
+    axes = zip(image_size, size, stride, dilation)
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
 
 
 def im2col(x, size, stride, dilation):
@@ -21,76 +25,90 @@ def im2col(x, size, stride, dilation):
 
     cols[n, c, i, j, u, v] = x[n, c, u * stride + i * dilation, v * stride + j * dilation].
     """
-    sides = window_counts(x.shape[2:], size, stride, dilation)
-    steps = [s * n for n, s in zip(x.strides[2:], dilation)]  # from place to place
-    steps += [s * n for n, s in zip(x.strides[2:], stride)]  # from window to window
-    xp, shape = array_module(x), (*x.shape[:2], *size, *sides)
+    counts = window_counts(x.shape[2:], size, stride, dilation)
+    element_strides = [s * n for n, s in zip(x.strides[2:], dilation)]  # in bytes
+    window_strides = [s * n for n, s in zip(x.strides[2:], stride)]
+    xp, shape = array_module(x), (*x.shape[:2], *size, *counts)
     if 0 in shape:
         return xp.zeros(shape, x.dtype)
-    view = xp.lib.stride_tricks.as_strided(x, shape, (*x.strides[:2], *steps))
+    strides = (*x.strides[:2], *element_strides, *window_strides)
+    view = xp.lib.stride_tricks.as_strided(x, shape, strides)
     return xp.ascontiguousarray(view)
 
 
-def col2im(cols, shape, stride, dilation):
-    """The adjoint of im2col: (N, C, H, W) with each value of cols added where it came from."""
-    x = array_module(cols).zeros((*cols.shape[:2], *shape), cols.dtype)
-    for place in product(*map(range, cols.shape[2:4])):
-        here = (..., *place, slice(None), slice(None))
-        x[_seen_from(place, cols.shape[4:], stride, dilation)] += cols[here]
+def col2im(cols, image_size, stride, dilation):
+    """The adjoint of im2col: x (N, C, H, W), the sums of the values of cols from each pixel.
+
+    cols (N, C, kh, kw, OH, OW), image_size = (H, W).
+    """
+    x = array_module(cols).zeros((*cols.shape[:2], *image_size), cols.dtype)
+    for element in product(*map(range, cols.shape[2:4])):
+        values = cols[..., *element, :, :]  # (N, C, OH, OW)
+        x[_pixels_under(element, cols.shape[4:], stride, dilation)] += values
     return x
 
 
-def _seen_from(place, sides, stride, dilation):
-    """The index of what lies at one place of every window."""
-    starts = (i * d for i, d in zip(place, dilation))
-    return (..., *(slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, stride, sides)))
+def _pixels_under(element, counts, stride, dilation):
+    """The index of images (N, C, H, W) that selects the pixel under one element of every window.
+
+    element (i, j); counts (OH, OW). Shape of the selection: (N, C, OH, OW).
+    """
+    starts = (i * d for i, d in zip(element, dilation))
+    return (..., *(slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, stride, counts)))
 
 
 def sum_windows(x, size, stride):
-    """The sum under each window, (N, C, OH, OW)."""
-    sides = window_counts(x.shape[2:], size, stride)
-    y = array_module(x).zeros((*x.shape[:2], *sides), x.dtype)
-    for place in product(*map(range, size)):
-        y += x[_seen_from(place, sides, stride, (1, 1))]
+    """y[n, c, u, v], the sum of x under window (u, v): x (N, C, H, W), y (N, C, OH, OW)."""
+    counts = window_counts(x.shape[2:], size, stride)
+    y = array_module(x).zeros((*x.shape[:2], *counts), x.dtype)
+    for element in product(*map(range, size)):
+        y += x[_pixels_under(element, counts, stride, (1, 1))]
     return y
 
 
-def sum_windows_vjp(g, size, stride, shape):
-    """The adjoint of sum_windows: (N, C, H, W) with g (N, C, OH, OW) added under each window."""
-    x = array_module(g).zeros((*g.shape[:2], *shape), g.dtype)
-    for place in product(*map(range, size)):
-        x[_seen_from(place, g.shape[2:], stride, (1, 1))] += g
+def sum_windows_vjp(g, size, stride, image_size):
+    """The adjoint of sum_windows: x (N, C, H, W), with g (N, C, OH, OW) added under each window.
+
+    image_size = (H, W).
+    """
+    x = array_module(g).zeros((*g.shape[:2], *image_size), g.dtype)
+    for element in product(*map(range, size)):
+        x[_pixels_under(element, g.shape[2:], stride, (1, 1))] += g
     return x
 
 
 def max_indices(x, size, stride, padding):
-    """Where the maximum under each window is: index h * W + w, int32 (N, C, OH, OW).
+    """The index h * W + w of the maximum under each window of x (N, C, H, W): int32 (N, C, OH, OW).
 
-    The first of a tie; the last NaN if there is one. The padding, less than a window, is never it.
+    The first of equal maxima; the last NaN if there is one. Padding, which is less than a window,
+    is never the maximum.
     """
-    xp, (n, c, *sides) = array_module(x), x.shape
-    lines = zip(sides, size, stride, padding)
-    starts = [xp.arange((m + 2 * p - k) // s + 1) * s - p for m, k, s, p in lines]
-    places = xp.full((n, c, *map(len, starts)), -1, np.int32)
-    best = xp.zeros(places.shape, x.dtype)
+    xp, (n, c, *image_size) = array_module(x), x.shape
+    axes = zip(image_size, size, stride, padding)
+    starts = [xp.arange((m + 2 * p - k) // s + 1) * s - p for m, k, s, p in axes]
+    indices = xp.full((n, c, *map(len, starts)), -1, np.int32)
+    best = xp.zeros(indices.shape, x.dtype)
     for i, j in product(*map(range, size)):
         h, w = (starts[0] + i)[:, None], starts[1] + j
-        inside = (h >= 0) & (h < sides[0]) & (w >= 0) & (w < sides[1])
-        h, w = xp.clip(h, 0, sides[0] - 1), xp.clip(w, 0, sides[1] - 1)
+        inside = (h >= 0) & (h < image_size[0]) & (w >= 0) & (w < image_size[1])
+        h, w = xp.clip(h, 0, image_size[0] - 1), xp.clip(w, 0, image_size[1] - 1)
         value = x[:, :, h, w]
-        better = inside & ((value > best) | (value != value) | (places < 0))
-        places = xp.where(better, (h * sides[1] + w).astype(np.int32), places)
+        better = inside & ((value > best) | (value != value) | (indices < 0))
+        indices = xp.where(better, (h * image_size[1] + w).astype(np.int32), indices)
         best = xp.where(better, value, best)
-    return places
+    return indices
 
 
 def take_along_rows(x, index):
-    """y[m, p] = x[m, index[m, p]]: x (M, S), index (M, P) in [0, S)."""
+    """y[m, p] = x[m, index[m, p]]: x (M, S), index (M, P) in [0, S), y (M, P)."""
     return array_module(x).take_along_axis(x, index, 1)
 
 
 def scatter_along_rows(g, index, size):
-    """The adjoint of take_along_rows: x (M, size), where x[m, index[m, p]] += g[m, p] in order."""
+    """The adjoint of take_along_rows: x[m, index[m, p]] += g[m, p], for p in ascending order.
+
+    g and index (M, P), index in [0, size), x (M, size).
+    """
     xp = array_module(g)
     x = xp.zeros((len(g), size), g.dtype)
     xp.add.at(x, (xp.arange(len(g))[:, None], index), g)
