@@ -1,4 +1,4 @@
-"""New tensors: from data, filled with one value, or with numbers in a row."""
+"""New tensors: from data, filled with one value, evenly spaced, one-hot."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +19,18 @@ def tensor(
     """A tensor with a copy of data: numbers, nested lists, an array or a tensor (detached).
 
     Python floats become float32, ints int64; arrays and tensors keep their dtype and device.
-    DTypeError if data is no array or has a dtype that is not supported.
+    DTypeError if data cannot become an array, or has a dtype that is not supported.
     """
     source = data.data if isinstance(data, Tensor) else _unwrapped(data)
     array = as_array(source, dtype, device)
+    # as_array does not copy an array, and a view (with a base) is in the memory of another one.
     if array is source or array.base is not None or isinstance(data, (np.ndarray, Tensor)):
         array = array.copy()
     return Tensor(array).requires_grad_(requires_grad)
 
 
 def _unwrapped(data: Any) -> Any:
-    """data, nested lists, with each tensor replaced by its array."""
+    """data; in nested lists each tensor is replaced by its array, on the CPU."""
     if isinstance(data, (list, tuple)):
         return [_unwrapped(part) for part in data]
     return data.detach().numpy() if isinstance(data, Tensor) else data
@@ -98,7 +99,7 @@ def arange(
     dtype: Any = None,
     device: str | None = None,
 ) -> Tensor:
-    """The numbers start, start + step, ... below stop; arange(n) counts from 0 to n - 1.
+    """The numbers start, start + step, ... up to stop, without it; arange(n) is 0 to n - 1.
 
     int64 if all arguments are integers, else float32.
     """

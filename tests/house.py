@@ -61,7 +61,8 @@ def wrapped(words: list[str], separator: str) -> list[str]:
     lines = [""]
     for word in words:
         longer = f"{lines[-1]}{separator}{word}" if lines[-1] else word
-        if len(longer) > WIDTH - LEFT:
+        if len(longer) >= WIDTH - LEFT:
+            lines[-1] += separator.rstrip()
             lines.append(word)
         else:
             lines[-1] = longer

@@ -1,4 +1,4 @@
-"""The parts that minigen needs: each function describes one and lists its problems."""
+"""What minigen needs from its environment: a `Part` for each, with its problems."""
 
 import importlib
 import math
@@ -24,7 +24,7 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMB
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, and the remedy. Not `broken` means a hint: minigen works all the same."""
+    """What is wrong, and the remedy; with broken=False only a hint, since minigen works."""
 
     what: str
     remedy: str
@@ -90,13 +90,13 @@ def fast_kernels(failure: str) -> Part:
     if failure:
         remedy = {"is not installed": "pip install numba"}.get(failure, REINSTALL)
         remedy = "unset NUMBA_DISABLE_JIT" if "JIT" in failure else remedy
-        what = f"Numba {failure}: kernels are many times slower."
+        what = f"Numba {failure}: kernels are several times slower."
         part.problems.append(Problem(what, remedy))
     return part
 
 
 def kernel_cache(folder: str | None, damaged: Callable) -> Part:
-    """The disk cache of compiled kernels, in folder or, if that is None, nowhere."""
+    """The cache of compiled kernels in a folder; None: there is no folder for it."""
     part, requested = Part("cache"), os.environ.get("NUMBA_CACHE_DIR")
     other = "set NUMBA_CACHE_DIR to a folder that can be written, on a disk with space"
     if folder is None:
@@ -136,7 +136,7 @@ def _write_failure(folder: str) -> str:
 
 
 def data() -> Part:
-    """The folder in which data files are searched."""
+    """The folder in which minigen looks for data files."""
     named = os.environ.get("MINIGEN_DATA")
     part = Part("data", named or "the user's cache; MINIGEN_DATA is not set")
     if named and not Path(named).expanduser().is_dir():
@@ -158,7 +158,7 @@ def cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def threads(available: int) -> Part:
-    """The threads of minigen and of BLAS, and the environment variables that set them."""
+    """The threads of minigen and of BLAS, and the environment variables that bear on them."""
     number, requested = get_num_threads(), os.environ.get("OMP_NUM_THREADS", "")
     text = [f"{number} of minigen on {available} cores", *_blas()]
     text += [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
@@ -179,7 +179,7 @@ def _blas() -> list[str]:
         return []
     return [
         f"BLAS {lib['internal_api']} {lib['version']} ({lib.get('architecture', 'unknown')}): "
-        f"{lib['num_threads']} threads, 1 from the first fast kernel on"
+        f"{lib['num_threads']} threads (1 once minigen has run a compiled kernel)"
         for lib in threadpool_info()
         if lib["user_api"] == "blas"
     ]

@@ -1,4 +1,4 @@
-"""All operations, each with its derivative beside it; for short, `import minigen.ops as F`.
+"""All operations, each with its derivative beside it. For short, `import minigen.ops as F`.
 
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
 arrays. The files in reading order: shape, joining, elementwise, indexing, activations, reduce,

@@ -1,4 +1,4 @@
-"""One pool of threads for matrix products and kernels, in this order of reading:
+"""One pool of threads for matrix products and kernels.
 
 `bell` wakes workers that wait in compiled code; `pool` has the workers, which compute tasks
 together with the caller; `pieces` cuts work into tasks, so that results have the same bits for

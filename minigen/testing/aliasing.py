@@ -1,9 +1,10 @@
 """Finds ops that misuse memory: that write to their arguments, or to arrays they returned.
 
 The user, other nodes and the backward walk may all hold the same array. So a forward or a rule
-must not write to its arguments, nor later change an array that it returned. Differences do not
-show such a fault: the gradient can be right in one program and wrong in the next. The search
-calls each forward and rule again with other values and compares all arrays before and after.
+must not write to its arguments, nor later change an array that it returned. Numerical
+differences do not show such a fault: the gradient can be right in one program and wrong in the
+next. The search calls forwards and rules again with other values, and compares all arrays before
+and after. (Forwards that declare to write to an argument are not called again.)
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +19,15 @@ from minigen.gradients import grad
 from minigen.tensors import Tensor
 from minigen.testing.pullback import as_tuple, tracked
 
-REPEATS = 3  # further calls of each rule: it may write to its buffers in turn
+REPEATS = 3  # further calls of each rule: it may use several buffers, one after the other
 
 
 @dataclass(frozen=True)
 class Misuse:
-    """How an op misused memory: which argument, in words, and the line of the call."""
+    """How an op misused memory: op and argument by name, what it did, and the line of the call.
+
+    argument is the first one where the fault is in a result.
+    """
 
     op: str
     argument: str
@@ -79,11 +83,11 @@ class _Watch(Observer):
         return run
 
     def _watch_results(self, op, args, static, result):
-        """Call forward again with other values: a kept array changes."""
+        """Call forward again with other values; report a result that this changes."""
         arrays = _arrays(result)
         before = [x.copy() for x in arrays]
         if not op.writes:
-            op.forward(*(_moved(x, self.rng) for x in args), **static)
+            op.forward(*(_perturbed(x, self.rng) for x in args), **static)
         for x, old in zip(arrays, before):
             if not _same(x, old):
                 name = op.signature.argument(0)
@@ -108,9 +112,7 @@ class _Watch(Observer):
         return super().site() + (f" in {path}" if path else "")
 
     def pulled(self, node, g, cotangents):
-        if not hasattr(
-            node, "site"
-        ):  # an identity node of a retraced definition, see autodiff/fused.py
+        if not hasattr(node, "site"):  # a node that no op made: a stand-in of autodiff/fused.py
             return
         for i, part in enumerate(cotangents):
             if isinstance(part, np.ndarray):
@@ -123,7 +125,7 @@ class _Watch(Observer):
                 self._report(node.op, name, detail, node.site.where)
 
     def _call_again(self, node, g, cotangents, i):
-        """Call the rule for argument i again with another cotangent: a kept array changes."""
+        """Call the rule for argument i with another cotangent; report arrays that this changes."""
         op, name = node.op, node.op.signature.argument(i)
         report = lambda detail: self._report(op, name, detail, node.site.where)
         other = _map(lambda x: self.rng.standard_normal(x.shape).astype(x.dtype), g)
@@ -147,7 +149,7 @@ class _Watch(Observer):
         kept = again is not None and _shared(again, [*new_gs, *saved, *_arrays(cotangents)])
         if op.returns_new and (shared or kept):
             report(
-                "its rule returns an array that it keeps, or was given, but declares returns_new"
+                "its rule declares returns_new, but returns an array that it keeps or was passed"
             )
 
     def _report(self, op, argument, detail, where):
@@ -162,7 +164,7 @@ def _same(x, before):
     return not isinstance(x, np.ndarray) or np.array_equal(x, before, equal_nan=x.dtype.kind == "f")
 
 
-def _moved(x, rng):
+def _perturbed(x, rng):
     """A float array with each value changed by up to 10 %; anything else unchanged."""
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         return x * rng.uniform(0.9, 1.1, x.shape).astype(x.dtype)

@@ -17,7 +17,7 @@ from minigen.testing.memory import LAYOUTS, in_layout
 
 
 class _Drawn(Choices):
-    """Choices whose integers Hypothesis draws, and can shrink."""
+    """Choices with integers from Hypothesis, which can shrink them."""
 
     def __init__(self, draw):
         super().__init__(draw(_integers(0, 2**32 - 1)))
@@ -29,7 +29,7 @@ class _Drawn(Choices):
 
 @cache
 def _integers(low, high):
-    """A cached strategy: creating one takes longer than drawing from it, as in `op_calls`."""
+    """The strategy of integers in [low, high], cached: creating it is slower than drawing."""
     from hypothesis import strategies as st
 
     return st.integers(low, high)
@@ -43,7 +43,7 @@ def drawn(build: Callable[[Choices], Any]) -> Any:
 
 
 def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 5) -> Any:
-    """Small shapes. One in eight is 0-d, one in eight has size 0."""
+    """Small shapes; about one in eight is 0-d, if min_dims allows it, one in eight of size 0."""
     return drawn(lambda c: c.shape(min_dims, max_dims, max_side))
 
 
@@ -53,7 +53,7 @@ def broadcastable_shapes(n: int, max_dims: int = 4) -> Any:
 
 
 def layouts(array: np.ndarray) -> Any:
-    """Copies of array in each memory layout; with stride 0 its first slice is repeated."""
+    """array in one of the memory layouts; with stride 0, its first slice repeated."""
     return drawn(lambda c: in_layout(array, c.pick(LAYOUTS)))
 
 

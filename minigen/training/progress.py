@@ -25,12 +25,13 @@ class Progress:
         loader: DataLoader | None = None,
     ):
         self.model, self.loader, self.rng = model, loader, rng
-        self.optimizers = {"optimizer": optimizer}
         if isinstance(optimizer, Mapping):
             self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
+        else:
+            self.optimizers = {"optimizer": optimizer}
         self.epoch, self.step = 0, 0  # completed since the run began
         self.epoch_step = 0  # steps completed in the current epoch
-        self.sums: dict[str, tuple[float, int]] = {}  # sum and number of values, by name, in it
+        self.sums: dict[str, tuple[float, int]] = {}  # name: (sum, number) of the epoch
         self.history: list[dict[str, float]] = []  # one row per completed epoch
 
     @property

@@ -1,7 +1,8 @@
-"""Masked softmax, its VJP and dropout for the scores of one attention head, in place.
+"""Masked softmax, its VJP and dropout for the scores of one attention head.
 
-The softmax takes three passes over a row, which is in the cache: maximum, exp and sum, division.
-With is_causal, query t sees the keys 0 to t only, and the rest of its row is not computed.
+The softmax is computed in place, in several passes over a row, which is in the cache: the maximum,
+exp and sum, the division, and with a mask two more. With is_causal, query t sees the keys 0 to t
+only; the rest of its row is set to 0, and hardly any of it is computed.
 """
 
 import numpy as np
@@ -11,17 +12,18 @@ from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, U, compiled, in
 from minigen.kernels.cpu.packing import array_at
 from minigen.kernels.cpu.softmax import largest
 
-# LLVM's loops over a row take 32 values at a time, four vectors, and the rest one by one. So it
-# pays to round up the part of a row that is computed.
+# The loops that LLVM makes take four vectors at a time (of float32 with AVX2: 32 values) and the
+# rest one by one. So a few values too many are faster than the exact number.
 UNROLLED = 32
 BOOLEAN = np.bool_
 
 
 @inlined(fastmath=REASSOCIATE)
 def _exp_and_sum(row, top):
-    """Replace row by exp(row - top); the sum of it.
+    """Replace row by exp(row - top), and return its sum.
 
-    That of `softmax`, which writes to another array, would not be vectorized in place.
+    `softmax.py` has such a function with another array for the result. LLVM does not vectorize that
+    one if both are the same array.
     """
     total = row.dtype.type(0)
     for s in range(row.size):
@@ -45,7 +47,10 @@ def _scale_and_max(row, scale, visible, masked_score):
 
 @compiled
 def _visible_part(row, t, is_causal):
-    """The number of keys that query t sees without a mask, and row up to them, rounded up."""
+    """(visible, part): the keys that causality lets query t see are the first `visible` ones.
+
+    part is the row up to there, its length rounded up to a multiple of UNROLLED.
+    """
     visible = min(t + 1, row.size) if is_causal else row.size
     return visible, row[: (visible + UNROLLED - 1) // UNROLLED * UNROLLED]
 
@@ -72,7 +77,7 @@ def softmax_rows(scores, mask, is_causal, scale):
             inverse = one / total
             for s in range(row.size):
                 row[s] *= inverse
-        else:  # a NaN, or nothing but -inf: NaN for all keys that take part
+        else:  # a NaN, +inf, or nothing but -inf: NaN for all keys that take part
             for s in range(row.size):
                 is_seen = s < visible and (
                     not has_mask or takes_part[U(t * row_stride + s * column_stride)]

@@ -1,7 +1,9 @@
-"""One step of an LSTM or GRU in one launch: steps are small, and a sequence has many.
+"""One step of an LSTM or GRU in one launch.
 
-The reference kernel runs if arrays are not C-contiguous or have several dtypes: the kernels write
-into their arguments, so copies would not do.
+A step is little work and a sequence has many steps, so a launch for each operation of a step would
+take longer than the work. The kernels write into their arguments. So arrays that are not
+C-contiguous, or not all float32 or all float64, cannot be copied first: for them the reference
+kernel runs. A None among the arguments is an optional array of recurrent.cu that is not used here.
 """
 
 from minigen.kernels.gpu.launching import have_kernel_dtype, launch_items
@@ -9,7 +11,7 @@ from minigen.kernels.reference import recurrent as reference
 
 
 def can_take(*arrays):
-    """Whether the kernels can take the arrays: C-contiguous, of one dtype. None is ignored."""
+    """Whether the kernels take the arrays: C-contiguous, one float dtype. None is ignored."""
     return have_kernel_dtype(*arrays) and all(x is None or x.flags.c_contiguous for x in arrays)
 
 

@@ -1,7 +1,7 @@
-"""Windows that slide over images: their values as columns and back, their sums, their maxima.
+"""Windows that slide over images: columns and back, sums, and the indices of their maxima.
 
 The convolution columns include the zeros of the padding; the padded image is never stored. Images
-are (N, C, H, W), and size, stride, padding and dilation pairs for the two axes.
+are (N, C, H, W). Size, stride, padding and dilation are pairs, for H and for W.
 """
 
 from math import gcd, prod
@@ -27,7 +27,7 @@ class Axis(NamedTuple):
 
 
 def im2col(x, size, counts, stride, padding, dilation, image_by_image=True):
-    """The values under the (OH, OW) = counts windows of x (N, C, H, W), which is dense.
+    """The values under the windows of x (N, C, H, W), which is dense; counts is (OH, OW).
 
     (N, C * kh * kw, OH * OW), or (C * kh * kw, N, OH * OW) if not image_by_image.
     """
@@ -40,9 +40,13 @@ def im2col(x, size, counts, stride, padding, dilation, image_by_image=True):
 
 
 def col2im(cols, bias, x, size, counts, stride, padding, dilation):
-    """x (N, C, H, W) = the adjoint of im2col applied to cols, plus bias (C,) unless it is None."""
+    """The adjoint of im2col, applied to cols and written into x (N, C, H, W).
+
+    bias (C,), or None, is added.
+    """
     axes = _axes(x.shape[2:], counts, size, stride, padding, dilation)
-    steps = (axis.stride // gcd(axis.stride, axis.dilation) for axis in axes)  # see Cover
+    # Every `step`-th window covers a pixel: struct Cover in windows.cu.
+    steps = (axis.stride // gcd(axis.stride, axis.dilation) for axis in axes)
     _launch("col2im", x, x.size, cols, bias, x, x.shape[1], *axes, *steps)
 
 

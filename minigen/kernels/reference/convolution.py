@@ -12,7 +12,7 @@ import numpy as np
 from minigen.backend.arrays import array_module, is_cupy
 from minigen.kernels.reference.windows import col2im, im2col, window_counts
 
-# Values of the columns, or of their product, of a block of images; at least one image is taken.
+# The most values that the columns of a block of images may have; a block has at least one image.
 BLOCK, BLOCK_ON_GPU = 2**20, 2**27
 
 
@@ -20,7 +20,7 @@ def convolve(x, w, bias, stride, padding, dilation, groups):
     """y[n, f, u, v] = bias[f] + sum over c, i, j of w[f, c, i, j] * x[n, c, a, b].
 
     a = u * stride[0] + i * dilation[0] - padding[0], b likewise from v and j; x is 0 outside. With
-    groups, c runs over the C / groups channels of the block of f. x (N, C, H, W),
+    groups, c runs over the C / groups channels of the group of f. x (N, C, H, W),
     w (F, C / groups, kh, kw), bias (F,) or None, y (N, F, OH, OW).
     """
     N, F = len(x), len(w)
@@ -41,7 +41,7 @@ def convolve_transpose(gy, w, bias, size, stride, padding, dilation, groups):
 
     gx[n, c, h, w'] = bias[c] + sum over f, i, j, u, v of w[f, c, i, j] * gy[n, f, u, v], for the
     windows (u, v) whose element (i, j) is at (h, w'): u * stride + i * dilation - padding = h, and
-    likewise w'. gy (N, F, OH, OW), of which OH and OW may be less than fit in the images;
+    likewise w'. gy (N, F, OH, OW), where OH and OW may be smaller than the images allow;
     w (F, C / groups, kh, kw), bias (C,) or None, size = (H, W).
     """
     N, F, *out_size = gy.shape
@@ -101,7 +101,7 @@ def _columns(x, size, out_size, stride, padding, dilation, groups):
     if any(padding):
         x = array_module(x).pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
     if not _images_are_columns(size, stride, out_size, x.shape[2:]):
-        # The rows and columns of x up to the last window's end: OH and OW may be less than fit.
+        # x up to the end of the last window: OH and OW may be smaller than the images allow.
         covered = (
             slice((n - 1) * s + d * (k - 1) + 1)
             for n, s, d, k in zip(out_size, stride, dilation, size)
@@ -111,12 +111,12 @@ def _columns(x, size, out_size, stride, padding, dilation, groups):
 
 
 def _images_are_columns(size, stride, out_size, padded_size):
-    """Whether each pixel is a window: 1 x 1 filters, stride 1. Then columns are the images."""
+    """Whether columns are equal to the images: filters of 1 x 1, stride 1, every pixel a window."""
     return tuple(size) == tuple(stride) == (1, 1) and tuple(out_size) == tuple(padded_size)
 
 
 def _blocks(x, F, size, out_size, groups):
-    """Slices of the batch for which columns and products have at most BLOCK values, or one image.
+    """Slices of the batch whose columns have at most BLOCK values, or which are one image.
 
     x (N, C, H, W), F filters with size = (kh, kw), out_size = (OH, OW).
     """

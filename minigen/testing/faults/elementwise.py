@@ -39,7 +39,9 @@ def first_copy(right):
 
 
 BROADCASTING = (
-    rule_fault("a mean for the sum over a broadcast axis", "add", 0, causes.BROADCAST, averaged),
+    rule_fault(
+        "a mean instead of the sum over a broadcast axis", "add", 0, causes.BROADCAST, averaged
+    ),
     rule_fault(
         *("no sum over a broadcast axis", "add", 1, causes.BROADCAST),
         instead(lambda g, y, a, b: g),
@@ -52,12 +54,14 @@ BROADCASTING = (
         *("no sum in a difference", "subtract", 1, causes.BROADCAST),
         instead(lambda g, y, a, b: -g),
     ),
-    rule_fault("the first copy for the sum over them", "add", 0, causes.BROADCAST, first_copy),
+    rule_fault(
+        "the first copy instead of the sum over copies", "add", 0, causes.BROADCAST, first_copy
+    ),
 )
 
 EXCHANGED_ARGUMENTS = (
     rule_fault(
-        *("swapped arguments of a product", "multiply", 0, causes.SWAPPED),
+        *("the rule of the other argument of a product", "multiply", 0, causes.SWAPPED),
         instead(lambda g, y, a, b: fitted(g * a, a)),
     ),
     rule_fault(
@@ -65,7 +69,7 @@ EXCHANGED_ARGUMENTS = (
         instead(lambda g, y, a, b: fitted(g / b, b)),
     ),
     rule_fault(
-        *("swapped arguments of a difference", "subtract", 0, causes.SIGN),
+        *("the rule of the other argument of a difference", "subtract", 0, causes.SIGN),
         instead(lambda g, y, a, b: fitted(-g, a)),
     ),
     rule_fault(
@@ -78,7 +82,7 @@ EXCHANGED_ARGUMENTS = (
         public_op="where",
     ),
     rule_fault(
-        *("the smaller for the larger", "maximum", 0, causes.SWAPPED),
+        *("the smaller instead of the larger", "maximum", 0, causes.SWAPPED),
         lambda right: lambda g, y, a, b: right(g, y, -a, -b),
     ),
 )
@@ -93,7 +97,7 @@ WRONG_FORMULAS = (
         instead(lambda g, y, x: g * (1 - y * y)),
     ),
     rule_fault(
-        *("1 / b for a / b squared", "divide", 1, causes.VALUES),
+        *("1 / b instead of a / b squared", "divide", 1, causes.VALUES),
         instead(lambda g, y, a, b: fitted(-g / b, b)),
     ),
 )
@@ -112,7 +116,7 @@ SECOND_ORDER = (
         instead(lambda g, y, x: raw(g) * (y * (1 - y))),
     ),
     rule_fault(
-        *("a factor at second order alone", "square", 0, causes.HIGHER),
+        *("an argument detached where g is a tensor", "square", 0, causes.HIGHER),
         instead(lambda g, y, x: 2.0 * g * x if isinstance(g, np.ndarray) else 2.0 * g * raw(x)),
     ),
 )
