@@ -33,7 +33,7 @@ def test_gradcheck_says_which_op_writes_to_an_array_or_keeps_one():
         "writes into an array that it has returned before": mg.primitive(
             lambda g, y, x: np.multiply(g, 2, out=buffer)
         )(lambda x: 2 * x),
-        "but declares returns_new": mg.primitive(lambda g, y, x: KEPT, returns_new=True)(
+        "declares returns_new, but returns": mg.primitive(lambda g, y, x: KEPT, returns_new=True)(
             lambda x: np.floor(x)
         ),
     }
