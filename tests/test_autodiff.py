@@ -29,9 +29,9 @@ def leaf(*shape, seed=0, dtype=np.float64):
 
 def small_net(dtype=np.float32):
     rng = mg.Generator(0)
-    kind = {"rng": rng, "dtype": dtype}
-    model = nn.Sequential(nn.Linear(4, 8, **kind), nn.Tanh(), nn.LayerNorm(8, dtype=dtype))
-    head = nn.Linear(8, 3, **kind)
+    factory = {"rng": rng, "dtype": dtype}
+    model = nn.Sequential(nn.Linear(4, 8, **factory), nn.Tanh(), nn.LayerNorm(8, dtype=dtype))
+    head = nn.Linear(8, 3, **factory)
     x, y = rng.normal((16, 4), dtype=dtype), rng.integers(0, 3, 16)
     return nn.Sequential(*model, head), mg.Tensor(x), y
 

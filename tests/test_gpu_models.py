@@ -27,18 +27,18 @@ def ids(*shape, high=7, seed=2):
 # Each: a model, its inputs, and its loss as a function of model and inputs.
 KINDS = {
     "VAE": (
-        lambda kind: models.VAE(3, 8, pixels=12, **kind),
+        lambda factory: models.VAE(3, 8, pixels=12, **factory),
         (images(5, 12),),
         lambda model, x: model.loss(x)[0],
     ),
     "ConvVAE": (
-        lambda kind: models.ConvVAE(3, 8, side=8, widths=(2, 3), **kind),
+        lambda factory: models.ConvVAE(3, 8, side=8, widths=(2, 3), **factory),
         (images(5, 1, 8, 8),),
         lambda model, x: model.loss(x)[0],
     ),
     "GAN": (
-        lambda kind: mg.nn.ModuleList(
-            [models.Generator(3, (8,), 12, **kind), models.Discriminator(12, (8,), **kind)]
+        lambda factory: mg.nn.ModuleList(
+            [models.Generator(3, (8,), 12, **factory), models.Discriminator(12, (8,), **factory)]
         ),
         (images(5, 12), images(5, 3)),
         lambda gan, x, z: (
@@ -47,27 +47,27 @@ KINDS = {
         ),
     ),
     "CNN": (
-        lambda kind: models.CNN(4, side=8, widths=(2, 3), hidden=6, **kind),
+        lambda factory: models.CNN(4, side=8, widths=(2, 3), hidden=6, **factory),
         (images(3, 1, 8, 8), ids(3, high=4)),
         lambda model, x, y: model.loss(x, y),
     ),
     "RNN": (
-        lambda kind: models.LSTMClassifier(4, 6, 5, **kind),
+        lambda factory: models.LSTMClassifier(4, 6, 5, **factory),
         (images(3, 7, 4), ids(3, high=5)),
         lambda model, x, y: model.loss(x, y),
     ),
     "CharLSTM": (
-        lambda kind: models.CharLSTM(7, 4, 6, **kind),
+        lambda factory: models.CharLSTM(7, 4, 6, **factory),
         (ids(3, 6), ids(3, 6, seed=3)),
         lambda model, x, y: model.loss(x, y),
     ),
     "GPT": (
-        lambda kind: models.GPT(7, 6, 2, 2, 8, **kind),
+        lambda factory: models.GPT(7, 6, 2, 2, 8, **factory),
         (ids(3, 6), ids(3, 6, seed=3)),
         lambda model, x, y: model.loss(x, y),
     ),
     "Seq2Seq": (
-        lambda kind: models.Seq2SeqTransformer(7, 7, **SMALL, dropout=0.1, **kind),
+        lambda factory: models.Seq2SeqTransformer(7, 7, **SMALL, dropout=0.1, **factory),
         (ids(3, 6), 1 + ids(3, 5, high=6, seed=3)),
         lambda model, x, y: model.loss(x, y),
     ),
