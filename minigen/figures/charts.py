@@ -66,7 +66,7 @@ def paired_points(
         positions = range(len(columns))
         axes.plot(positions, list(columns.values()), "o-", color="0.6", markersize=4, linewidth=0.8)
         centres, halves = zip(*map(interval, columns.values()))
-        bars = [x + (0.12 if x else -0.12) for x in positions]  # outside the lines between columns
+        bars = [x + (0.12 if x else -0.12) for x in positions]  # beside the points
         axes.errorbar(bars, centres, halves, fmt="D", color="crimson", capsize=4, markersize=5)
         axes.set_xticks(positions, columns)
         axes.set_xlim(-0.5, len(columns) - 0.5)

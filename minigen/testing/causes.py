@@ -30,8 +30,8 @@ MOVED = "moved along an axis"
 ALIASED = "writes into or keeps an array"
 VALUES = "wrong values"
 
-NEAR = 1e-9  # relative error up to which two gradients are equal, but for that of differences
-SINGLE = 1e-6  # and up to which they are equal in float32
+NEAR = 1e-9  # relative error below which two gradients count as equal in float64
+SINGLE = 1e-6  # the same in float32
 MAX_ENTRIES = 40  # compared of one gradient
 POINTS = 3  # at which a mistake must explain the gradient, so that it is no coincidence
 
@@ -111,7 +111,7 @@ def _right_nearby(call, i, rng):
 class _Probe:
     """Entries of the rule's gradient (`got`) and of the right one (`want`) at one point.
 
-    `whole` is all of the rule's gradient. Both are under the same random cotangent.
+    `whole` is all of the rule's gradient. Both gradients are for the same random cotangent.
     """
 
     def __init__(self, call: Any, i: int, rng: np.random.Generator):
@@ -158,9 +158,9 @@ class _Probe:
 
 
 def _mistakes(first: _Probe) -> Iterator[tuple[str, str, Callable]]:
-    """(cause, detail, compared) of each mistake.
+    """(cause, detail, compared) of each mistake; compared(probe) is a pair of gradients.
 
-    It explains the rule's gradient if p.agrees(*compared(p)) for every probe p.
+    A mistake explains the rule's gradient if p.agrees(*compared(p)) is true for every probe p.
     """
     x = first.whole
     yield ZERO, "the argument is detached, or its cotangent is lost", lambda p: (p.got, 0 * p.got)

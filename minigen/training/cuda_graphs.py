@@ -35,7 +35,7 @@ def capture(step: Callable) -> "Captured":
     shapes run eagerly. Nothing in step may make the host wait (.item(), clip_grad_norm): read the
     returned tensors, which the next call overwrites, outside of step. Learning rates may change
     between calls; other settings, networks and Python's decisions stay as recorded. An index out
-    of range raises IndexError one call late. Where capturing cannot work, steps run eagerly, and
+    of range raises IndexError at a later call. Where capturing cannot work, steps run eagerly, and
     one warning says why.
     """
     return Captured(step)
@@ -179,14 +179,14 @@ class Recording:
         return self.uploads[-1].on_device
 
     def stream_offset(self, seed: int) -> Array:
-        """A device array of one int64: the words to add to recorded positions in that stream."""
+        """A device array of one int64: how far the random stream of seed is past its recorded state."""
         position = self.positions[seed]
         if position.device_offset is None:
             position.device_offset = self.upload_at_replays(position.offset)
         return position.device_offset
 
     def raise_if_any(self, wrong: Array, message: str) -> None:
-        """Raise IndexError in the call after a replay in which an element of wrong is true."""
+        """Raise IndexError, at a later call, if an element of wrong is true in a replay."""
         self.checks.append((wrong.any(), message))
 
     # ------------------------------------------------------------------------- inner workings
@@ -240,7 +240,7 @@ class Recording:
                 raise BackendUnavailable("its random numbers are not drawn on the GPU")
 
     def _record_checks(self) -> None:
-        """Record that failed checks are kept: the host may read them several replays later."""
+        """Record the operations that collect failed checks, for the host to read at a later call."""
         shape = (max(len(self.checks), 1),)
         with cupy().cuda.using_allocator(self.outer_allocator):
             self.failed_on_device, self.failed = cupy().empty(shape, bool), pinned(shape, bool)
@@ -249,7 +249,7 @@ class Recording:
             self.failed_on_device[i] |= flag
 
     def _raise_failed_check(self) -> None:
-        """IndexError if a check of a replay before this one has failed, which is then forgotten."""
+        """IndexError if a check of an earlier replay has failed; the failure is then cleared."""
         if self.checks and self.failed.any():
             message = self.checks[int(self.failed.argmax())][1]
             self.stream.synchronize()  # replays that still run may fail the check, too

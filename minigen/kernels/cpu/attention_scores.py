@@ -13,7 +13,7 @@ from minigen.kernels.cpu.packing import array_at
 from minigen.kernels.cpu.softmax import largest
 
 # The loops that LLVM makes take four vectors at a time (of float32 with AVX2: 32 values) and the
-# rest one by one. So a few values too many are faster than the exact number.
+# rest one by one. So the exact number of values takes longer than the next multiple.
 UNROLLED = 32
 BOOLEAN = np.bool_
 
@@ -35,7 +35,7 @@ def _exp_and_sum(row, top):
 
 @inlined(fastmath=REASSOCIATE)
 def _scale_and_max(row, scale, visible, masked_score):
-    """Multiply row by scale, and set it to masked_score from row[visible] on; its maximum."""
+    """Multiply row by scale, set row[visible:] to masked_score, and return the maximum."""
     top = masked_score
     for s in range(row.size):
         value = row[s] * scale
@@ -49,7 +49,7 @@ def _scale_and_max(row, scale, visible, masked_score):
 def _visible_part(row, t, is_causal):
     """(visible, part): the keys that causality lets query t see are the first `visible` ones.
 
-    part is the row up to there, its length rounded up to a multiple of UNROLLED.
+    part is the row up to there; its length is rounded up to a multiple of UNROLLED, within the row.
     """
     visible = min(t + 1, row.size) if is_causal else row.size
     return visible, row[: (visible + UNROLLED - 1) // UNROLLED * UNROLLED]

@@ -30,8 +30,8 @@ K_BLOCK = 512  # k_c of the paper: a panel of b with K_BLOCK rows stays in the s
 
 _features = binding.get_host_cpu_features()
 VECTOR_BYTES = next((n for name, n in (("avx512f", 64), ("avx2", 32)) if _features.get(name)), 16)
-# Widths of a tile in vectors (n_r of the paper). The sums of the widest and its factors fit the
-# registers: 32 of AVX-512 and of ARM, 16 of AVX2 and SSE2.
+# Widths of a tile in vectors (n_r of the paper). The sums of the widest tile, its vectors of b and
+# a value of a fit the registers: 32 of AVX-512 and of ARM, 16 of AVX2 and SSE2.
 TILE_WIDTHS = (2, 1) if _features.get("sse2") and VECTOR_BYTES < 64 else (4, 2, 1)
 WIDEST = TILE_WIDTHS[0]
 
@@ -41,8 +41,8 @@ _index = ir.IntType(64)
 class TileOfA(NamedTuple):
     """Rows of a for one tile, as pointers: element (i, k) is values[row_offsets[i] + k_offsets[k]].
 
-    next_tile: elements from the first row of this tile to that of the next. The TILE_ROWS * depth
-    values from that one on are prefetched; 0 if the next tile's rows are not contiguous.
+    next_tile: the offset, in elements, of the next tile from this one. TILE_ROWS * depth values
+    are prefetched from there. It is 0, for no such prefetch, if the next tile is not contiguous.
     """
 
     values: int
@@ -130,8 +130,8 @@ def compute_tile(typing, vectors, depth, a, b, c, like):
 
     vectors: the width of the tile, one of TILE_WIDTHS; depth: the number of terms of each sum.
     b: pointer to depth rows of that width. like: an array with the dtype of all numbers.
-    Records of pointers rather than arrays: for each combination of kinds of arrays, the tile would
-    be compiled anew.
+    a and c are records of pointers. With arrays as arguments, Numba would compile the tile again
+    for each combination of array types.
     """
     signature, contract = types.void(vectors, depth, a, b, c, like), ("contract",)
 
@@ -260,7 +260,7 @@ def panel_width(vectors):
 
 @compiled
 def aligned_zeros(count, like):
-    """count zeros that begin with a cache line: a vector across two lines takes twice as long."""
+    """count zeros, aligned to vectors: loading a vector across two cache lines takes twice as long."""
     lanes = VECTOR_BYTES // like.itemsize
     memory = np.zeros(count + lanes, like.dtype)
     first = -(pointer_to(memory, 0) // like.itemsize) % lanes

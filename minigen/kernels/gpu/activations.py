@@ -1,7 +1,6 @@
 """Elementwise activations, the functions that they need, and the binary cross-entropy of logits.
 
-Each is one launch and one pass over memory, a thread for each element. `reference.select` has no
-twin here: CuPy's `where` is one pass already.
+Each but `bce_total` is one launch, a thread for each element. `reference.select` has no twin here: CuPy's `where` is one pass already.
 """
 
 import numpy as np
@@ -92,5 +91,5 @@ def bce_with_logits_vjp(g, x, t):
 
 
 def bce_total(x, t):
-    """`reference.bce_total`: the losses in one pass, their sum, and the derivative in x."""
+    """`reference.bce_total`: the sum of the losses, and its derivative with respect to x."""
     return bce_with_logits(x, t).sum(), sigmoid(x) - t
