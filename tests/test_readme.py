@@ -74,10 +74,11 @@ def test_every_command_is_of_a_script_that_takes_its_flags(page):
         script = ROOT / folder / name
         assert script.exists(), f"{folder}/{name}"
         if flags := re.findall(r"--[\w-]+", rest):
-            said = subprocess.run(
-                [sys.executable, script, "--help"], capture_output=True, text=True
-            )
-            assert not [flag for flag in flags if flag not in said.stdout], f"{name} {rest}"
+            said = script.read_text()  # benchmarks may need PyTorch even to say what they take
+            if folder == "examples":
+                command = [sys.executable, script, "--help"]
+                said = subprocess.run(command, capture_output=True, text=True).stdout
+            assert not [flag for flag in flags if flag not in said], f"{name} {rest}"
 
 
 def test_the_first_example_prints_the_numbers_beside_it():

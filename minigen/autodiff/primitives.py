@@ -252,7 +252,7 @@ def fixed(x):
 
 
 def _unwrapped(args):
-    """(arrays, parents, tracked): raw arguments, their vertices, and whether each needs a gradient."""
+    """(arrays, parents, tracked): raw arguments, their vertices, whether each needs a gradient."""
     arrays, parents, tracked = [], [], ()
     for x in args:
         vertex = None

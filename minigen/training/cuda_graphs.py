@@ -179,7 +179,7 @@ class Recording:
         return self.uploads[-1].on_device
 
     def stream_offset(self, seed: int) -> Array:
-        """A device array of one int64: how far the random stream of seed is past its recorded state."""
+        """A device array of one int64: how far the stream of seed is past its recorded state."""
         position = self.positions[seed]
         if position.device_offset is None:
             position.device_offset = self.upload_at_replays(position.offset)
@@ -240,7 +240,7 @@ class Recording:
                 raise BackendUnavailable("its random numbers are not drawn on the GPU")
 
     def _record_checks(self) -> None:
-        """Record the operations that collect failed checks, for the host to read at a later call."""
+        """Record operations that collect failed checks, for the host to read at a later call."""
         shape = (max(len(self.checks), 1),)
         with cupy().cuda.using_allocator(self.outer_allocator):
             self.failed_on_device, self.failed = cupy().empty(shape, bool), pinned(shape, bool)

@@ -260,7 +260,7 @@ def panel_width(vectors):
 
 @compiled
 def aligned_zeros(count, like):
-    """count zeros, aligned to vectors: loading a vector across two cache lines takes twice as long."""
+    """count zeros, aligned to vectors: a vector across two cache lines takes twice as long."""
     lanes = VECTOR_BYTES // like.itemsize
     memory = np.zeros(count + lanes, like.dtype)
     first = -(pointer_to(memory, 0) // like.itemsize) % lanes

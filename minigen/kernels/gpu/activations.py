@@ -1,6 +1,7 @@
 """Elementwise activations, the functions that they need, and the binary cross-entropy of logits.
 
-Each but `bce_total` is one launch, a thread for each element. `reference.select` has no twin here: CuPy's `where` is one pass already.
+Each but `bce_total` is one launch, a thread for each element. `reference.select` has no twin here:
+CuPy's `where` is one pass already.
 """
 
 import numpy as np
