@@ -24,8 +24,8 @@ NUMBERS, ARRAYS = NOT_ARRAYS | NUMPY_FLOATS, NUMPY_FLOATS | {ndarray}
 def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     """data as a raw array of a supported dtype: Python floats become float32, ints int64.
 
-    Arrays keep their dtype and are not copied, unless dtype or device differ. DTypeError if data is
-    no array or its dtype is not supported.
+    Arrays keep their dtype and are not copied, unless dtype or device differ. DTypeError if data
+    cannot become an array of numbers, or if the dtype of the result is not supported.
     """
     _refuse_masked(data)
     if not is_cupy(data):
@@ -83,7 +83,7 @@ def names_dtype(name: Any) -> bool:
 
 
 def checked(args: Sequence) -> Sequence:
-    """args, unchanged; DTypeError if one has a dtype that is not supported."""
+    """args, subclasses of ndarray as ndarray; DTypeError for a dtype that is not supported."""
     for x in args:
         if type(x) not in NOT_ARRAYS and not (type(x) in ARRAYS and x.dtype in DTYPES):
             check_dtype(x.dtype)
@@ -96,7 +96,7 @@ def checked(args: Sequence) -> Sequence:
 def promoted(args: Sequence, real: bool = False) -> Sequence:
     """args with integer and boolean arrays converted to the dtype of the float arrays.
 
-    NumPy promotes float32 with float64. Without a float array, integer arrays become float32 if
+    NumPy promotes float32 with float64. Without a float array, the others become float32 if
     real is true or a Python float is among args. DTypeError as in `checked`.
     """
     for x in args:

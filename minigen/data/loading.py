@@ -19,7 +19,7 @@ class Position(NamedTuple):
     batches: int  # yielded so far
 
 
-START = Position(None, 0)  # no epoch has begun
+START = Position(None, 0)  # between epochs
 
 
 class DataLoader:
@@ -96,7 +96,7 @@ class DataLoader:
     def state(self) -> dict:
         """The position in the epoch and the state of rng, as a dict that JSON can hold.
 
-        "batches_given" includes the batch that a running loop is using; after the loop it is 0.
+        "batches_given" includes the batch that a loop is using; after a whole epoch it is 0.
         Setting a state restores rng and makes the next `for` yield the remaining batches of that
         epoch, as the uninterrupted run would have. A state of other data, or of another batch_size
         or shuffle, raises ValueError and changes nothing.

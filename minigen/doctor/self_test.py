@@ -14,7 +14,7 @@ from minigen.kernels import reference
 from minigen.tensors import Tensor
 from minigen.testing.closeness import FLOAT32, FORWARD, GRADIENT, as_numpy, assert_close
 
-SECONDS = 4.0  # no check starts after these; each takes less than one once compiled
+SECONDS = 4.0  # no further check starts after this time; a compiled one takes less than a second
 
 
 def _values(*shape: int) -> np.ndarray:

@@ -105,7 +105,8 @@ class TransformerClassifier(Module):
         h = self.encoder(ids, src_key_padding_mask=padding)  # (B, T, width)
         weight = (~padding).astype(h.dtype)  # (B, T)
         weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
-        return self.head(ops.sum(h * weight[:, :, None], 1))  # of the mean over unpadded positions
+        mean = ops.sum(h * weight[:, :, None], 1)  # over the positions that are not padding
+        return self.head(mean)
 
     def loss(self, ids: Tensor | Array, labels: Tensor | Array) -> Tensor:
         """The mean of -log p of the labels (B,), in nats."""
@@ -160,7 +161,7 @@ class Seq2SeqTransformer(Module):
         """The mean of -log p of the target tokens after the first, without padding, in nats."""
         target = raw(target)
         logits = self(source, target[:, :-1])
-        rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * T, target_vocab)
+        rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * (T - 1), target_vocab)
         return ops.cross_entropy(rows, target[:, 1:].reshape(-1), ignore_index=self.pad)
 
     def greedy(self, source: Tensor | Array, length: int) -> Array:
@@ -184,7 +185,7 @@ class Seq2SeqTransformer(Module):
             self.train(training)
 
     def _search(self, source, length, K):
-        """The ids (B, T) and scores (B,) of `beam`; all K hypotheses of a source are one batch."""
+        """The ids (B, T) and scores (B,) of `beam`; the decoder gets a batch of B K hypotheses."""
         memory, padding = self.encode(source)
         xp, B = array_module(source), len(source)
         memory = ops.repeat(memory, K, axis=0)  # (B * K, S, width): K hypotheses per source

@@ -26,7 +26,7 @@ REPEATS = 3  # further calls of each rule: it may use several buffers, one after
 class Misuse:
     """How an op misused memory: op and argument by name, what it did, and the line of the call.
 
-    argument is the first one where the fault is in a result.
+    If the fault is in a result, argument is the first argument of the op.
     """
 
     op: str
@@ -112,7 +112,7 @@ class _Watch(Observer):
         return super().site() + (f" in {path}" if path else "")
 
     def pulled(self, node, g, cotangents):
-        if not hasattr(node, "site"):  # a node that no op made: a stand-in of autodiff/fused.py
+        if not hasattr(node, "site"):  # an input of a definition, see autodiff/fused.py
             return
         for i, part in enumerate(cotangents):
             if isinstance(part, np.ndarray):

@@ -43,7 +43,7 @@ def compiled(function=None, *, fastmath=frozenset(), inline="never"):
 
 
 def inlined(function=None, *, fastmath=frozenset()):
-    """njit for a helper of kernels that LLVM inlines: it keeps its own fastmath flags there."""
+    """njit for a helper that LLVM inlines into kernels; the helper keeps its own fastmath flags."""
     if function is None:
         return lambda f: inlined(f, fastmath=fastmath)
     return numba.njit(function, forceinline=True, **_options(fastmath))
