@@ -2,7 +2,7 @@
 
 Each run is the command that stands on that page; its pictures are compared with examples/gallery,
 and the sentences about it are filled with its figures and looked for on the page. On two cores all
-of them take about an hour and a half. A run that has ended is not repeated: remove its folder in
+of them take half an hour or more. A run that has ended is not repeated: remove its folder in
 --out to make it anew. MINIGEN_DATA names the folder with the MNIST files and tinyshakespeare.txt.
 """
 
