@@ -22,6 +22,17 @@ def test_a_weight_has_one_size_in_all_attention_maps(tmp_path):
         assert 0.9 * count < found / side**2 < 1.1 * count
 
 
+def test_a_figure_shows_itself_in_a_notebook(tmp_path):
+    shown = [
+        figures.curves(tmp_path / "curves.png", [{"loss": [3.0, 2.0]}]),
+        figures.image_sheet(tmp_path / "sheet.png", np.zeros((2, 3, 3)), 2),
+        figures.captioned_images(tmp_path / "captioned.png", np.zeros((1, 3, 3)), ["a"], 1),
+    ]
+    for picture in shown:
+        assert picture._repr_png_() == picture.path.read_bytes()
+        assert picture._repr_png_().startswith(b"\x89PNG") and str(picture.path) in repr(picture)
+
+
 def test_an_interval_that_is_wider_is_drawn_longer(tmp_path):
     from matplotlib.image import imread
 

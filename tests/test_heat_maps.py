@@ -16,11 +16,14 @@ def shown(x):
     """(caption, {(row, column): colour}, (rows, columns)) of what is shown of a tensor."""
     root = ElementTree.fromstring(mg.tensor(x)._repr_html_().replace("<br>", "\n"))
     caption = root.find(".//small").text
-    svg = root.find(f"{SVG}svg")
+    svg, cells = root.find(f"{SVG}svg"), {}
     if svg is None:
-        return caption, {}, (0, 0)
+        rows = root.findall(".//tr")
+        for i, row in enumerate(rows):
+            for j, cell in enumerate(row):
+                cells[i, j] = re.match("background:(#[0-9a-f]{6});", cell.get("style"))[1]
+        return caption, cells, (len(rows), len(rows[0]) if rows else 0)
     columns, rows = map(int, svg.get("viewBox").split()[2:])
-    cells = {}
     for path in svg.iter(f"{SVG}path"):
         for j, i in re.findall(r"M(\d+) (\d+)h1v1h-1z", path.get("d")):
             assert (int(i), int(j)) not in cells
@@ -60,6 +63,22 @@ def test_any_shape_dtype_and_size_is_shown(x, says, shape):
     caption, _, drawn = shown(x)
     assert says in caption
     assert drawn == shape
+
+
+def numbers(x):
+    """The texts in the table that is shown of a tensor, row by row."""
+    root = ElementTree.fromstring(mg.tensor(x)._repr_html_().replace("<br>", "\n"))
+    return [[cell.text for cell in row] for row in root.iter("tr")]
+
+
+def test_a_small_tensor_shows_its_numbers():
+    x = np.array([[1.5, -2e-7], [np.nan, np.inf]], np.float32)
+    assert numbers(x) == [["1.5", "-2e-07"], ["nan", "inf"]]
+    assert numbers(np.array([2**62, -1])) == [[str(2**62), "-1"]]
+    assert numbers(np.array([[True], [False]])) == [["True"], ["False"]]
+    assert numbers(np.arange(24).reshape(2, 3, 4))[2] == ["8", "9", "10", "11"]
+    assert len(numbers(np.zeros((12, 12)))) == 12
+    assert numbers(np.zeros((12, 13))) == []  # a heat map
 
 
 def test_large_tensors_show_the_means_of_neighbours_and_do_not_hide_a_nan():

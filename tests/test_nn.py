@@ -1,6 +1,7 @@
 """Modules: what is found, saved and moved; the dense layers against PyTorch's."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -152,6 +153,13 @@ def test_summary_counts_shapes_parameters_and_work():
     assert rows[0] == ["module", "output", "parameters", "FLOPs", "bytes"]
     assert rows[2] == ["0", "(Linear)", "(4,", "20)", "220", "1,600", "320"]
     assert rows[3] == ["1", "(ReLU)", "(4,", "20)", "0", "80", "320"]
+
+
+def test_a_summary_is_a_table_at_a_prompt_and_in_a_notebook():
+    table = nn.summary(nn.Linear(10, 20), mg.ones((4, 10)))
+    assert repr(table) == str(table) and "\n" in repr(table)
+    root = ElementTree.fromstring(table._repr_html_())
+    assert [cell.text for cell in root[1]] == ["Linear", "(4, 20)", "220", "1,600", "320"]
 
 
 @pytest.mark.parametrize(

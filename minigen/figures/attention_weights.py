@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.figures.canvas import blank_figure
+from minigen.figures.canvas import Picture, blank_figure, written
 
 
 def attention_maps(
@@ -16,7 +16,7 @@ def attention_maps(
     columns: Sequence[Sequence[str]],
     titles: Sequence[str] = (),
     across: int = 2,
-) -> None:
+) -> Picture:
     """Write attention weights (T, S) in [0, 1] as a figure with `across` maps side by side.
 
     rows[i] has T labels for map i, one for each query; columns[i] has S labels, one for each key.
@@ -43,7 +43,7 @@ def attention_maps(
         axes.spines[:].set_color("0.8")
         if i < len(titles):
             axes.set_title(titles[i], fontsize=9, loc="left")
-    figure.savefig(path)
+    return written(figure, path)
 
 
 def _visible(character: str) -> str:

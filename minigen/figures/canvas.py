@@ -1,6 +1,21 @@
-"""An empty matplotlib figure, which the other files draw on."""
+"""An empty matplotlib figure, which the other files draw on, and the file that it becomes."""
 
+import os
+from pathlib import Path
 from typing import Any
+
+
+class Picture:
+    """A picture in a file. A notebook shows a PNG file where the value of a cell is its Picture."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"Picture({str(self.path)!r})"
+
+    def _repr_png_(self) -> bytes | None:
+        return self.path.read_bytes() if self.path.suffix.lower() == ".png" else None
 
 
 def blank_figure(width: float, height: float, layout: str | None = "constrained") -> Any:
@@ -11,3 +26,10 @@ def blank_figure(width: float, height: float, layout: str | None = "constrained"
     figure = Figure(figsize=(width, height), layout=layout, dpi=120)
     FigureCanvasAgg(figure)
     return figure
+
+
+def written(figure: Any, path: str | os.PathLike) -> Picture:
+    """The figure in a file, in the format that the ending of path names."""
+    path = Path(path).expanduser()
+    figure.savefig(path)
+    return Picture(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.figures.canvas import blank_figure
+from minigen.figures.canvas import Picture, blank_figure, written
 
 
 def curves(
@@ -14,7 +14,7 @@ def curves(
     panels: Sequence[Mapping[str, Sequence[float]]],
     xlabel: str = "epoch",
     ylabels: Sequence[str] = (),
-) -> None:
+) -> Picture:
     """Write a figure of panels side by side, each a mapping from label to one value an epoch."""
     figure = blank_figure(4.2 * len(panels), 3.2)
     for i, (axes, panel) in enumerate(
@@ -28,12 +28,12 @@ def curves(
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.savefig(path)
+    return written(figure, path)
 
 
 def point_clouds(
     path: str | os.PathLike, clouds: Mapping[str, Any], marks: Any, radius: float
-) -> None:
+) -> Picture:
     """Write points (N, 2), a panel for each title, with a circle around each of marks (M, 2)."""
     from matplotlib.patches import Circle
 
@@ -46,7 +46,7 @@ def point_clouds(
         axes.set_title(title, fontsize=10)
         axes.set_aspect("equal")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    return written(figure, path)
 
 
 def paired_points(
@@ -54,7 +54,7 @@ def paired_points(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     ylabel: str,
     interval: Callable[[Sequence[float]], tuple[float, float]],
-) -> None:
+) -> Picture:
     """Write a panel for each title, with a column of points for each label.
 
     A line joins value i of one column to value i of the next. Each column has an error bar beside
@@ -74,4 +74,4 @@ def paired_points(
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     grid[0][0].set_ylabel(ylabel)
-    figure.savefig(path)
+    return written(figure, path)

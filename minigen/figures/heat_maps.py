@@ -1,19 +1,20 @@
-"""The notebook representation of a tensor: a small heat map in SVG with a caption."""
+"""The notebook representation of a tensor: coloured numbers, or a small heat map, and a caption."""
 
 from html import escape
 
 import numpy as np
 
+MAX_NUMBERS = 12  # rows and columns of a matrix whose numbers are shown
 MAX_CELLS = 32  # along an axis; a cell of a longer axis is the mean of neighbouring values
 SHADES = 15  # of blue, and as many of red
 NAN, INFINITE = "#ffc800", "#000000"  # amber and black; finite values are blue, white or red
 
 
 def as_html(x: np.ndarray, facts: str) -> str:
-    """An HTML element with a heat map of x and a caption: facts, and the range of the values.
+    """An HTML element that shows x, with a caption: facts, and the range of the values.
 
-    Of an array with more than two axes the first matrix is drawn. A matrix of more than 32 rows or
-    columns is averaged.
+    A matrix of at most 12 x 12 is a table of numbers, a larger one a heat map, averaged if it has
+    more than 32 rows or columns. Of an array with more than two axes the first matrix is drawn.
     """
     caption = [facts, _range(x)]
     if x.ndim and x.size:
@@ -25,7 +26,9 @@ def as_html(x: np.ndarray, facts: str) -> str:
             caption.append("drawn: means of neighbours")
         caption.append("blue is negative, red positive")
     text = "<br>".join(escape(part) for part in caption)
-    drawing = _drawing(matrix) if x.ndim and x.size else ""
+    drawing = ""
+    if x.ndim and x.size:
+        drawing = _numbers(matrix) if max(matrix.shape) <= MAX_NUMBERS else _drawing(matrix)
     return f"<div>{drawing}<div><small>{text}</small></div></div>"
 
 
@@ -44,11 +47,30 @@ def _range(x):
     return text + (f", {infinite} infinite (black)" if infinite else "")
 
 
+def _scaled(matrix):
+    """The matrix in float64, divided by its largest finite magnitude."""
+    x = matrix.astype(np.float64)
+    return x / (np.abs(x).max(initial=0, where=np.isfinite(x)) or 1.0)
+
+
+def _numbers(matrix):
+    """The matrix as a table: each number with three digits, on its colour."""
+    rows = ""
+    for numbers, shades in zip(matrix, _scaled(matrix)):
+        rows += "<tr>"
+        for number, shade in zip(numbers, shades):
+            text = f"{number:.3g}" if matrix.dtype.kind == "f" else str(number)
+            ink = "white" if abs(shade) > 0.6 else "black"  # black on amber: NaN > 0.6 is False
+            style = f"background:{_colour(shade)};color:{ink};text-align:right"
+            rows += f'<td style="{style}">{text}</td>'
+        rows += "</tr>"
+    table = f'<table style="border:1px solid #888;font-size:85%">{rows}</table>'
+    return f'<div style="overflow-x:auto">{table}</div>'
+
+
 def _drawing(matrix):
     """The matrix in SVG: one path for all cells of a colour."""
-    x = matrix.astype(np.float64)
-    scale = np.abs(x).max(initial=0, where=np.isfinite(x)) or 1.0
-    cells = _averaged(_averaged(x / scale, 0), 1)
+    cells = _averaged(_averaged(_scaled(matrix), 0), 1)
     paths: dict[str, str] = {}
     for (i, j), value in np.ndenumerate(cells):
         colour = _colour(value)

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigen.figures.canvas import blank_figure
+from minigen.figures.canvas import Picture, blank_figure, written
 
 
-def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> None:
+def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> Picture:
     """Write grey images (N, H, W) or colour images (N, H, W, 3), in [0, 1], as a grid.
 
     columns: images in a row. gap: pixels between images. The whole is drawn at twice its size.
@@ -24,7 +25,9 @@ def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2
     for i, image in enumerate(images):
         top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         sheet[top : top + height, left : left + width] = image
+    path = Path(path).expanduser()
     imsave(path, sheet.repeat(2, 0).repeat(2, 1), cmap="gray", vmin=0, vmax=1)
+    return Picture(path)
 
 
 def captioned_images(
@@ -33,7 +36,7 @@ def captioned_images(
     captions: Sequence[str],
     columns: int,
     marked: Sequence[bool] = (),
-) -> None:
+) -> Picture:
     """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked[i]."""
     rows = -(-len(images) // columns)
     figure = blank_figure(0.8 * columns, rows)
@@ -53,4 +56,4 @@ def captioned_images(
                 va="top",
                 fontsize=8,
             )
-    figure.savefig(path)
+    return written(figure, path)

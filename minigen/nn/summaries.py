@@ -1,6 +1,7 @@
 """Tables of a model: output shape, parameters, FLOPs and bytes of each module; attention maps."""
 
 import math
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,37 @@ def _flops(name, args, results, static) -> int:
     return 0 if name in free else size
 
 
-def summary(model: Module, *inputs: Any) -> str:
+class Summary(str):
+    """The text of a table, shown as it is at a prompt, and as an HTML table in a notebook."""
+
+    rows: list[tuple[str, ...]]
+
+    def __new__(cls, rows: list[tuple[str, ...]]) -> "Summary":
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = []
+        for row in rows:
+            cells = (f"{x:{'<' if i < 2 else '>'}{widths[i]}}" for i, x in enumerate(row))
+            lines.append("  ".join(cells))
+        text = super().__new__(cls, "\n".join(lines))
+        text.rows = rows
+        return text
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        lines = ""
+        for cell, row in zip(["th"] + ["td"] * len(self.rows), self.rows):
+            aligned = ["left", "left", "right", "right", "right"]
+            cells = (
+                f'<{cell} style="text-align:{side}">{escape(text)}</{cell}>'
+                for side, text in zip(aligned, row)
+            )
+            lines += f"<tr>{''.join(cells)}</tr>"
+        return f"<table>{lines}</table>"
+
+
+def summary(model: Module, *inputs: Any) -> Summary:
     """A table as text, with a row for each module of model, measured in one call on inputs.
 
     The columns: output shape, number of parameters, floating-point operations, output bytes.
@@ -77,9 +108,7 @@ def summary(model: Module, *inputs: Any) -> str:
         numbers = (size, work.flops.get(key, 0), work.bytes.get(key, 0))
         label = f"{path} ({class_name})" if path else class_name
         rows.append((label, work.shapes.get(key, "-"), *(f"{n:,}" for n in numbers)))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    aligned = [[f"{row[i]:{'<' if i < 2 else '>'}{widths[i]}}" for i in range(5)] for row in rows]
-    return "\n".join("  ".join(cells) for cells in aligned)
+    return Summary(rows)
 
 
 class _Attention(Observer):
