@@ -83,7 +83,7 @@ class Pair(nn.Module):
         self.critic = dense(2, 1, width, rng, device)
         self.optimizers = {
             name: mg.optim.Adam(net.parameters(), lr=RATE, betas=(0.5, 0.9))
-            for name, net in self.children()
+            for name, net in self.named_children()
         }
 
     def forward(self, n, rng):

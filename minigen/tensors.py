@@ -19,6 +19,7 @@ from minigen.autodiff.graph import (
     Traced,
     Vertex,
     grad_mode,
+    in_place,
     leaf_of_memory,
 )
 from minigen.backend.arrays import Array, array_module, is_cupy
@@ -222,9 +223,9 @@ class Tensor(Traced):
     __truediv__, __rtruediv__ = ops.divide, _reflected(ops.divide)
     __pow__, __rpow__ = ops.power, _reflected(ops.power)
     __matmul__, __rmatmul__ = ops.matmul, _reflected(ops.matmul)
-    __neg__ = ops.negative
-    __abs__ = ops.abs
-    __getitem__ = ops.getitem
+    __iadd__, __isub__, __imul__ = map(in_place, (ops.add, ops.subtract, ops.multiply))
+    __itruediv__, __ipow__, __imatmul__ = map(in_place, (ops.divide, ops.power, ops.matmul))
+    __neg__, __abs__, __getitem__ = ops.negative, ops.abs, ops.getitem
 
     # Comparisons have no derivative and return raw boolean arrays.
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)

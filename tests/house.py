@@ -32,8 +32,8 @@ FILES = {
     "autodiff": "graph walk fast_walk signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise indexing activations reduce counting linalg normalization "
     "windows conv pooling recurrent attention losses densities",
-    "nn": "module init linear activations containers conv pooling norm dropout embedding recurrent "
-    "attention transformer losses summaries",
+    "nn": "hooks contents module init linear activations containers conv pooling norm dropout "
+    "embedding recurrent attention transformer losses summaries",
     "optim": "optimizer sgd rmsprop adam clipping schedules",
     "data": "transfer loading idx_files download mnist_files glyph_images text_files written_dates",
     "models": "vae gan cnn sampling rnn transformer seq2seq",

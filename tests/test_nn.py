@@ -79,15 +79,6 @@ def test_a_shared_parameter_is_given_once_and_saved_under_both_names():
     assert set(Tied().state_dict()) == {"a.weight", "b.weight"}
 
 
-def test_parameters_in_a_list_are_refused_because_they_would_not_be_found():
-    class Model(nn.Module):
-        def __init__(self):
-            self.weights = [nn.Parameter(np.ones(2))]
-
-    with pytest.raises(TypeError, match="weights"):
-        Model()
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
 def test_an_embedding_takes_any_integers_for_its_index(dtype):
     table = nn.Embedding(300, 2)

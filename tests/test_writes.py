@@ -71,7 +71,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
     *("lengths[letter]", "n -= half", "self.state[i]", "start += len", "self._counter +="),
-    *("uses[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
+    *("hooks[", "saved |=", "uses[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
 }
 
 

@@ -250,3 +250,27 @@ class grad_mode:
                 return function(*args, **kwargs)
 
         return in_mode
+
+
+def in_place(op):
+    """An operator such as += that computes x = op(x, y), which binds the name to a new handle.
+
+    GradError for a parameter, which would stay as it is: a leaf that requires grad, where grad mode
+    is off or it has a gradient.
+    """
+
+    def assigned(x, y):
+        leaf = x.node
+        if (
+            type(leaf) is Leaf
+            and leaf.requires_grad
+            and (leaf.grad is not None or not is_grad_enabled())
+        ):
+            raise GradError(
+                f"{op.__name__}: an in-place operator would bind the name to a new tensor, and "
+                "leave the parameter as it is; update parameters with an optimizer, such as "
+                "mg.optim.SGD, or write x = x + y if you mean a new tensor"
+            )
+        return op(x, y)
+
+    return assigned

@@ -8,6 +8,8 @@ from minigen.nn.containers import (
     Identity,
     ModuleDict,
     ModuleList,
+    ParameterDict,
+    ParameterList,
     Sequential,
     Unflatten,
 )

@@ -2,98 +2,184 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, overload
 
 from minigen import ops
+from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
-from minigen.nn.module import Module
+from minigen.nn.contents import is_parameter
+from minigen.nn.module import Module, Parameter
 from minigen.tensors import Tensor
 
 
-class Sequential(Module):
-    """Modules applied one after the other; it can be indexed, sliced and iterated."""
+class _Container(Module):
+    """The base of the containers, whose entries are their attributes that are modules."""
 
-    def __init__(self, *modules: Module):
+    def _entries(self) -> dict[str, Module]:
+        return {name: part for name, part in vars(self).items() if isinstance(part, Module)}
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+
+class _Ordered(_Container):
+    """A container that is a list: its entries have the names "0", "1" and so on."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._entries().values())
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """An entry, or for a slice a container of the same entries."""
+        if isinstance(index, slice):
+            return self._with(list(self)[index])
+        return list(self)[index]
+
+    def _with(self, modules):
+        """A container with these entries."""
+        return (Sequential if isinstance(self, Sequential) else ModuleList)().extend(modules)
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.register_module(list(self._entries())[index], _checked(self, module))
+
+    def __delitem__(self, index: int | slice) -> None:
+        kept = list(self)
+        del kept[index]
+        self._replace(kept)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end; returns the container."""
+        return self.extend([module])
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end; returns the container."""
+        modules = [_checked(self, module) for module in modules]
+        for module in modules:
+            setattr(self, str(len(self)), module)
+        return self
+
+    def insert(self, index: int, module: Module) -> None:
+        """Put a module before entry `index`; later ones move on by one."""
+        entries = list(self)
+        entries.insert(index, _checked(self, module))
+        self._replace(entries)
+
+    def pop(self, index: int = -1) -> Any:
+        """Take an entry out and return it."""
+        entries = list(self)
+        taken = entries.pop(index)
+        self._replace(entries)
+        return taken
+
+    def _replace(self, modules):
+        """Make modules the entries, named by number."""
+        for name in self._entries():
+            delattr(self, name)
+        for i, module in enumerate(modules):
+            setattr(self, str(i), module)
+
+
+def _checked(container, module):
+    """module; TypeError if it is none."""
+    if not isinstance(module, Module):
+        name = type(container).__name__
+        raise TypeError(f"{name}: {module!r} is no module; modules are nn.Linear(...) and the like")
+    return module
+
+
+class Sequential(_Ordered):
+    """Modules applied one after the other; it is used like a list.
+
+    modules: the modules, or one dict from names to modules. The output of each is the input of the
+    next.
+    """
+
+    def __init__(self, *modules: Module | Mapping[str, Module]):
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            for name, module in modules[0].items():
+                self.register_module(name, _checked(self, module))
+            return
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential: argument {i} is no module: {module!r}")
             setattr(self, str(i), module)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:
         for module in self:
             x = module(x)
         return x
 
-    def __iter__(self) -> Iterator[Module]:
-        return iter([module for module in vars(self).values() if isinstance(module, Module)])
 
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __getitem__(self, index: int | slice) -> Module:
-        selected = list(self)[index]
-        return Sequential(*selected) if isinstance(index, slice) else selected
-
-
-class ModuleList(Module):
-    """A list of modules; it can be extended, indexed, sliced and iterated, but not called."""
+class ModuleList(_Ordered):
+    """A list of modules; it can be changed and iterated, but not called."""
 
     def __init__(self, modules: Iterable[Module] = ()):
         self.extend(modules)
 
-    def append(self, module: Module) -> "ModuleList":
-        if not isinstance(module, Module):
-            raise TypeError(f"ModuleList: no module: {module!r}")
-        setattr(self, str(len(self)), module)
-        return self
 
-    def extend(self, modules: Iterable[Module]) -> "ModuleList":
-        for module in modules:
-            self.append(module)
-        return self
+class ModuleDict(_Container):
+    """A dict from names to modules, which are its attributes too; it cannot be called.
 
-    __iter__, __len__ = Sequential.__iter__, Sequential.__len__
-
-    def __getitem__(self, index: int | slice) -> Module:
-        selected = list(self)[index]
-        return ModuleList(selected) if isinstance(index, slice) else selected
-
-
-class ModuleDict(Module):
-    """A dict from names, which have no dot, to modules; it cannot be called."""
+    A name has no dot and is not that of a method, such as "keys".
+    """
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
-        self.entries: dict[str, Module] = {}
-        for name, module in (modules or {}).items():
-            self[name] = module
+        self.update(modules or {})
 
-    def children(self) -> Iterator[tuple[str, Module]]:
-        return iter(self.entries.items())
-
-    def __getitem__(self, name: str) -> Module:
-        return self.entries[name]
+    def __getitem__(self, name: str) -> Any:
+        return self._entries()[name]
 
     def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(module, Module) or "." in name:
-            raise TypeError(f"ModuleDict: {name!r} must be a name without a dot, for a module")
-        self.entries[name] = module
+        if not isinstance(module, Module) or not isinstance(name, str) or "." in name:
+            raise TypeError(
+                f"ModuleDict: {name!r} must be a name without a dot, for a module; got {module!r}"
+            )
+        self.register_module(name, module)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.entries
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
+        return iter(self._entries())
 
     def keys(self) -> Iterable[str]:
-        return self.entries.keys()
+        """The names."""
+        return self._entries().keys()
 
-    def values(self) -> Iterable[Module]:
-        return self.entries.values()
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return self._entries().values()
 
-    def items(self) -> Iterable[tuple[str, Module]]:
-        return self.entries.items()
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """(name, module) pairs."""
+        return self._entries().items()
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Set the entries of a dict, or of (name, module) pairs."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def pop(self, name: str) -> Any:
+        """Take an entry out and return it."""
+        module = self[name]
+        delattr(self, name)
+        return module
+
+
+def ParameterList(values: Iterable[Tensor | Array] = ()) -> list[Tensor]:
+    """A plain list of parameters, made of tensors or arrays: modules find those in any list."""
+    return [x if is_parameter(x) else Parameter(x) for x in values]
+
+
+def ParameterDict(values: Mapping[str, Tensor | Array] | None = None) -> dict[str, Tensor]:
+    """A plain dict of parameters, made of tensors or arrays: modules find those in any dict."""
+    return {k: x if is_parameter(x) else Parameter(x) for k, x in (values or {}).items()}
 
 
 class Identity(Module):

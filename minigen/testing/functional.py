@@ -1,6 +1,6 @@
 """A module as a function of its parameters, which gradcheck can differentiate it by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -26,11 +26,9 @@ class Functional:
         self.names = [name for name, _ in named]
         self.parameters = [p.data.copy() for _, p in named]
         parts = [part for _, part in module.named_modules()]
-        # The attributes that hold each parameter: several for a shared one.
-        self.attributes = [
-            [(part, key) for part in parts for key, value in vars(part).items() if value is p]
-            for _, p in named
-        ]
+        # What holds each parameter, a module, list or dict, and under which key: several for a
+        # shared one.
+        self.attributes = [[h for part in parts for h in _holders(part, p)] for _, p in named]
         self.buffers = [(b.data, b.data.copy()) for b in module.buffers()]
         own = [v for part in parts for v in vars(part).values() if isinstance(v, Generator)]
         self.generators = [(rng, rng.state) for rng in [*own, default_generator()]]
@@ -41,7 +39,7 @@ class Functional:
         for array, values in self.buffers:
             array[...] = values
         parameters, inputs = args[: len(self.attributes)], args[len(self.attributes) :]
-        before = [getattr(*holders[0]) for holders in self.attributes]
+        before = [_entries(holder)[key] for (holder, key), *_ in self.attributes]
         try:
             self._set_parameters(parameters)
             return self.call(*inputs)
@@ -50,6 +48,22 @@ class Functional:
 
     def _set_parameters(self, tensors: list[Tensor]) -> None:
         for holders, tensor in zip(self.attributes, tensors):
-            for part, key in holders:
-                # Module.__setattr__ would register the tensor as a parameter.
-                object.__setattr__(part, key, tensor)
+            for holder, key in holders:
+                # Module.__setattr__ would refuse the tensor.
+                _entries(holder)[key] = tensor
+
+
+def _entries(holder: Module | list | dict) -> Any:
+    return vars(holder) if isinstance(holder, Module) else holder
+
+
+def _holders(holder: Any, p: Tensor) -> Iterator[tuple[Any, Any]]:
+    """(holder, key) of each place of p in the attributes of a module, in lists and in dicts."""
+    entries = _entries(holder)
+    for key, value in list(enumerate(entries) if isinstance(entries, list) else entries.items()):
+        if value is p:
+            yield holder, key
+        elif isinstance(value, tuple) and any(part is p for part in value):
+            raise TypeError("gradcheck: parameters in a tuple cannot be replaced; use a list")
+        elif isinstance(value, list | dict):
+            yield from _holders(value, p)
