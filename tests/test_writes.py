@@ -71,7 +71,16 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
     *("lengths[letter]", "n -= half", "self.state[i]", "start += len", "self._counter +="),
-    *("hooks[", "saved |=", "uses[", "state[name] =", "cache[:] =", "layers +=", "tracked +="),
+    *(
+        "hooks[",
+        "saved |=",
+        "lines +=",
+        "uses[",
+        "state[name] =",
+        "cache[:] =",
+        "layers +=",
+        "tracked +=",
+    ),
 }
 
 
