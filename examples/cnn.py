@@ -20,11 +20,10 @@ from minigen.training.classification import draw, predict, score
 
 def main():
     args = flags()
-    train_x, train_y, test_x, test_y = image_data(args.data)
+    train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
-    classes = int(train_y.max()) + 1
-    model = CNN(classes, hidden=args.hidden, rng=rng, device=device)
+    model = CNN(len(names), hidden=args.hidden, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
@@ -42,7 +41,7 @@ def main():
                 accuracy = (logits.data.argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * accuracy)
             run.end_epoch(**score(predict(logits_of, test_x), test_y))
-        draw(run, predict(logits_of, test_x), test_x, test_y)
+        draw(run, predict(logits_of, test_x), test_x, test_y, names)
         draw_saliency(run.out / "saliency.png", model, test_x, device)
     print(f"figures, metrics and checkpoint: {run.out}")
 
@@ -64,7 +63,8 @@ def saliency(model, images, device):
 
 def draw_saliency(path, model, images, device):
     """Draw two rows of ten images; below each row the same images, dimmed, with saliency in red."""
-    heat, grey = saliency(model, images[:20], device), images[:20] / 255  # (20, 28, 28) each
+    images = np.resize(images, (20, *images.shape[1:]))  # repeated if there are fewer
+    heat, grey = saliency(model, images, device), images / 255  # (20, 28, 28) each
     dimmed = 0.6 * grey * (1 - heat)
     red = np.stack([np.maximum(heat, dimmed), dimmed, dimmed], axis=-1)  # (20, 28, 28, 3)
     plain = np.repeat(grey[..., None], 3, axis=-1)  # (20, 28, 28, 3)

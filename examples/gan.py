@@ -19,7 +19,7 @@ import numpy as np
 
 import minigen as mg
 from minigen import figures, models
-from minigen.data import GLYPH_CLASSES, DataLoader
+from minigen.data import DataLoader
 from minigen.errors import CheckpointError
 from minigen.training import Run, argument_parser, checkpoint, image_data, run_example
 from minigen.training.classification import predict
@@ -37,9 +37,9 @@ JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
 
 def main():
     args = flags()
-    train_x, train_y, test_x, _ = image_data(args.data)
+    train_x, _, test_x, _, names = image_data(args.data)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    judge = load_judge(args.judge, args.data, int(train_y.max()) + 1, device)
+    judge = load_judge(args.judge, args.data, len(names), device) if names else None
     generator, discriminator = (network(rng=rng, device=device) for network in NETWORKS[args.arch])
     model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
     optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
@@ -73,7 +73,7 @@ def main():
         figures.curves(run.out / "curves.png", [losses, accuracies], ylabels=ylabels)
     if judge is not None:
         samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
-        report(judge, samples, train_x, test_x, device)
+        report(judge, samples, train_x, test_x, names, device)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 
@@ -122,16 +122,16 @@ def load_judge(path, data, classes, device):
     return judge
 
 
-def report(judge, samples, train_x, test_x, device):
+def report(judge, samples, train_x, test_x, names, device):
     """Print the classes of the samples and the Frechet distance of their features to test data."""
     as_tensor = lambda x: mg.tensor(x.astype(np.float32), device=device)
     features = lambda images: predict(lambda x: judge.features(as_tensor(x[:, None])), images)
     images = samples, train_x[: len(test_x)] / 255, test_x / 255
     fake, train, test = map(features, images)  # (N, hidden) each
     classes = predict(lambda x: judge.head(as_tensor(x)), fake).argmax(1)
-    percent = 100 * np.bincount(classes, minlength=judge.head.bias.size) / len(samples)
+    percent = 100 * np.bincount(classes, minlength=len(names)) / len(samples)
     print(f"per cent of {len(samples)} samples in each class, {percent.min():.2f} at least:")
-    cells = [f"{name} {value:4.1f}" for name, value in zip(GLYPH_CLASSES, percent)]
+    cells = [f"{name} {value:4.1f}" for name, value in zip(names, percent)]
     print("\n".join("  ".join(cells[i : i + 12]) for i in range(0, len(cells), 12)))
     distance, floor = frechet_distance(fake, test), frechet_distance(train, test)
     print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")

@@ -15,11 +15,10 @@ from minigen.training.classification import draw, predict, score
 
 def main():
     args = flags()
-    train_x, train_y, test_x, test_y = image_data(args.data)
+    train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
-    classes = int(train_y.max()) + 1
-    model = LSTMClassifier(28, args.hidden, classes, rng=rng, device=device)
+    model = LSTMClassifier(28, args.hidden, len(names), rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
@@ -37,7 +36,7 @@ def main():
                 accuracy = (logits.data.argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * accuracy)
             run.end_epoch(**score(predict(logits_of, test_x), test_y))
-        draw(run, predict(logits_of, test_x), test_x, test_y)
+        draw(run, predict(logits_of, test_x), test_x, test_y, names)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 

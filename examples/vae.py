@@ -24,15 +24,18 @@ from minigen.training import (
     run_example,
 )
 
+MAX_ROWS = 36  # of samples.png
 MODELS = {"dense": VAE, "conv": ConvVAE}
 
 
 def main():
     args = flags()
-    train_x, train_y, test_x, test_y = image_data(args.data)
+    train_x, train_y, test_x, test_y, names = image_data(
+        args.data, min_classes=int(args.conditional)
+    )
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
-    classes = int(train_y.max()) + 1 if args.conditional else 0
+    classes = len(names) if args.conditional else 0
     settings = {"classes": classes, "beta": args.beta, "rng": rng, "device": device}
     if args.hidden is not None:
         settings["hidden"] = args.hidden
@@ -74,12 +77,13 @@ def evaluate(model, images, labels, device):
 def draw(model, run, images, labels):
     """Draw samples from the prior, reconstructions of test images, and paths between two codes."""
     as_images = lambda logits: mg.sigmoid(logits).numpy().reshape(-1, 28, 28)
-    rows = model.classes or 10
+    rows = min(model.classes or 10, MAX_ROWS)
     z = mg.Generator(1).normal((rows * 10, model.latent), device=run.device)
     label = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
     figures.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), label)), 10)
 
-    x, y = pixels(images[:30], model, run.device), labels[:30]
+    images, y = np.resize(images, (30, *images.shape[1:])), np.resize(labels, 30)
+    x = pixels(images, model, run.device)
     mean, _ = model.encode(x, y)
     decoded = as_images(model.decode(mean, y))  # (30, 28, 28)
     pairs = [

@@ -35,7 +35,8 @@ FILES = {
     "nn": "hooks contents module init linear activations containers conv pooling norm dropout "
     "embedding recurrent attention transformer losses summaries",
     "optim": "optimizer sgd rmsprop adam clipping schedules",
-    "data": "transfer loading idx_files download mnist_files glyph_images text_files written_dates",
+    "data": "transfer loading idx_files download mnist_files splitting picture_files "
+    "glyph_images text_files written_dates",
     "models": "vae gan cnn sampling rnn transformer seq2seq",
     "training": "flags metrics texts checkpoint progress interrupts nonfinite run classification "
     "replay_inputs cuda_graphs",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import minigen as mg
 from minigen.data import glyphs
@@ -38,6 +39,16 @@ TINY = {
     "seq2seq": ["--pairs", "200", "--layers", "1", "--width", "8"],
     "augment": ["--seeds", "2", "--steps", "2", "--generator-steps", "1", "--data", "DIGITS"],
 }
+
+
+def small_pictures(folder, classes):
+    """Coloured pictures of odd sizes, four in the subfolder of each class."""
+    rng = np.random.default_rng(0)
+    for i in range(4 * classes):
+        path = folder / f"the kind of {i % classes:03}" / f"{i}.{'PNG' if i % 3 else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20 + i % 29, 64, 3), np.uint8)).save(path)
+    return str(folder)
 
 
 def run(name, out, *flags):
@@ -135,6 +146,33 @@ def test_augment_resumes_within_a_trial_and_prints_the_table_of_all_trials(tmp_p
     assert "argument --budgets: expected 10 to 500, got 9\n" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "flags"),
+    [
+        ("vae", 1, []),
+        ("vae", 40, ["--conditional"]),
+        ("cnn", 12, []),
+        ("rnn", 3, []),
+        ("gan", 2, []),
+        (
+            "augment",
+            3,
+            ["--budgets", "6", "--seeds", "2", "--steps", "2", "--generator-steps", "1"],
+        ),
+    ],
+)
+def test_an_example_trains_on_folders_of_pictures(name, classes, flags, tmp_path):
+    pictures = small_pictures(tmp_path / "my pictures ü", classes)
+    done = run(name, tmp_path, "--data", pictures, "--epochs", "2", "--device", "cpu", *flags)
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"{classes} classes, {3 * classes} pictures for training, {classes} for test" in done.stdout
+    )
+    figures = FIGURES[name] if name != "augment" else ["accuracy", "generated-6"]
+    for figure in figures:
+        assert (tmp_path / f"{figure}.png").stat().st_size > 0
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_help_lists_the_common_flags_and_the_file_has_at_most_150_lines(name):
     text = run(name, "unused", "--help").stdout
@@ -146,7 +184,11 @@ def test_help_lists_the_common_flags_and_the_file_has_at_most_150_lines(name):
 @pytest.mark.parametrize(
     ("name", "flags", "says"),
     [
-        ("vae", ["--data", "no/folder"], "DatasetError: MNIST is not complete in no/folder"),
+        (
+            "vae",
+            ["--data", "no/folder"],
+            "DatasetError: --data no/folder: expected glyphs (no files needed), mnist",
+        ),
         ("vae", ["--device", "cuda:77"], "BackendUnavailable: device 'cuda"),
         ("vae", ["--resume"], "CheckpointError: "),
         ("vae", ["--epochs", "0"], "must be a whole number of at least 1"),

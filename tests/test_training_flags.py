@@ -1,15 +1,36 @@
 """The common flags of the examples, the data that they name, and errors without a traceback."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from minigen.errors import DatasetError
 from minigen.training import argument_parser, image_data, run_example
 
 
 def test_glyphs_are_split_into_train_and_test():
-    train_x, train_y, test_x, test_y = image_data("glyphs")
+    train_x, train_y, test_x, test_y, names = image_data("glyphs")
     assert train_x.shape == (10_000, 28, 28)
     assert len(test_x) == len(test_y) == 2_000
-    assert set(train_y) == set(range(36))
+    assert set(train_y) == set(range(36)) and len(names) == 36
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nothing", "nothing of this name. Check the path"),
+        ("table.csv", "For a table: python examples/table.py --data"),
+        ("set.ZIP", "Unpack it"),
+        ("one.png", "Name the folder"),
+        (".", "at least 2 classes, got 0 subfolders"),
+    ],
+)
+def test_data_that_is_no_folder_of_classes_is_told_what_to_name(tmp_path, name, says):
+    for file in ("table.csv", "set.ZIP", "one.png", "two.png"):
+        Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / file, format="PNG")
+    with pytest.raises(DatasetError) as caught:
+        image_data(str(tmp_path / name), min_classes=2)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(

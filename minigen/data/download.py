@@ -36,7 +36,7 @@ def download(
     `path` is either complete or unchanged. A mirror has `timeout` seconds for each answer and
     `deadline` seconds for the whole file. Raises DatasetError, with the failure of each mirror.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     failures = []
     try:

@@ -33,7 +33,7 @@ def read_idx(path: str | os.PathLike, ndim: int, max_bytes: int = 2**28) -> np.n
     compares the announced size with max_bytes and with what a file of this size can contain.
     Raises DatasetError.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

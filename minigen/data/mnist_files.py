@@ -17,6 +17,10 @@ NAMES = (
     "t10k-labels-idx1-ubyte",
 )
 CLASSES = 10
+FASHION_CLASSES = (
+    *("T-shirt", "trousers", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "boot"),
+)
 
 Splits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -80,7 +84,7 @@ def fashion_mnist(directory: str | os.PathLike | None = None, download: bool = T
 
 def load(source: Source, directory: str | os.PathLike | None, download: bool) -> Splits:
     """The four arrays of a source, read from the directory or downloaded from the mirrors."""
-    directory = default_directory() if directory is None else Path(directory).expanduser()
+    directory = default_directory() if directory is None else Path(os.path.expanduser(directory))
     folder = directory / source.folder
     for candidate in (folder, directory):
         if all(_find(candidate, name) for name in NAMES):
@@ -96,11 +100,17 @@ def load(source: Source, directory: str | os.PathLike | None, download: bool) ->
     return splits
 
 
+def has_idx_files(directory: str | os.PathLike) -> bool:
+    """Whether a directory, or its subfolder mnist, has one of the four IDX files."""
+    root = Path(os.path.expanduser(directory))
+    return any(_find(folder, name) for folder in (root, root / MNIST.folder) for name in NAMES)
+
+
 def default_directory() -> Path:
     """The directory that MINIGEN_DATA names, else `minigen` in the user's cache."""
     named = os.environ.get("MINIGEN_DATA")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigen"
 
 

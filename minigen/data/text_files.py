@@ -20,7 +20,7 @@ def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
     """
     if path is None:
         return _language_reference()
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         if path.exists() and not path.is_file():  # a pipe or a device may never end
             raise OSError("a folder or a device")

@@ -39,7 +39,8 @@ def captioned_images(
 ) -> Picture:
     """Write grey images (N, H, W) in [0, 1] with a caption under each, red where marked[i]."""
     rows = -(-len(images) // columns)
-    figure = blank_figure(0.8 * columns, rows)
+    lines = max((caption.count("\n") for caption in captions), default=0) + 1
+    figure = blank_figure(0.8 * columns, rows * (0.85 + 0.15 * lines))
     grid = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for i, axes in enumerate(grid):
         axes.set_axis_off()

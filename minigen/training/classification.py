@@ -1,15 +1,16 @@
 """Shared by the classifiers of images: logits of a test set, their score, and two figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from minigen import figures, ops
-from minigen.data import GLYPH_CLASSES
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
 from minigen.tensors import Tensor
 from minigen.training.run import Run
+
+CAPTION = 9  # characters that fit below an image
 
 
 @no_grad()
@@ -30,7 +31,12 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def draw(
-    run: Run, logits: np.ndarray, images: np.ndarray, labels: np.ndarray, shown: int = 50
+    run: Run,
+    logits: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    shown: int = 50,
 ) -> None:
     """Draw predictions.png and curves.png in the run's folder.
 
@@ -39,9 +45,12 @@ def draw(
     """
     predicted = logits[:shown].argmax(1)
     wrong = predicted != labels[:shown]
-    name = GLYPH_CLASSES.__getitem__
+    short = [name if len(name) <= CAPTION else f"{name[: CAPTION - 1]}…" for name in names]
+    wide = max(map(len, short)) > 2  # then the right name stands on a second line
+    join = ",\nis " if wide else ", is "
     captions = [
-        f"{name(p)}, is {name(y)}" if w else name(p) for p, y, w in zip(predicted, labels, wrong)
+        f"{short[p]}{join}{short[y]}" if w else short[p]
+        for p, y, w in zip(predicted, labels, wrong)
     ]
     figures.captioned_images(run.out / "predictions.png", images[:shown] / 255, captions, 10, wrong)
     figures.curves(

@@ -2,16 +2,19 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from minigen import data
+from minigen.data.mnist_files import has_idx_files
+from minigen.data.picture_files import NamedSplits
 from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
 
-IMAGE_DATA = "glyphs (no files needed), mnist, fashion_mnist or a folder with IDX files"
-MIN_TEST_IMAGES = 50  # the largest number that a figure shows
+IMAGE_DATA = (
+    "glyphs (no files needed), mnist, fashion_mnist, or a folder: of IDX files, or of pictures "
+    "(PNG, JPEG) in a subfolder for each class"
+)
 USER_ERRORS = (  # whose causes are the user's files, flags, memory, disk or permissions
     *(BackendUnavailable, CheckpointError, DatasetError, FloatingPointError),
     *(MemoryError, OSError),
@@ -82,18 +85,47 @@ def run_example(main: Callable[[], None]) -> None:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
 
 
-def image_data(name: str, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """(train_x, train_y, test_x, test_y) of --data: images uint8 (N, 28, 28), labels int64 (N,)."""
+def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:
+    """(train_x, train_y, test_x, test_y, names) of --data.
+
+    Images uint8 (N, 28, 28), labels int64 (N,), and the names of the classes, none for a folder of
+    pictures without subfolders. Raises DatasetError if there are fewer than min_classes.
+    """
     if name == "glyphs":
         images, labels = data.glyphs(12_000, seed)
-        return images[:10_000], labels[:10_000], images[10_000:], labels[10_000:]
-    if name in ("mnist", "fashion_mnist"):
-        return data.mnist() if name == "mnist" else data.fashion_mnist()
-    train_x, train_y, test_x, test_y = data.mnist(name, download=False)
-    if len(test_x) < MIN_TEST_IMAGES or test_y.max() > train_y.max():
+        splits = images[:10_000], labels[:10_000], images[10_000:], labels[10_000:]
+        return *splits, tuple(data.GLYPH_CLASSES)
+    if name == "fashion_mnist":
+        return *data.fashion_mnist(), data.FASHION_CLASSES
+    if name == "mnist" or has_idx_files(name):
+        splits = data.mnist() if name == "mnist" else data.mnist(name, download=False)
+        train_y, test_y = splits[1], splits[3]
+        if test_y.max() > train_y.max():
+            raise DatasetError(
+                f"{name}: expected test images of classes that the training images have, 0 to "
+                f"{train_y.max()}, got class {test_y.max()}; name other IDX files"
+            )
+        return *splits, tuple(map(str, range(train_y.max() + 1)))
+    path = Path(os.path.expanduser(name))
+    if not path.is_dir():
+        got = "a file" if path.exists() else "nothing of this name"
+        raise DatasetError(f"--data {name}: expected {IMAGE_DATA}; got {got}. {_advice(path)}")
+    splits = data.image_folder(path, seed=seed)
+    train_x, _, test_x, _, names = splits
+    if len(names) < min_classes:
         raise DatasetError(
-            f"{name}: the examples need {MIN_TEST_IMAGES} test images or more, of classes that the "
-            f"training images have; got {len(test_x)} of class 0 to {test_y.max()}, where those of "
-            f"the training images are 0 to {train_y.max()}"
+            f"{name}: expected pictures in subfolders, one for each of at least {min_classes} "
+            f"classes, got {len(names)} subfolders; sort the pictures into subfolders"
         )
-    return train_x, train_y, test_x, test_y
+    found = f"{len(names)} classes, {len(train_x)} pictures for training, {len(test_x)} for test"
+    print(f"{name}: {found}, as grey images of 28 x 28")
+    return splits
+
+
+def _advice(path: Path) -> str:
+    """What to type instead of a path that is no folder of images."""
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return f"For a table: python examples/table.py --data {path}"
+    if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz"):
+        return "Unpack it, and name the folder"
+    return "Name the folder that the pictures are in" if path.exists() else "Check the path"
