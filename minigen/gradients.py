@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minigen.autodiff.cotangents import start_cotangent
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import grad_mode
 from minigen.autodiff.walk import copied
 from minigen.errors import GradError
-from minigen.tensors import Tensor, start_cotangent
+from minigen.tensors import Tensor
 
 
 def grad(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy import asarray, ndarray
 
 from minigen import ops
-from minigen.autodiff.explain import explained
+from minigen.autodiff.cotangents import check_cotangent, start_cotangent
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.graph import (
     Alias,
@@ -22,10 +22,10 @@ from minigen.autodiff.graph import (
     in_place,
     leaf_of_memory,
 )
-from minigen.backend.arrays import Array, array_module, is_cupy
+from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of, to_numpy
 from minigen.backend.dtypes import DTYPES, NUMPY_FLOATS, as_array, names_dtype
-from minigen.errors import DeviceError, DTypeError, GradError, ShapeError
+from minigen.errors import DeviceError, DTypeError, GradError
 from minigen.figures.heat_maps import as_html
 
 
@@ -33,14 +33,12 @@ def _reflected(op: Callable) -> Callable:
     return lambda self, other: op(other, self)
 
 
-def _comparison(compare: Callable) -> Callable:
+def _equality(op: Callable) -> Callable:
+    """== or !=; for what is no number, such as text, Python's answer: never equal to a tensor."""
+
     def compared(self, other):
-        other = other.data if type(other) is Tensor else other
-        try:
-            result = compare(self.data, other)
-            return result if is_cupy(result) else np.asanyarray(result)
-        except ValueError as error:
-            raise explained(error, compare.__name__, [self, other]) from None
+        comparable = hasattr(other, "dtype") or isinstance(other, int | float | list | tuple)
+        return op(self, other) if comparable else NotImplemented
 
     return compared
 
@@ -101,7 +99,7 @@ class Tensor(Traced):
             raise GradError("only a leaf with requires_grad=True has a gradient")
         if grad is not None:
             grad = grad if isinstance(grad, Tensor) else Tensor(as_array(grad))
-            _check_cotangent("gradient", grad, self)
+            check_cotangent("gradient", grad, self)
         self.node.grad = grad
 
     def __repr__(self) -> str:
@@ -185,6 +183,9 @@ class Tensor(Traced):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else super().__format__(spec)
+
     def __index__(self) -> int:
         return operator.index(self.numpy())
 
@@ -221,16 +222,21 @@ class Tensor(Traced):
     __sub__, __rsub__ = ops.subtract, _reflected(ops.subtract)
     __mul__ = __rmul__ = ops.multiply
     __truediv__, __rtruediv__ = ops.divide, _reflected(ops.divide)
+    __floordiv__, __rfloordiv__ = ops.floor_divide, _reflected(ops.floor_divide)
+    __mod__, __rmod__ = ops.remainder, _reflected(ops.remainder)
     __pow__, __rpow__ = ops.power, _reflected(ops.power)
     __matmul__, __rmatmul__ = ops.matmul, _reflected(ops.matmul)
     __iadd__, __isub__, __imul__ = map(in_place, (ops.add, ops.subtract, ops.multiply))
     __itruediv__, __ipow__, __imatmul__ = map(in_place, (ops.divide, ops.power, ops.matmul))
     __neg__, __abs__, __getitem__ = ops.negative, ops.abs, ops.getitem
 
-    # Comparisons have no derivative and return raw boolean arrays.
-    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
-    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
-    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    # Comparisons have no derivative: they return boolean tensors.
+    __eq__, __ne__ = _equality(ops.eq), _equality(ops.ne)
+    __lt__, __le__, __gt__, __ge__ = ops.lt, ops.le, ops.gt, ops.ge
+    __invert__ = ops.bitwise_not
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __xor__ = __rxor__ = ops.bitwise_xor
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -262,39 +268,3 @@ class Tensor(Traced):
     sin, cos, tanh, sigmoid, relu = ops.sin, ops.cos, ops.tanh, ops.sigmoid, ops.relu
     clip, softmax, log_softmax = ops.clip, ops.softmax, ops.log_softmax
     maximum, minimum, matmul = ops.maximum, ops.minimum, ops.matmul
-
-
-def start_cotangent(y: Tensor, cotangent: Any, create_graph: bool) -> Any:
-    """The cotangent with which a walk from y starts, checked: an array, with create_graph a tensor.
-
-    GradError, ShapeError or DTypeError if y has no graph or the cotangent does not fit y.
-    """
-    if not y.requires_grad:
-        raise GradError(
-            "nothing that this tensor was computed from requires grad (or grad mode was off): "
-            "make the inputs with requires_grad=True"
-        )
-    if cotangent is None:
-        if y.size != 1:
-            raise GradError(
-                f"backward from a tensor of shape {y.shape}, which is no scalar: reduce it, with "
-                f".sum() or .mean(), or pass a cotangent of shape {y.shape}"
-            )
-        g = array_module(y.data).empty_like(y.data)
-        g.fill(1)
-        return Tensor(g) if create_graph else g
-    g = cotangent.data if isinstance(cotangent, Tensor) else cotangent
-    _check_cotangent("cotangent", g, y)
-    g = np.asarray(g) if isinstance(g, ndarray) else g  # np.matrix multiplies differently
-    if create_graph:
-        return cotangent if isinstance(cotangent, Tensor) else Tensor(g)
-    return g
-
-
-def _check_cotangent(name, g, y):
-    if not hasattr(g, "dtype"):
-        raise DTypeError(f"a {name} is a tensor or an array, not {type(g).__name__}")
-    if g.shape != y.shape:
-        raise ShapeError(f"the {name} has shape {g.shape}, the tensor {y.shape}: they must agree")
-    if g.dtype != y.dtype:
-        raise DTypeError(f"the {name} has dtype {g.dtype}, the tensor {y.dtype}: use .astype")

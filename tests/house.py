@@ -29,9 +29,9 @@ FILES = {
     "attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
-    "autodiff": "graph walk fast_walk signatures explain checks primitives fused trace",
-    "ops": "shape joining elementwise indexing activations reduce counting linalg normalization "
-    "windows conv pooling recurrent attention losses densities",
+    "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
+    "ops": "shape joining elementwise comparing indexing activations reduce counting linalg "
+    "normalization windows conv pooling recurrent attention losses densities",
     "nn": "hooks contents module init linear activations containers conv pooling norm dropout "
     "embedding recurrent attention transformer losses summaries",
     "optim": "optimizer sgd rmsprop adam clipping schedules",
@@ -41,9 +41,9 @@ FILES = {
     "training": "flags metrics texts checkpoint progress interrupts nonfinite run classification "
     "replay_inputs cuda_graphs",
     "testing": "closeness numerical pullback aliasing causes diagnosis functional checking choices "
-    "case cases_elementwise cases_shape cases_indexing cases_reduce cases_linalg cases_neural "
-    "cases_losses cases_conv cases_pooling cases_recurrent cases_attention cases memory ownership "
-    "properties table graphs graph_draws graph_properties strategies faults",
+    "case cases_elementwise cases_comparing cases_shape cases_indexing cases_reduce cases_linalg "
+    "cases_neural cases_losses cases_conv cases_pooling cases_recurrent cases_attention cases "
+    "memory ownership properties table graphs graph_draws graph_properties strategies faults",
     "testing.faults": "planting memory_misuse any_rule elementwise shapes layers ties listing",
     "doctor": "environment self_test",
 }

@@ -14,9 +14,10 @@ from minigen.backend.arrays import is_cupy
 from minigen.backend.devices import to_numpy
 from minigen.tensors import Tensor
 from minigen.testing import assert_close, properties
-from minigen.testing.cases import CASES
+from minigen.testing.cases import CASES, draw_call
+from minigen.testing.choices import Choices
 from minigen.testing.closeness import FORWARD, GRADIENT, SECOND_ORDER
-from minigen.testing.pullback import gradient_function, vjp
+from minigen.testing.pullback import as_tuple, gradient_function, vjp
 from minigen.testing.strategies import op_calls
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -37,7 +38,10 @@ def on_both(f, inputs, gs):
     return vjp(f, *there), vjp(f, inputs, gs)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "to_device"])
+OF_BITS = ("bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor")  # take no floats
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n != "to_device" and n not in OF_BITS])
 @settings(max_examples=max(settings.default.max_examples // 9, 1))
 @given(data=st.data())
 def test_values_and_derivatives_of_the_device_are_those_of_the_cpu(name, data):
@@ -54,3 +58,10 @@ def test_values_and_derivatives_of_the_device_are_those_of_the_cpu(name, data):
         agree(*on_both(call, call.arrays, gs), GRADIENT)
         pulled = gradient_function(call, len(us))
         agree(*on_both(pulled, [*call.arrays, *gs], us), SECOND_ORDER)
+
+
+@pytest.mark.parametrize("name", OF_BITS)
+def test_bits_combine_on_the_device(name):
+    call = draw_call(name, Choices(1))
+    args, _ = call.with_arrays([])
+    agree(as_tuple(call.op.function(*map(on_device, args))), call.reference(), FORWARD)

@@ -36,7 +36,7 @@ def test_the_identity_seed_draws_the_same_call(name):
 def test_calls_are_of_float64_and_not_large(name):
     for call in drawn_calls(name):
         assert all(type(x) is np.ndarray and x.dtype == np.float64 for x in call.arrays)
-        assert call.arrays and all(x.size <= 200 for x in call.arrays)
+        assert (call.arrays or CASES[name].raw) and all(x.size <= 200 for x in call.arrays)
         assert CASES[name].raw or all(np.abs(x).max(initial=0) <= 7 for x in call.arrays)
 
 

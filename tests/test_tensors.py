@@ -112,7 +112,7 @@ COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 
 @pytest.mark.parametrize("name", COMPARISONS)
 @pytest.mark.parametrize("other", [3, 3.0, np.float64(3), X[0], X], ids=lambda x: str(np.shape(x)))
-def test_comparisons_give_raw_boolean_arrays_with_anything_on_either_side(name, other):
+def test_comparisons_give_boolean_tensors_with_anything_on_either_side(name, other):
     x = leaf(X % 6)
     want = getattr(X % 6, name)(other)
     results = [getattr(x, name)(other), getattr(x, name)(mg.tensor(other))]
@@ -121,8 +121,9 @@ def test_comparisons_give_raw_boolean_arrays_with_anything_on_either_side(name, 
     mirror = operator.get(mirrored.get(name, name), ">=")
     results.append(eval(f"other {mirror} x", {"other": other, "x": x}))
     for got in results:
-        assert type(got) is np.ndarray
+        assert type(got) is mg.Tensor
         assert got.dtype == bool
+        assert not got.requires_grad
         assert np.array_equal(got, want)
 
 

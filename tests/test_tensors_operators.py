@@ -15,6 +15,8 @@ ARITHMETIC = {
     "*": operator.mul,
     "/": operator.truediv,
     "**": operator.pow,
+    "//": operator.floordiv,
+    "%": operator.mod,
 }
 every_operator = pytest.mark.parametrize("o", ARITHMETIC.values(), ids=ARITHMETIC)
 X = np.array([1.5, 2.0, 3.0])
@@ -42,6 +44,7 @@ def test_operators_of_two_tensors_are_numpys_and_those_of_raw_arrays_stay_raw(o)
     a, b = mg.tensor(X, requires_grad=True), mg.tensor(X[::-1].copy())
     assert_close(o(a, b), o(X, X[::-1]))
     name = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power"}
+    name |= {"floordiv": "floor_divide", "mod": "remainder"}
     assert type(getattr(mg, name[o.__name__])(X, X)) is np.ndarray
 
 
@@ -75,9 +78,7 @@ def test_an_augmented_assignment_rebinds_and_leaves_tensor_and_array_alone(o):
     assert np.array_equal(array, X)
 
 
-@pytest.mark.parametrize(
-    "o", [operator.floordiv, operator.mod, operator.and_, operator.or_, operator.lshift]
-)
+@pytest.mark.parametrize("o", [operator.lshift, operator.rshift])
 def test_operators_without_an_op_are_type_errors(o):
     x = mg.tensor([1, 2])
     for pair in ((x, 2), (2, x), (np.array([1, 2]), x)):

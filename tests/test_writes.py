@@ -13,6 +13,7 @@ RETURNED = "an array that the function makes and returns"
 OWN = "an array that the function makes for itself"
 PARAMETER = "the two writers: a parameter, or the optimizer's own state"
 WRITES = {
+    "autodiff/cotangents.py": {"g.fill(1)": OWN},
     "autodiff/fast_walk.py": {
         "self[vertex] += g": "a sum that the walk created: vertex is in `owned`",
         "self.sums[leaf] += g": "created by the walk, or by an op with returns_new: in `owned`",
@@ -39,7 +40,6 @@ WRITES = {
     "optim/rmsprop.py": dict.fromkeys(["s[...] =", "v[...] =", "p -= lr"], PARAMETER),
     "optim/sgd.py": dict.fromkeys(["v[...] =", "p -= lr"], PARAMETER),
     "random.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
-    "tensors.py": {"g.fill(1)": OWN},
     "models/seq2seq.py": dict.fromkeys(
         ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
     ),

@@ -49,7 +49,8 @@ def primitive(
     Arguments of forward before the * are arrays, those after it are static: settings that have no
     derivative. Rule i is called as rule(g, y, *arrays, **static) and returns the cotangent of array
     i; None in its place declares that array i has no derivative. With several outputs g and y are
-    tuples. A forward with *xs has one rule, which gets the index i after y.
+    tuples. A forward with *xs has one rule, which gets the index i after y. If all rules are None,
+    as those of comparisons, results are constants.
 
     saves: the values that the rules read, "y" or names of arguments ("xs" for *xs): one string of
     names for all rules, or one for each. In the example above the rule for a reads b.
@@ -178,6 +179,7 @@ def function_of(op: Op) -> Callable:
     """
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     num_arrays, static_defaults = len(op.signature.arrays), op.signature.static_defaults
+    has_rules = any(getattr(op, "rules", [True]))
     make_node = View if views else Node
     must_save = {}  # a cache of op.must_save, by its argument tracked
 
@@ -214,7 +216,7 @@ def function_of(op: Op) -> Callable:
             checks.check_outputs(op, y, arrays)
         if cls is None:  # no argument is a handle: return raw arrays
             return y
-        if not (True in tracked and is_grad_enabled()):
+        if not (True in tracked and has_rules and is_grad_enabled()):
             return _constants(y, cls, parents if views else ())
 
         # The node saves the values that the rules will read, and a Spec of the other arguments.

@@ -1,9 +1,9 @@
 """All operations, each with its derivative beside it. For short, `import minigen.ops as F`.
 
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
-arrays. The files in reading order: shape, joining, elementwise, indexing, activations, reduce,
-counting, linalg, normalization, windows, conv, pooling, recurrent, attention, losses, densities.
-README.md says how to add an op.
+arrays. The files in reading order: shape, joining, elementwise, comparing, indexing, activations,
+reduce, counting, linalg, normalization, windows, conv, pooling, recurrent, attention, losses,
+densities. README.md says how to add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY
@@ -19,6 +19,22 @@ from minigen.ops.activations import (
     softplus,
 )
 from minigen.ops.attention import scaled_dot_product_attention
+from minigen.ops.comparing import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    ge,
+    gt,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
 from minigen.ops.conv import conv1d, conv2d, conv_transpose2d
 from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
 from minigen.ops.densities import (
@@ -37,6 +53,7 @@ from minigen.ops.elementwise import (
     erf,
     exp,
     expm1,
+    floor_divide,
     log,
     log1p,
     maximum,
@@ -45,6 +62,7 @@ from minigen.ops.elementwise import (
     negative,
     power,
     reciprocal,
+    remainder,
     sign,
     sin,
     sqrt,

@@ -72,6 +72,29 @@ def divide(a: Array, b: Array) -> Array:
     return np.divide(a, b)
 
 
+@elementwise(
+    lambda g, y, a, b: zeros_like(g),
+    lambda g, y, a, b: zeros_like(g),
+    domain=POSITIVE,
+    dtype="any",
+)
+def floor_divide(a: Array, b: Array) -> Array:
+    """a // b: the largest integer <= a / b. The gradient is 0."""
+    return np.floor_divide(a, b)
+
+
+@elementwise(
+    lambda g, y, a, b: g,
+    lambda g, y, a, b: -g * floor_divide(a, b),
+    saves=("", "a b"),
+    domain=POSITIVE,
+    dtype="any",
+)
+def remainder(a: Array, b: Array) -> Array:
+    """a % b = a - b * (a // b), which has the sign of b."""
+    return np.remainder(a, b)
+
+
 @elementwise(lambda g, y, x: -g, domain=REALS, dtype="any")
 def negative(x: Array) -> Array:
     """-x."""

@@ -5,6 +5,7 @@ from minigen.autodiff.fused import Fused
 from minigen.autodiff.primitives import REGISTRY
 from minigen.testing.case import Call, Case
 from minigen.testing.cases_attention import ATTENTION
+from minigen.testing.cases_comparing import COMPARING
 from minigen.testing.cases_conv import CONV
 from minigen.testing.cases_elementwise import ELEMENTWISE
 from minigen.testing.cases_indexing import INDEXING
@@ -19,6 +20,7 @@ from minigen.testing.choices import Choices
 
 CASES: dict[str, Case] = {
     **ELEMENTWISE,
+    **COMPARING,
     **SHAPE,
     **INDEXING,
     **REDUCE,

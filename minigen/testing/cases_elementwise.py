@@ -120,6 +120,12 @@ def _draw_where(c):
     return (c.mask(condition), c.array(a), c.array(b)), {}
 
 
+def _draw_quotient(c):
+    """a and b with a / b at a distance from the integers, where floor(a / b) jumps."""
+    a, b = c.broadcastable(2)
+    return (_on_grid(c, a, 0.5), c.signed(b, 0.98, 1.02)), {}
+
+
 def _draw_dropout(c):
     options = {"p": c.pick((0, 0.25, 0.5, 0.9, 1)), "training": c.integer(0, 4) > 0}
     return (c.array(c.shape()),), options | {"rng": Generator(c.integer(0, 99))}
@@ -153,6 +159,8 @@ ELEMENTWISE = {
     "subtract": _case("subtract", lambda a, b: a - b),
     "multiply": _case("multiply", lambda a, b: a * b, order=3),
     "divide": _case("divide", lambda a, b: a / b),
+    "floor_divide": Case(lambda a, b: np.floor(a.real / b.real), _draw_quotient),
+    "remainder": Case(lambda a, b: a - b * np.floor(a.real / b.real), _draw_quotient),
     "negative": _case("negative", lambda x: -x),
     "power": _case("power", lambda a, b: a**b),
     "square": _case("square", lambda x: x * x),
