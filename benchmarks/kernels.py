@@ -87,14 +87,12 @@ def updates() -> dict[str, list]:
     """Optimizer steps of two weight matrices and a bias."""
     sizes = (784, 400), (400,), (400, 400)
     rows = [(normal(*n), normal(*n), np.square(normal(*n)), normal(*n)) for n in sizes]
+    adam = [(p, g, m, v, None) for p, g, v, m in rows]
     return {
-        "sgd": [[row[:3] for row in rows], np.array([1e-3, 0.9, 0.0, 0.0])],
-        "rmsprop": [rows, np.array([1e-3, 0.99, 1e-8, 0.0, 0.9])],
-        "adam": [[(p, g, m, v) for p, g, v, m in rows], np.array([1e-3, 0.9, 0.999, 1e-8, 0.0, 9])],
-        "adamw": [
-            [(p, g, m, v) for p, g, v, m in rows],
-            np.array([1e-3, 0.9, 0.999, 1e-8, 0.01, 9]),
-        ],
+        "sgd": [[row[:3] for row in rows], np.array([1e-3, 0.9, 0.0, 0.0, 0.0])],
+        "rmsprop": [[(*row, None) for row in rows], np.array([1e-3, 0.99, 1e-8, 0.0, 0.9])],
+        "adam": [adam, np.array([1e-3, 0.9, 0.999, 1e-8, 0.0, 9])],
+        "adamw": [adam, np.array([1e-3, 0.9, 0.999, 1e-8, 0.01, 9])],
     }
 
 

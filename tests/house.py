@@ -32,9 +32,10 @@ FILES = {
     "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise comparing indexing activations reduce counting linalg "
     "normalization windows conv pooling recurrent attention losses densities",
-    "nn": "hooks contents module init linear activations containers conv pooling norm dropout "
-    "embedding recurrent attention transformer losses summaries",
-    "optim": "optimizer sgd rmsprop adam clipping schedules",
+    "nn": "hooks contents module init utils linear activations containers conv pooling norm "
+    "dropout embedding recurrent attention transformer losses summaries",
+    "nn.utils": "clipping vectors",
+    "optim": "groups states optimizer sgd rmsprop adam schedules",
     "data": "transfer loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files written_dates",
     "models": "vae gan cnn sampling rnn transformer seq2seq",

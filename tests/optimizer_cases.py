@@ -17,6 +17,19 @@ CASES = {
     "adam_decay": ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "weight_decay": 0.1, "eps": 1e-6}),
     "adamw": ("AdamW", {"lr": 0.02}),
     "adamw_decay": ("AdamW", {"lr": 0.02, "weight_decay": 0.3}),
+    "sgd_dampening": (
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1, "maximize": True},
+    ),
+    "rmsprop_centered": ("RMSprop", {"lr": 0.01, "centered": True, "maximize": True}),
+    "rmsprop_centered_all": (
+        "RMSprop",
+        {"lr": 0.01, "alpha": 0.9, "momentum": 0.5, "weight_decay": 0.1, "centered": True},
+    ),
+    "adam_amsgrad": ("Adam", {"lr": 0.02, "betas": (0.5, 0.6), "amsgrad": True}),
+    "adam_maximize": ("Adam", {"lr": 0.02, "weight_decay": 0.1, "maximize": True}),
+    "adamw_amsgrad": ("AdamW", {"lr": 0.02, "betas": (0.5, 0.6), "amsgrad": True}),
+    "adamw_maximize": ("AdamW", {"lr": 0.02, "weight_decay": 0.1, "maximize": True}),
 }
 
 

@@ -154,5 +154,5 @@ def test_advance_alone_makes_settings_and_counts_for_work_that_is_repeated(name)
 
 def test_step_refuses_a_gradient_of_another_shape():
     p = mg.tensor(np.ones(4), requires_grad=True)
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected .* \(4,\)"):
         mg.optim.Adam([p]).step([mg.Tensor(np.ones(3))])

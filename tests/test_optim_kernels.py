@@ -27,17 +27,19 @@ def draw_rows(c: Choices, name: str, dtype: type, layouts=("contiguous",)):
     """Rows (p, g, *state) of some parameters, and settings."""
     momentum, decay = c.pick((0.0, 0.9)), c.pick((0.0, 0.1))
     values = {
-        "sgd": [0.01, momentum, float(momentum and c.pick((0, 1))), decay],
+        "sgd": [0.01, momentum, c.pick((0.0, 0.3)), decay, float(momentum and c.pick((0, 1)))],
         "rmsprop": [0.01, 0.9, 1e-6, decay, momentum],
     }.get(name, [0.01, 0.9, 0.999, 1e-8, decay, c.pick((1.0, 2.0, 1000.0))])
-    rows = []
+    rows, with_last = [], c.flag()  # the array that only amsgrad and centered use
     for _ in range(c.integer(1, 3)):
         shape = c.pick(SHAPES)
         p, g, first = (c.array(shape) for _ in range(3))
-        second = c.array(shape, 0.1, 1.0)
-        state = {"sgd": [first], "rmsprop": [second, first]}.get(name, [first, second])
-        if not momentum and name in ("sgd", "rmsprop"):
-            state[-1] = None
+        second, mean = c.array(shape, 0.1, 1.0), c.array(shape, -0.3, 0.3)
+        buffer = first if momentum else None
+        state = {
+            "sgd": [buffer],
+            "rmsprop": [second, buffer, mean if with_last else None],
+        }.get(name, [first, second, c.array(shape, 0.1, 1.0) if with_last else None])
         row = [
             x if x is None else in_layout(x.astype(dtype), c.pick(layouts)) for x in (p, g, *state)
         ]
@@ -98,9 +100,9 @@ def test_a_long_step_in_pieces_has_the_same_bits_for_any_number_of_threads(name)
     lengths, found = (7, 120_000, 1, 500, 180_000), []
     for threads in (1, 3):
         draw = np.random.default_rng(0)
-        rows = [[draw.random(n, np.float32) + 0.1 for _ in range(4)] for n in lengths]
+        rows = [[draw.random(n, np.float32) + 0.1 for _ in range(5)] for n in lengths]
         rows = [tuple(row[:3] if name == "sgd" else row) for row in rows]
-        tail = {"sgd": [0.9, 1.0, 0.01], "rmsprop": [0.9, 1e-8, 0.01, 0.9]}
+        tail = {"sgd": [0.9, 0.0, 0.01, 1.0], "rmsprop": [0.9, 1e-8, 0.01, 0.9]}
         values = np.array([0.1, *tail.get(name, [0.9, 0.999, 1e-8, 0.01, 3.0])])
         before = mg.get_num_threads()
         mg.set_num_threads(threads)

@@ -22,6 +22,7 @@ WRITES = {
         "x.data[...] =": "parameters and buffers, which own their memory; versions count"
     },
     "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
+    "nn/utils/vectors.py": {"p.data[...] =": "parameters, which own their memory; versions count"},
     "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
     "ops/joining.py": {"y[_inside(pad_width, shape)] = x": RETURNED},
     "ops/normalization.py": {
@@ -35,10 +36,12 @@ WRITES = {
         "gh += gy[t]": "a copy of the cotangent, or a product made here",
     },
     "ops/shape.py": {"y.setflags(write=False)": RETURNED},
-    "optim/adam.py": dict.fromkeys(["m[...] =", "v[...] =", "p -= lr", "p -= decay"], PARAMETER),
+    "optim/adam.py": dict.fromkeys(
+        ["m[...] =", "v[...] =", "largest[...] =", "p -= lr", "p -= decay"], PARAMETER
+    ),
     "optim/optimizer.py": {"bucket.settings[:] =": "the optimizer's own"},
-    "optim/rmsprop.py": dict.fromkeys(["s[...] =", "v[...] =", "p -= lr"], PARAMETER),
-    "optim/sgd.py": dict.fromkeys(["v[...] =", "p -= lr"], PARAMETER),
+    "optim/rmsprop.py": dict.fromkeys(["s[...] =", "m[...] =", "v[...] =", "p -= lr"], PARAMETER),
+    "optim/sgd.py": dict.fromkeys(["v[...] =", "v += group", "p -= lr"], PARAMETER),
     "random.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
     "models/seq2seq.py": dict.fromkeys(
         ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
@@ -70,22 +73,26 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
     *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
-    *("lengths[letter]", "n -= half", "self.state[i]", "start += len", "self._counter +="),
+    *("lengths[letter]", "n -= half", "self.state[i]", "start +=", "self._counter +="),
     *(
         "hooks[",
         "saved |=",
         "lines +=",
         "uses[",
-        "state[name] =",
+        "state[key] =",
+        "found[key] =",
+        'found["betas"] =',
+        "self.params +=",
         "cache[:] =",
         "layers +=",
         "tracked +=",
     ),
+    *("self.group_of +=", "self.state +=", "extra |=", "settings |=", "copied[key] ="),
 }
 
 
 def test_every_statement_that_writes_into_an_array_is_listed_with_its_reason():
-    paths = [p for folder in FOLDERS for p in sorted((PACKAGE / folder).glob("*.py"))]
+    paths = [p for folder in FOLDERS for p in sorted((PACKAGE / folder).rglob("*.py"))]
     unknown, seen = [], set()
     for path in [*paths, PACKAGE / "random.py", PACKAGE / "tensors.py"]:
         name = path.relative_to(PACKAGE).as_posix()

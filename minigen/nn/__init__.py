@@ -1,6 +1,6 @@
 """Modules: layers, losses and containers, with PyTorch's names, parameter shapes and defaults."""
 
-from minigen.nn import init
+from minigen.nn import init, utils
 from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from minigen.nn.attention import MultiheadAttention
 from minigen.nn.containers import (

@@ -1,13 +1,31 @@
 """Optimizers with PyTorch's names, settings and defaults; clipping; learning-rate schedules.
 
-In reading order: `optimizer`, the base class; `sgd`, `rmsprop` and `adam`, each with its formula in
-array code; `clipping`; `schedules`. Left out on purpose: dampening, centered, amsgrad, maximize.
+In reading order: `groups` and `states`, what an optimizer takes and saves; `optimizer`, the base
+class; `sgd`, `rmsprop` and `adam`, each with its formula in array code; `schedules`. Clipping of
+gradients stands in `nn.utils`.
+Left out on purpose: Adagrad, Adamax and their like, which Adam has replaced, and L-BFGS, which is
+not for batches; `Optimizer` says how to add one.
 """
 
+from minigen.nn.utils.clipping import (
+    clip_grad_norm,
+    clip_grad_norm_,
+    clip_grad_value,
+    clip_grad_value_,
+)
 from minigen.optim.adam import Adam, AdamW
-from minigen.optim.clipping import clip_grad_norm
 from minigen.optim.optimizer import Optimizer
 from minigen.optim.rmsprop import RMSprop
 from minigen.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_value",
+    "clip_grad_value_",
+]

@@ -24,10 +24,10 @@ def sgd(rows, settings):
 
 
 @compiled(fastmath=CONTRACT)
-def _sgd(p, g, v, lr, momentum, nesterov, weight_decay):
+def _sgd(p, g, v, lr, momentum, dampening, weight_decay, nesterov):
     """`optim.SGD.formula`; without momentum v is neither read nor written."""
     real = p.dtype.type
-    lr, weight_decay = real(lr), real(weight_decay)
+    lr, weight_decay, gain = real(lr), real(weight_decay), real(1 - dampening)
     if momentum == 0:
         for i in range(p.size):
             p[i] -= lr * (g[i] + weight_decay * p[i])
@@ -35,7 +35,7 @@ def _sgd(p, g, v, lr, momentum, nesterov, weight_decay):
     momentum = real(momentum)
     for i in range(p.size):
         g_i = g[i] + weight_decay * p[i]
-        v_i = momentum * v[i] + g_i
+        v_i = momentum * v[i] + gain * g_i
         v[i] = v_i
         p[i] -= lr * (g_i + momentum * v_i if nesterov else v_i)
 
@@ -43,21 +43,26 @@ def _sgd(p, g, v, lr, momentum, nesterov, weight_decay):
 def rmsprop(rows, settings):
     """`optim.RMSprop.formula` for each row; returns the rows that are not updated."""
     flat, rest = _flattened(rows)
-    parallel_for_groups(_rmsprop, flat, NS_PER_ELEMENT, *settings.tolist())
+    centered = rows[0][4] is not None  # as in all rows
+    parallel_for_groups(_rmsprop, flat, NS_PER_ELEMENT, *settings.tolist(), centered)
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _rmsprop(p, g, s, v, lr, alpha, eps, weight_decay, momentum):
-    """`optim.RMSprop.formula`; without momentum v is neither read nor written."""
+def _rmsprop(p, g, s, v, m, lr, alpha, eps, weight_decay, momentum, centered):
+    """`optim.RMSprop.formula`; without momentum v, and m if not centered, are left alone."""
     real = p.dtype.type
     one_minus_alpha, alpha, lr = real(1 - alpha), real(alpha), real(lr)
-    eps, weight_decay = real(eps), real(weight_decay)
+    eps, weight_decay, zero = real(eps), real(weight_decay), real(0)
     with_momentum, momentum = momentum != 0, real(momentum)
     for i in range(p.size):
         g_i = g[i] + weight_decay * p[i]
         s_i = alpha * s[i] + one_minus_alpha * g_i * g_i
         s[i] = s_i
+        if centered:
+            m_i = alpha * m[i] + one_minus_alpha * g_i
+            m[i] = m_i
+            s_i = max(s_i - m_i * m_i, zero)  # rounding may make it negative
         step = g_i / (math.sqrt(s_i) + eps)
         if with_momentum:
             step += momentum * v[i]
@@ -78,21 +83,22 @@ def adamw(rows, settings):
 
 
 def _adam_steps(rows, settings, p_factor, l2):
-    """`_adam` for each row; settings (lr, beta1, beta2, eps, weight_decay, step)."""
+    """`_adam` or `_amsgrad` for each row; settings (lr, beta1, beta2, eps, weight_decay, step)."""
     lr, beta1, beta2, eps, _, step = settings.tolist()
     step_size, sqrt_correction = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
     flat, rest = _flattened(rows)
     constants = step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2
-    parallel_for_groups(_adam, flat, NS_PER_ELEMENT, *constants)
+    update = _adam if rows[0][4] is None else _amsgrad  # as in all rows
+    parallel_for_groups(update, flat, NS_PER_ELEMENT, *constants)
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _adam(p, g, m, v, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
+def _adam(p, g, m, v, _, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
     """`optim.Adam.formula`, with its two bias corrections computed before the loop.
 
     step_size = lr / (1 - beta1^t), sqrt_correction = sqrt(1 - beta2^t). p is multiplied by
-    p_factor, AdamW's weight decay; l2 * p is added to g, Adam's.
+    p_factor, AdamW's weight decay; l2 * p is added to g, Adam's. The fifth array is not used.
     """
     real = p.dtype.type
     one_minus_beta1, beta2, one_minus_beta2 = real(1 - beta1), real(beta2), real(1 - beta2)
@@ -105,6 +111,28 @@ def _adam(p, g, m, v, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l
         v_i = beta2 * v[i] + one_minus_beta2 * g_i * g_i
         m[i] = m_i
         v[i] = v_i
+        p[i] = p_factor * p_i - step_size * m_i / (math.sqrt(v_i) * inverse_correction + eps)
+
+
+@compiled(fastmath=CONTRACT)
+def _amsgrad(p, g, m, v, largest, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
+    """`_adam` with the largest v so far in place of v.
+
+    A function of its own, as the loop of `_adam`, which most steps take, must not read `largest`.
+    """
+    real = p.dtype.type
+    one_minus_beta1, beta2, one_minus_beta2 = real(1 - beta1), real(beta2), real(1 - beta2)
+    step_size, eps, p_factor, l2 = real(step_size), real(eps), real(p_factor), real(l2)
+    inverse_correction = real(1 / sqrt_correction)
+    for i in range(p.size):
+        p_i = p[i]
+        g_i = g[i] + l2 * p_i
+        m_i = m[i] + one_minus_beta1 * (g_i - m[i])
+        v_i = beta2 * v[i] + one_minus_beta2 * g_i * g_i
+        m[i] = m_i
+        v[i] = v_i
+        v_i = max(v_i, largest[i])
+        largest[i] = v_i
         p[i] = p_factor * p_i - step_size * m_i / (math.sqrt(v_i) * inverse_correction + eps)
 
 

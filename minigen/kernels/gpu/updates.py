@@ -34,12 +34,12 @@ def adamw(rows, settings):
 def _updated(name, rows, settings):
     """Launch the kernel on all rows that it can take; return the others.
 
-    The table has a row of six int64 for each parameter: `ParameterRow` of updates.cu.
+    The table has a row of seven int64 for each parameter: `ParameterRow` of updates.cu.
     """
     dtype, table, rest, blocks, in_use = rows[0][0].dtype, [], [], 0, []
     for row in rows:
         p, g, *state = row
-        arrays = [p, dense(g), *state, *[None] * (2 - len(state))]
+        arrays = [p, dense(g), *state, *[None] * (3 - len(state))]
         if _can_take(arrays, dtype):
             pointers = [0 if x is None else x.data.ptr for x in arrays]
             table.append([*pointers, p.size, blocks])

@@ -1,0 +1,206 @@
+"""States of optimizers: a snapshot that stays, the same step again, and what does not fit."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from optimizer_cases import CASES, SHAPES, gradient
+
+import minigen as mg
+from minigen import optim
+from minigen.data import DataLoader
+from minigen.errors import CheckpointError
+
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def made(name, dtype=np.float32):
+    """Parameters and an optimizer of that case; one parameter is in a group of its own."""
+    kind, settings = CASES[name]
+    params = [mg.tensor(np.full(shape, 0.5, dtype), requires_grad=True) for shape in SHAPES]
+    groups = [{"params": params[:1]}, {"params": params[1:], "lr": 0.03}]
+    return params, getattr(optim, kind)(groups, **settings)
+
+
+def steps(params, optimizer, start, stop):
+    for step in range(start, stop):
+        optimizer.step([mg.Tensor(gradient(step, i).astype(p.dtype)) for i, p in enumerate(params)])
+    return [p.data.tobytes() for p in params]
+
+
+def same(state, other):
+    """Whether two states have the same keys, values and bits."""
+    if isinstance(state, dict):
+        return state.keys() == other.keys() and all(same(state[k], other[k]) for k in state)
+    if isinstance(state, list | tuple):
+        return len(state) == len(other) and all(map(same, state, other))
+    if isinstance(state, np.ndarray):
+        return state.dtype == other.dtype and state.tobytes() == other.tobytes()
+    return type(state) is type(other) and state == other
+
+
+@every_case
+def test_a_state_is_a_snapshot_that_no_later_step_changes(name):
+    params, optimizer = made(name)
+    steps(params, optimizer, 0, 2)
+    state = optimizer.state_dict()
+    kept = copy.deepcopy(state)
+    steps(params, optimizer, 2, 5)
+    optimizer.param_groups[0]["lr"] = 7.0
+    assert same(state, kept)
+
+
+@every_case
+def test_rolled_back_to_a_state_the_same_steps_follow_bit_for_bit(name):
+    params, optimizer = made(name)
+    for before in (0, 3):  # without a state of any parameter yet, and with one
+        steps(params, optimizer, 0, before)
+        state, values = optimizer.state_dict(), [p.numpy().copy() for p in params]
+        first = steps(params, optimizer, before, before + 3)
+        for _ in range(2):
+            for p, value in zip(params, values):
+                p.data[...] = value
+            optimizer.load_state_dict(state)
+            assert steps(params, optimizer, before, before + 3) == first
+
+
+@every_case
+def test_two_optimizers_loaded_from_one_state_stay_apart(name):
+    params, optimizer = made(name)
+    steps(params, optimizer, 0, 2)
+    state = optimizer.state_dict()
+    kept, pairs = copy.deepcopy(state), [made(name) for _ in range(2)]
+    for _, other in pairs:
+        other.load_state_dict(state)
+    first = steps(*pairs[0], 2, 5)
+    assert steps(*pairs[1], 2, 5) == first
+    assert same(state, kept)
+    assert same(pairs[0][1].state_dict(), pairs[1][1].state_dict())
+
+
+def test_states_of_generators_and_loaders_stay_too():
+    rng = mg.Generator(3)
+    state = rng.state
+    rng.normal(5)
+    assert state == (3, 0)
+    loader = DataLoader(np.arange(9), 2, shuffle=True, rng=mg.Generator(1))
+    batches = iter(loader)
+    next(batches)
+    state = loader.state
+    kept = copy.deepcopy(state)
+    list(batches), list(loader)
+    assert state == kept
+
+
+# ------------------------------------------------------------------- what does not fit
+
+
+def broken(change):
+    """A state of the case "adam" after two steps, changed by change(state)."""
+    params, optimizer = made("adam")
+    steps(params, optimizer, 0, 2)
+    state = optimizer.state_dict()
+    result = change(state)
+    return state if result is None else result
+
+
+def set_in(state, *path_and_value):
+    *path, key, value = path_and_value
+    for step in path:
+        state = state[step]
+    if value is None:
+        del state[key]
+    else:
+        state[key] = value
+
+
+GROUP, STATE = ("param_groups", 0), ("state", 0)
+WRONG = {
+    "a learning rate that is NaN": ((*GROUP, "lr", float("nan")), ["group 0: lr", "nan"]),
+    "a negative learning rate": ((*GROUP, "lr", -0.1), ["group 0: lr", "-0.1"]),
+    "an infinite learning rate": ((*GROUP, "lr", float("inf")), ["group 0: lr", "inf"]),
+    "a learning rate that is a text": ((*GROUP, "lr", "0.1"), ["group 0: lr", "'0.1'"]),
+    "betas that are a number": ((*GROUP, "betas", 0.9), ["group 0: betas", "0.9"]),
+    "one beta": ((*GROUP, "betas", (0.9,)), ["group 0: betas", "(0.9,)"]),
+    "a beta of 1": ((*GROUP, "betas", (0.9, 1.0)), ["group 0: betas", "1.0"]),
+    "a missing setting": ((*GROUP, "eps", None), ["group 0 lacks 'eps'"]),
+    "an extra setting": ((*GROUP, "momentum", 0.9), ["group 0 has 'momentum'"]),
+    "another size": ((*GROUP, "params", [0, 1]), ["groups of [2, 1] parameters", "[1, 1]"]),
+    "no list of parameters": ((*GROUP, "params", 3), ["[None, 1]"]),
+    "fewer states": (("state", 1, None), ["state is of 1 parameters, expected 2"]),
+    "fewer groups": (("param_groups", 1, None), ["groups of [1] parameters, expected [1, 1]"]),
+    "a missing array": ((*STATE, "exp_avg", None), ["parameter 0 lacks 'exp_avg'"]),
+    "a missing step": ((*STATE, "step", None), ["parameter 0 lacks 'step'"]),
+    "an extra array": ((*STATE, "momentum_buffer", np.ones((3, 2), np.float32)), ["'momentum_bu"]),
+    "another shape": ((*STATE, "exp_avg", np.ones(3, np.float32)), ["(3,), expected", "(3, 2)"]),
+    "another dtype": ((*STATE, "exp_avg", np.ones((3, 2))), ["float64 (3, 2)", "float32 (3, 2)"]),
+    "integers": ((*STATE, "exp_avg", np.ones((3, 2), int)), ["int64 (3, 2), expected float32"]),
+    "a list": ((*STATE, "exp_avg", [[1.0, 2.0]] * 3), ["exp_avg of parameter 0 is a list"]),
+    "a step of 0": ((*STATE, "step", 0), ["step of parameter 0 is 0"]),
+    "a step of half": ((*STATE, "step", 0.5), ["step of parameter 0 is 0.5"]),
+    "no dict for a parameter": (("state", 0, [1]), ["list of dicts in 'state'"]),
+    "no states": (("state", None), ["lacks 'state'"]),
+    "no groups": (("param_groups", None), ["lacks 'param_groups'"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_state_with_a_fault_is_refused_by_name_and_nothing_changes(what):
+    path, says = WRONG[what]
+    params, optimizer = made("adam")
+    steps(params, optimizer, 0, 1)
+    kept = optimizer.state_dict()
+    with pytest.raises(CheckpointError) as caught:
+        optimizer.load_state_dict(broken(lambda state: set_in(state, *path)))
+    assert "Adam" in str(caught.value)
+    assert all(text in str(caught.value) for text in says), str(caught.value)
+    assert same(optimizer.state_dict(), kept)
+
+
+@pytest.mark.parametrize("state", [None, [], 3, "adam", {}], ids=repr)
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(CheckpointError, match="Adam: "):
+        made("adam")[1].load_state_dict(state)
+
+
+@pytest.mark.parametrize("own", ["sgd", "sgd_momentum", "rmsprop_all", "adam", "adam_amsgrad"])
+@pytest.mark.parametrize("other", ["sgd", "sgd_momentum", "rmsprop_all", "adam", "adamw_amsgrad"])
+def test_the_state_of_another_optimizer_is_refused_and_nothing_changes(own, other):
+    kinds = [CASES[name][0].removesuffix("W") for name in (own, other)]
+    if kinds[0] == kinds[1]:
+        return
+    theirs, optimizer = made(other), made(own)
+    for pair in (theirs, optimizer):
+        steps(*pair, 0, 2)
+    kept = optimizer[1].state_dict()
+    with pytest.raises(CheckpointError, match=f"does not fit {CASES[own][0]}: group 0 lacks"):
+        optimizer[1].load_state_dict(theirs[1].state_dict())
+    assert same(optimizer[1].state_dict(), kept)
+
+
+def test_all_differences_are_named_at_once():
+    state = broken(lambda state: set_in(state, "param_groups", 0, "lr", -1.0))
+    set_in(state, "param_groups", 1, "eps", "small")
+    set_in(state, "state", 0, "exp_avg", np.ones(5))
+    set_in(state, "state", 1, "exp_avg_sq", None)
+    with pytest.raises(CheckpointError) as caught:
+        made("adam")[1].load_state_dict(state)
+    for text in ("group 0: lr", "group 1: eps", "exp_avg of parameter 0", "parameter 1 lacks"):
+        assert re.search(text, str(caught.value)), text
+
+
+def test_a_state_from_before_there_were_options_loads_with_all_of_them_off():
+    for name, added in (
+        ("adam", "amsgrad"),
+        ("sgd_momentum", "dampening"),
+        ("rmsprop", "centered"),
+    ):
+        params, optimizer = made(name)
+        steps(params, optimizer, 0, 2)
+        state = optimizer.state_dict()
+        for group in state["param_groups"]:
+            del group[added], group["maximize"]
+        other = made(name)
+        other[1].load_state_dict(state)
+        assert other[1].param_groups[0][added] == other[1].param_groups[0]["maximize"] == 0
