@@ -76,6 +76,8 @@ def full(
     requires_grad=False,
 ) -> Tensor:
     """A tensor with all elements equal to value; by default with the dtype of mg.tensor(value)."""
+    if shape is None:  # NumPy before 2.4 takes it for ()
+        raise TypeError("a shape is a number or a tuple of numbers, not None")
     dtype = as_array(value).dtype if dtype is None else check_dtype(dtype)
     return _created(lambda xp: xp.full(shape, value, dtype), device, requires_grad)
 
