@@ -35,7 +35,7 @@ FILES = {
     "nn": "hooks contents module init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent attention transformer losses summaries",
     "nn.utils": "clipping vectors",
-    "optim": "groups states optimizer sgd rmsprop adam schedules",
+    "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
     "data": "transfer loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files written_dates",
     "models": "vae gan cnn sampling rnn transformer seq2seq",

@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 from optimizer_cases import CASES, SHAPES, STEPS, gradient
 from safetensors.torch import save_file
+from schedule_cases import CASES as SCHEDULES
+from schedule_cases import EPOCHS, LRS, made
+from schedule_cases import step as schedule_step
 
 FOLDER = Path(__file__).parent / "fixtures"
 
@@ -26,6 +29,22 @@ def optimizers():
             optimizer.step()
         result |= {f"{name}.{i}": p.detach() for i, p in enumerate(params)}
     save_file(result, FOLDER / "optimizers.safetensors")
+
+
+def schedules():
+    """The learning rates, and momenta, of two groups over EPOCHS steps of each schedule."""
+    result = {}
+    for name in (*SCHEDULES, "chained", "sequential"):
+        groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": lr} for lr in LRS]
+        optimizer = torch.optim.SGD(groups, momentum=0.9)
+        running, rows = made(torch.optim.lr_scheduler, optimizer, name), []
+        for epoch in range(EPOCHS + 1):
+            rows.append([[g["lr"], g["momentum"]] for g in optimizer.param_groups])
+            optimizer.step()
+            if epoch < EPOCHS:
+                schedule_step(running, name, epoch)
+        result[name] = torch.tensor(rows, dtype=torch.float64)
+    save_file(result, FOLDER / "schedules.safetensors")
 
 
 def dense_net():
@@ -53,4 +72,5 @@ def dense_net():
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     optimizers()
+    schedules()
     dense_net()

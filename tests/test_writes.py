@@ -87,6 +87,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "layers +=",
         "tracked +=",
     ),
+    *('group["', "self.num_bad_epochs +="),
     *("self.group_of +=", "self.state +=", "extra |=", "settings |=", "copied[key] ="),
 }
 

@@ -1,10 +1,10 @@
 """Optimizers with PyTorch's names, settings and defaults; clipping; learning-rate schedules.
 
 In reading order: `groups` and `states`, what an optimizer takes and saves; `optimizer`, the base
-class; `sgd`, `rmsprop` and `adam`, each with its formula in array code; `schedules`. Clipping of
-gradients stands in `nn.utils`.
-Left out on purpose: Adagrad, Adamax and their like, which Adam has replaced, and L-BFGS, which is
-not for batches; `Optimizer` says how to add one.
+class; `sgd`, `rmsprop` and `adam`, each with its formula in array code; `schedules`, functions of
+the step; `scheduler` and `lr_scheduler`, PyTorch's objects. Clipping of gradients stands in
+`nn.utils`. Left out on purpose: Adagrad, Adamax and their like, which Adam has replaced, and
+L-BFGS, which is not for batches; `Optimizer` says how to add one.
 """
 
 from minigen.nn.utils.clipping import (
@@ -13,6 +13,7 @@ from minigen.nn.utils.clipping import (
     clip_grad_value,
     clip_grad_value_,
 )
+from minigen.optim import lr_scheduler
 from minigen.optim.adam import Adam, AdamW
 from minigen.optim.optimizer import Optimizer
 from minigen.optim.rmsprop import RMSprop
@@ -28,4 +29,5 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value",
     "clip_grad_value_",
+    "lr_scheduler",
 ]

@@ -1,0 +1,296 @@
+"""Learning-rate schedules as objects, with PyTorch's names and numbers.
+
+    schedule = StepLR(optimizer, step_size=30)
+    for epoch in range(90):
+        ...  # the optimizer's steps
+        schedule.step()
+
+A schedule sets group["lr"] of each group of the optimizer when it is made, and again at each step.
+What it starts from is kept as group["initial_lr"]. Several schedules of one optimizer multiply, but
+for LambdaLR and OneCycleLR. Resume: make optimizer and schedule anew, then load both states.
+Left out on purpose: schedules that a LambdaLR of one line replaces, such as PolynomialLR.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from minigen.optim.optimizer import Optimizer
+from minigen.optim.scheduler import LRScheduler
+
+
+def _count(name: str, key: str, value: int) -> int:
+    if isinstance(value, bool) or value != int(value) or value < 1:
+        raise ValueError(f"{name}: {key} must be an integer of at least 1, got {value}")
+    return int(value)
+
+
+class StepLR(LRScheduler):
+    """lr * gamma after each step_size epochs."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
+        self.step_size, self.gamma = _count("StepLR", "step_size", step_size), gamma
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        return now * self.gamma if epoch and epoch % self.step_size == 0 else now
+
+
+class MultiStepLR(LRScheduler):
+    """lr * gamma at each epoch that is in milestones."""
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1):
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        return now * self.gamma ** (self.milestones.count(epoch) if epoch else 0)
+
+
+class ExponentialLR(LRScheduler):
+    """lr * gamma at each epoch."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float):
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        return now * self.gamma if epoch else now
+
+
+class LinearLR(LRScheduler):
+    """lr times a factor that goes from start_factor to end_factor in total_iters epochs."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+    ):
+        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
+            raise ValueError(
+                "LinearLR: start_factor must be in (0, 1] and end_factor in [0, 1], got "
+                f"{start_factor} and {end_factor}"
+            )
+        self.start, self.end = start_factor, end_factor
+        self.total = _count("LinearLR", "total_iters", total_iters)
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        factor = lambda e: self.start + (self.end - self.start) * e / self.total
+        if epoch == 0:
+            return now * factor(0)
+        return now * factor(epoch) / factor(epoch - 1) if epoch <= self.total else now
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Half a cosine from lr to eta_min in T_max epochs, and back (Loshchilov and Hutter 2017)."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0):
+        self.T_max, self.eta_min = _count("CosineAnnealingLR", "T_max", T_max), eta_min
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        height = lambda e: 1 + math.cos(math.pi * e / self.T_max)
+        if epoch == 0:
+            return now
+        if (epoch - 1) % (2 * self.T_max) == self.T_max:  # the epoch before was at the bottom
+            return now + (base - self.eta_min) * height(epoch) / 2
+        return self.eta_min + (now - self.eta_min) * height(epoch) / height(epoch - 1)
+
+
+class LambdaLR(LRScheduler):
+    """The first lr times lr_lambda(epoch), a function or a list with one for each group.
+
+    `minigen.schedule` has such functions: LambdaLR(optimizer, schedule.cosine(100, warmup=5)).
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ):
+        self.lr_lambda = lr_lambda
+        groups = len(getattr(optimizer, "param_groups", ()))
+        if not callable(lr_lambda) and len(lr_lambda) != groups:
+            raise ValueError(f"LambdaLR: {len(lr_lambda)} functions for {groups} groups")
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        return base * (self.lr_lambda if callable(self.lr_lambda) else self.lr_lambda[i])(epoch)
+
+
+class SequentialLR(LRScheduler):
+    """Schedules of one optimizer, one after the other: the next one starts at each milestone."""
+
+    SAVED = ("last_epoch", "last_lr", "base_lrs", "states")
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]
+    ):
+        if len(milestones) != len(schedulers) - 1 or list(milestones) != sorted(set(milestones)):
+            raise ValueError(
+                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} growing "
+                f"milestones, got {list(milestones)}"
+            )
+        for each in schedulers:
+            if not isinstance(each, LRScheduler) or isinstance(each, ReduceLROnPlateau):
+                raise TypeError(f"SequentialLR: a {type(each).__name__} cannot be one of several")
+            if each.optimizer is not optimizer:
+                raise ValueError("SequentialLR: a scheduler is of another optimizer")
+        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self.optimizer, self.last_epoch = optimizer, 0
+        self.restart()
+
+    def restart(self):
+        self.schedulers[0].restart()
+        self.last_epoch, self.last_lr = 0, self.schedulers[0].get_last_lr()
+
+    def step(self):
+        scheduler = self.schedulers[bisect_right(self.milestones, self.last_epoch + 1)]
+        if self.last_epoch + 1 in self.milestones:
+            scheduler.restart()
+        else:
+            scheduler.step()
+        self.last_epoch, self.last_lr = self.last_epoch + 1, scheduler.get_last_lr()
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """The states of the schedulers."""
+        return [each.state_dict() for each in self.schedulers]
+
+    @states.setter
+    def states(self, states: list[dict[str, Any]]) -> None:
+        for each, state in zip(self.schedulers, states):
+            each.load_state_dict(state)
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """lr * factor once a metric has not improved for more than `patience` epochs.
+
+    mode: whether the metric should become "min" or "max". An improvement is larger than threshold,
+    a share of the best ("rel") or a difference ("abs", threshold_mode). cooldown: epochs after a
+    reduction that do not count. min_lr: a number, or one for each group. eps: a smaller reduction
+    is not made.
+    """
+
+    SAVED = ("last_epoch", "last_lr", "best", "num_bad_epochs", "cooldown_counter")
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ):
+        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
+            raise ValueError(
+                "ReduceLROnPlateau: mode must be 'min' or 'max' and threshold_mode 'rel' or 'abs', "
+                f"got {mode!r} and {threshold_mode!r}"
+            )
+        if not 0 <= factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must be in [0, 1), got {factor}")
+        self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.min_lr, self.eps = min_lr, eps
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = 0
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        if self.num_bad_epochs <= self.patience:
+            return now
+        reduced = max(now * self.factor, self._min_lr(i))
+        return reduced if now - reduced > self.eps else now
+
+    def step(self, metrics: Any) -> None:
+        """Go to the next epoch, of which metrics is the number to watch."""
+        value, sign = float(metrics), 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            limit = self.best * (1 - sign * self.threshold)
+        else:
+            limit = self.best - sign * self.threshold
+        self.num_bad_epochs += 1
+        if sign * value < sign * limit:
+            self.best, self.num_bad_epochs = value, 0
+        if self.cooldown_counter > 0:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
+        super().step()
+        if self.num_bad_epochs > self.patience:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _min_lr(self, i):
+        return self.min_lr if isinstance(self.min_lr, int | float) else self.min_lr[i]
+
+
+class OneCycleLR(LRScheduler):
+    """Up to max_lr and down to almost 0, momentum down and up (Smith and Topin 2018).
+
+    max_lr: a number, or one for each group. total_steps: calls of step, one after each batch; or
+    epochs times steps_per_epoch. pct_start: the share of the rise. anneal_strategy: "cos" or
+    "linear". cycle_momentum: from max_momentum to base_momentum and back (beta1 of Adam). It starts
+    at max_lr / div_factor, and ends at final_div_factor times less.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ):
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
+            total_steps = epochs * steps_per_epoch
+        if anneal_strategy not in ("cos", "linear") or not 0 <= pct_start <= 1:
+            raise ValueError(
+                "OneCycleLR: anneal_strategy must be 'cos' or 'linear' and pct_start in [0, 1], "
+                f"got {anneal_strategy!r} and {pct_start}"
+            )
+        self.total = _count("OneCycleLR", "total_steps", total_steps)
+        self.max_lr, self.strategy, self.peak = max_lr, anneal_strategy, pct_start * self.total - 1
+        self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        super().__init__(optimizer)
+
+    def lr(self, i, epoch, now, base):
+        high = self.max_lr if isinstance(self.max_lr, int | float) else self.max_lr[i]
+        low = high / self.div_factor
+        return self._between(epoch, low, high, low / self.final_div_factor)
+
+    def _set(self, epoch, before):
+        if epoch > self.total:
+            raise ValueError(f"OneCycleLR: step {epoch} is after the last one, {self.total}")
+        super()._set(epoch, before)
+        for group in self.optimizer.param_groups if self.momenta else ():
+            if "betas" in group:
+                group["betas"] = (self._between(epoch, *self.momenta), group["betas"][1])
+            else:
+                group["momentum"] = self._between(epoch, *self.momenta)
+
+    def _between(self, epoch, first, middle, last):
+        """A value that goes from first to middle, at the peak of the rise, and then to last."""
+        if epoch <= self.peak:
+            start, stop, share = first, middle, epoch / self.peak
+        else:
+            start, stop = middle, last
+            share = (epoch - self.peak) / (self.total - 1 - self.peak)
+        if self.strategy == "linear":
+            return start + (stop - start) * share
+        return stop + (start - stop) / 2 * (1 + math.cos(math.pi * share))
