@@ -1,9 +1,9 @@
 """All operations, each with its derivative beside it. For short, `import minigen.ops as F`.
 
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
-arrays. The files in reading order: shape, joining, elementwise, comparing, indexing, activations,
-reduce, counting, linalg, normalization, windows, conv, pooling, recurrent, attention, losses,
-densities. README.md says how to add an op.
+arrays. The files in reading order: shape, joining, elementwise, powers, comparing, indexing,
+activations, reduce, counting, linalg, normalization, windows, conv, pooling, recurrent, attention,
+losses, densities. README.md says how to add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY
@@ -60,7 +60,6 @@ from minigen.ops.elementwise import (
     minimum,
     multiply,
     negative,
-    power,
     reciprocal,
     remainder,
     sign,
@@ -90,6 +89,7 @@ from minigen.ops.pooling import (
     max_pool1d,
     max_pool2d,
 )
+from minigen.ops.powers import power
 from minigen.ops.recurrent import gru, lstm, rnn
 from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from minigen.ops.shape import (

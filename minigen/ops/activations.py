@@ -10,7 +10,18 @@ from minigen.autodiff.primitives import composite, raw
 from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of
 from minigen.errors import DTypeError
-from minigen.ops.elementwise import REALS, elementwise, erf, exp, multiply, square, tanh, where
+from minigen.ops.elementwise import (
+    FAR,
+    REALS,
+    clip,
+    elementwise,
+    erf,
+    exp,
+    multiply,
+    square,
+    tanh,
+    where,
+)
 from minigen.random import Generator, default_generator
 
 AWAY_FROM_KINK = (0.1, 3.0)  # a domain for the gradient checks of functions with a kink at 0
@@ -60,7 +71,7 @@ def _leaky_relu_vjp(g, x, *, negative_slope):
 )
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x where positive, else negative_slope * x."""
-    return kernels.leaky_relu(x, negative_slope)
+    return kernels.leaky_relu(x, negative_slope) if negative_slope else kernels.relu(x)
 
 
 @elementwise(
@@ -70,7 +81,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
 )
 def elu(x: Array, *, alpha: float = 1.0) -> Array:
     """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2016)."""
-    return kernels.select(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return kernels.select(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 def _nonpositive(x):
@@ -95,6 +106,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
 
 def _gelu_vjp_definition(g, x):
     """g (Phi(x) + x phi(x)), phi = Phi' the density of N(0, 1)."""
+    x = clip(x, -FAR, FAR)
     density = exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
     return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
 
@@ -111,6 +123,7 @@ def _gelu(x):
 
 def _gelu_tanh_vjp_definition(g, x):
     """g / 2 (1 + t + x (1 - t^2) du/dx), t = tanh(u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    x = clip(x, -FAR, FAR)
     t = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
     return g * (0.5 * (1 + t + x * (1 - square(t)) * slope))
@@ -126,10 +139,14 @@ def _gelu_tanh(x):
     return kernels.gelu_tanh(x)
 
 
-@elementwise(lambda g, y, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), saves="x", domain=REALS)
+@elementwise(
+    lambda g, y, x: g * (sigmoid(x) * (1 + clip(x, -FAR, FAR) * sigmoid(-x))),
+    saves="x",
+    domain=REALS,
+)
 def silu(x: Array) -> Array:
     """x * sigmoid(x) (Elfwing et al. 2018)."""
-    return x * sigmoid(x)
+    return np.maximum(x, -FAR) * sigmoid(x)
 
 
 @elementwise(

@@ -8,19 +8,23 @@ from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, raw
 from minigen.backend.arrays import Array, array_module
-from minigen.backend.dtypes import floating
+from minigen.backend.dtypes import FLOAT64, floating
 from minigen.errors import ShapeError
 from minigen.ops.activations import log_sigmoid, sigmoid
 from minigen.ops.elementwise import (
+    POSITIVE,
     REALS,
     add,
     clip,
     divide,
     elementwise,
     exp,
+    expm1,
     log,
     maximum,
     multiply,
+    negative,
+    scaled,
     square,
     subtract,
     where,
@@ -45,8 +49,8 @@ def _binary_cross_entropy(p, t):
 
 
 def _bounded_log(p):
-    """max(log(p), -100)."""
-    return clip(log(p), min=-100.0)
+    """max(log(p), -100); at 0 a constant, since the derivative of log would be infinite there."""
+    return where(p == 0, -100.0, clip(log(where(p == 0, 1.0, p)), min=-100.0))
 
 
 @composite
@@ -61,7 +65,7 @@ def binary_cross_entropy(
             "for logits take binary_cross_entropy_with_logits"
         )
     loss = _binary_cross_entropy(input, target)
-    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+    return reduced(loss if weight is None else scaled(loss, weight), reduction)
 
 
 @fused(lambda g, x, t: g * (sigmoid(x) - t))
@@ -118,51 +122,85 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         loss = _bce_with_logits(input, target)
     else:
-        factor = add(multiply(target, subtract(pos_weight, 1.0)), 1.0)
-        loss = subtract(multiply(1 - target, input), multiply(factor, log_sigmoid(input)))
-    return reduced(loss if weight is None else multiply(loss, weight), reduction)
+        of_ones = scaled(log_sigmoid(input), multiply(target, pos_weight))
+        of_zeros = scaled(log_sigmoid(negative(input)), subtract(1.0, target))
+        loss = negative(add(of_ones, of_zeros))
+    return reduced(loss if weight is None else scaled(loss, weight), reduction)
+
+
+# ---------------------------------------------------------------------- KL divergences
+
+
+@elementwise(lambda g, y, t: g * (log(t) + 1), saves="t", domain=POSITIVE)
+def _t_log_t(t):
+    """t log t, 0 at 0."""
+    return t * np.log(np.where(t == 0, 1, t))
 
 
 @composite
 def kl_div(input: Array, target: Array, log_target: bool = False, reduction: str = "mean") -> Array:
     """t * (log t - input), for log-probabilities `input`; 0 log 0 is 0.
 
-    target is t, or with log_target log t.
+    target is t, or with log_target log t. reduction may also be "batchmean": the sum divided by the
+    length of axis 0, which is the divergence of the distributions in rows.
     """
     check_shapes("kl_div", input, target)
     if log_target:
-        return reduced(multiply(exp(target), subtract(target, input)), reduction)
-    positive = raw(target) > 0
-    log_t = log(where(positive, target, 1.0))
-    entropy = where(positive, multiply(target, log_t), 0.0)
-    return reduced(subtract(entropy, multiply(target, input)), reduction)
+        log_t = clip(target, min=-1000.0)  # exp(-1000) is 0: below, 0 times infinity would be NaN
+        loss = scaled(subtract(log_t, input), exp(target))
+    else:
+        loss = subtract(_t_log_t(target), scaled(input, target))
+    if reduction != "batchmean":
+        return reduced(loss, reduction)
+    if not loss.ndim:
+        raise ShapeError("kl_div: batchmean needs an axis 0, got shape ()")
+    return divide(sum(loss), loss.shape[0] or math.nan)
+
+
+NEAR_0 = 0.25  # where exp(x) - 1 - x has lost three bits or more by cancellation
+
+
+def _above_tangent(x, expm1_x):
+    """exp(x) - 1 - x, which is never negative, from x and exp(x) - 1.
+
+    Near 0 the plain way would leave no more than rounding errors; its series there is
+    x^2 (1/2! + x/3! + x^2/4! + ...).
+    """
+    near, series = np.minimum(np.maximum(x, -NEAR_0), NEAR_0), 0.0
+    for k in range(13 if x.dtype == FLOAT64 else 8, 1, -1):
+        series = series * near + 1 / math.factorial(k)
+    far = expm1_x - np.minimum(x, 1000)  # exp(1000) is infinite; infinity - infinity would be NaN
+    return np.where(np.abs(x) < NEAR_0, near * near * series, far)
+
+
+@elementwise(lambda g, y, x: g * expm1(x), saves="x", domain=REALS)
+def _exp_above_tangent(x):
+    """exp(x) - 1 - x."""
+    return _above_tangent(x, np.expm1(x))
 
 
 def _gaussian_kl_definition(mean, logvar):
-    terms = subtract(add(exp(logvar), square(mean)), add(logvar, 1.0))
-    return multiply(sum(terms, -1), 0.5)
+    return multiply(sum(add(_exp_above_tangent(logvar), square(mean)), -1), 0.5)
 
 
-def _gaussian_kl_backward(g, var, wanted, mean, logvar):
-    """gmean = g mean, glogvar = g (var - 1) / 2, both (..., D), for the cotangent g (...).
+def _gaussian_kl_backward(g, expm1_logvar, wanted, mean, logvar):
+    """gmean = g mean, glogvar = g (exp(logvar) - 1) / 2, both (..., D), for the cotangent g (...).
 
-    var = exp(logvar) is the residual.
+    exp(logvar) - 1 is the residual.
     """
     g = g[..., None]
-    half = 0.5 * g
-    # half * (var - 1) would be rounded in another way than the derivative of the definition.
-    return g * mean, half * var - half
+    return g * mean, 0.5 * g * expm1_logvar
 
 
 @fused(_gaussian_kl_definition, _gaussian_kl_backward, prepare=floating)
 def gaussian_kl(mean: Array, logvar: Array) -> Array:
-    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis.
+    """KL(N(mean, exp(logvar)) || N(0, 1)) in nats, summed over the last axis: never negative.
 
     (exp(logvar) + mean^2 - 1 - logvar) / 2 for each element (Kingma and Welling 2014, appendix B).
     """
     check_shapes("gaussian_kl", mean, logvar)
-    var = np.exp(logvar)
-    return 0.5 * (var + mean * mean - (logvar + 1)).sum(-1), var
+    expm1_logvar = np.expm1(logvar)
+    return 0.5 * (_above_tangent(logvar, expm1_logvar) + mean * mean).sum(-1), expm1_logvar
 
 
 def _gaussian_sample_backward(g, std, wanted, mean, logvar, noise):

@@ -13,10 +13,13 @@ import numpy as np
 from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive
 from minigen.backend.arrays import Array
-from minigen.backend.dtypes import PYTHON_SCALARS, checked, floating, promoted
-from minigen.ops.shape import astype, unbroadcast, zeros_like
+from minigen.backend.dtypes import checked, floating, promoted
+from minigen.ops.shape import unbroadcast, zeros_like
 
 REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
+# Beyond -FAR and FAR the derivatives of erf, gelu and silu round to their limits and are constant.
+# The rules bound x, since they would otherwise be products of 0 and infinity there, which are NaN.
+FAR = 1000.0
 
 
 def elementwise(*rules: Callable | None, saves="", domain: tuple[float, float], dtype="float"):
@@ -95,30 +98,21 @@ def remainder(a: Array, b: Array) -> Array:
     return np.remainder(a, b)
 
 
+@elementwise(
+    lambda g, y, x, weight: scaled(g, weight),
+    lambda g, y, x, weight: g * x,
+    saves=("weight", "x"),
+    domain=REALS,
+)
+def scaled(x: Array, weight: Array) -> Array:
+    """x * weight, but 0 where weight is 0 and x infinite: what has no weight costs nothing."""
+    return np.multiply(np.where((weight == 0) & np.isinf(x), 0, x), weight)
+
+
 @elementwise(lambda g, y, x: -g, domain=REALS, dtype="any")
 def negative(x: Array) -> Array:
     """-x."""
     return np.negative(x)
-
-
-@elementwise(
-    lambda g, y, a, b: g * (b * power(a, _minus_1(b))),
-    # dy/db = y log(a). Where a = 0 and b >= 0, y log(0) would be NaN or -inf: log(1) makes it 0.
-    lambda g, y, a, b: g * (y * astype(log(where((a == 0) & (b >= 0), 1.0, a)), g.dtype)),
-    saves=("a b", "y a b"),
-    domain=POSITIVE,
-    dtype="any",
-)
-def power(a: Array, b: Array) -> Array:
-    """a to the power b. The gradient for b is 0 where a = 0 and b >= 0."""
-    return np.power(a, b)
-
-
-def _minus_1(b):
-    """b - 1; but 1 where b = 0, since there b * a ** (b - 1) would be 0 times infinity at a = 0."""
-    if type(b) in PYTHON_SCALARS:
-        return b - 1 if b else 1
-    return where(b == 0, 1.0, b - 1.0)
 
 
 @elementwise(lambda g, y, x: g * (2 * x), saves="x", domain=REALS, dtype="any")
@@ -197,7 +191,9 @@ def tanh(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(x))), saves="x", domain=REALS
+    lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(clip(x, -FAR, FAR)))),
+    saves="x",
+    domain=REALS,
 )
 def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""

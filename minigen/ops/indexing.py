@@ -1,14 +1,19 @@
 """Indexing with any NumPy index, and its adjoint, which adds values at an index."""
 
+from typing import Any
+
 import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive, raw
 from minigen.backend.arrays import Array, Shape, array_module, is_cupy
 from minigen.backend.devices import capturing, to_numpy
+from minigen.backend.dtypes import as_array
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape
+
+LARGEST_INT64 = 2**63 - 1
 
 
 @primitive(lambda g, y, x, index: scatter(g, index, x.shape), views=True, returns_new=True)
@@ -153,11 +158,30 @@ def embedding(index: Array, weight: Array) -> Array:
 
     ShapeError or IndexError otherwise.
     """
-    index = fixed(index)
+    index = whole_numbers("embedding: index", index, weight)
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight must be (N, D), got shape {weight.shape}")
     check_range("embedding", index, 0, weight.shape[0])
     return _getitem(weight, index=index)
+
+
+def whole_numbers(name: str, index: Any, x: Array) -> Array:
+    """index as a raw int64 array, a list on the device of x; DTypeError unless of integers.
+
+    int64 holds each class, -1 and any ignore_index, which uint8 or int8 may not. IndexError for a
+    uint64 that int64 does not hold.
+    """
+    index = fixed(index)
+    if not hasattr(index, "dtype"):
+        index = array_module(raw(x)).asarray(as_array(index))
+        index = index if index.size else index.astype(np.int64)
+    if index.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name} must be integers, got {index.dtype}: convert with .astype(np.int64)"
+        )
+    if index.dtype == np.uint64 and index.size and int(index.max()) > LARGEST_INT64:
+        raise IndexError(f"{name}: index {int(index.max())} is out of range")
+    return index.astype(np.int64, copy=False)
 
 
 def check_range(name: str, index: Array, low: int, high: int, skip: int | None = None) -> None:

@@ -9,8 +9,9 @@ from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend.arrays import Array, array_module, largest
 from minigen.backend.dtypes import floating
 from minigen.errors import ShapeError
-from minigen.ops.elementwise import abs, divide, exp, multiply, power, sign, where
+from minigen.ops.elementwise import abs, divide, exp, multiply, where
 from minigen.ops.joining import concatenate
+from minigen.ops.powers import signed_power
 from minigen.ops.shape import (
     astype,
     axis_index,
@@ -87,7 +88,7 @@ def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False)
 
 @primitive(
     lambda g, y, x, axis, ddof, keepdims: (
-        spread(divide(g, _nonzero(y)), x, axis)
+        spread(_quotient(g, y), x, axis)
         * _deviation(x, axis)
         * _ratio(1, reduced_size(x, axis) - ddof)
     ),
@@ -109,9 +110,9 @@ def _ratio(a, n):
     return a / n if n > 0 else math.nan
 
 
-def _nonzero(y):
-    """y with 1 in place of 0, as a divisor of zeros."""
-    return where(y == 0, 1.0, y)
+def _quotient(g, y):
+    """g / y, but the constant 0 where y is 0: so all derivatives are 0 there, where none exists."""
+    return where(y == 0, 0.0, divide(g, where(y == 0, 1.0, y)))
 
 
 @primitive(lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis))
@@ -195,7 +196,8 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
     """The vector norm (sum of |x|^ord)^(1 / ord) over axis; for ord inf the largest |x|.
 
-    The gradient at the zero vector is 0 for ord >= 1. ValueError unless ord > 0.
+    Where it has no derivative the gradient is 0: at the zero vector, and for ord <= 1 at each 0.
+    ValueError unless ord > 0.
     """
     ord = float(ord)
     if not ord > 0:
@@ -206,8 +208,10 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
 
 
 @primitive(
+    # dy/dx = sign(x) |x / y|^(ord - 1)
     lambda g, y, x, ord, axis, keepdims: (
-        spread(g, x, axis) * _norm_derivative(x, spread(_nonzero(y), x, axis), ord)
+        spread(where(y == 0, 0.0, g), x, axis)
+        * signed_power(x / spread(where(y == 0, 1.0, y), x, axis), ord - 1)
     ),
     saves="x y",
     prepare=floating,
@@ -218,10 +222,3 @@ def _norm(x, *, ord, axis, keepdims):
     scale = np.where((top > 0) & np.isfinite(top), top, 1)
     y = np.sum((size / scale) ** ord, axis, keepdims=True) ** (1 / ord) * scale
     return y if keepdims else y.squeeze(axis)
-
-
-def _norm_derivative(x, y, ord):
-    """dy/dx = sign(x) (|x| / y)^(ord - 1), of y the norm broadcast to the shape of x."""
-    if ord == 2:
-        return x / y
-    return sign(x) if ord == 1 else sign(x) * power(abs(x) / y, ord - 1)

@@ -158,6 +158,7 @@ ELEMENTWISE = {
     "add": _case("add", lambda a, b: a + b),
     "subtract": _case("subtract", lambda a, b: a - b),
     "multiply": _case("multiply", lambda a, b: a * b, order=3),
+    "scaled": _case("scaled", lambda x, weight: x * weight),
     "divide": _case("divide", lambda a, b: a / b),
     "floor_divide": Case(lambda a, b: np.floor(a.real / b.real), _draw_quotient),
     "remainder": Case(lambda a, b: a - b * np.floor(a.real / b.real), _draw_quotient),

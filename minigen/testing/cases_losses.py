@@ -71,9 +71,15 @@ def _logits_and_classes(c):
     return c.array(shape), target.astype(c.pick((np.int64, np.int32))), named
 
 
+def _class_weight(c, logits):
+    """None, or class weights as an argument of the call."""
+    classes = logits.shape[0 if logits.ndim == 1 else 1]
+    return {"weight": c.array((classes,), 0.5, 2.0)} if c.flag() else {}
+
+
 def _draw_nll_loss(c):
     logits, target, named = _logits_and_classes(c)
-    return (logits, target), named
+    return (logits, target), named | _class_weight(c, logits)
 
 
 def _draw_cross_entropy(c):
@@ -83,32 +89,43 @@ def _draw_cross_entropy(c):
     if c.integer(0, 3) == 0:
         named.pop("ignore_index", None)
         target = c.array(logits.shape, 0.1, 1.0)
-    return (logits, target), named
+    return (logits, target), named | _class_weight(c, logits)
 
 
-def cross_entropy(logits, target, reduction="mean", ignore_index=-100, label_smoothing=0.0):
+def cross_entropy(
+    logits, target, weight=None, reduction="mean", ignore_index=-100, label_smoothing=0.0
+):
     axis = 0 if logits.ndim == 1 else 1
     classes, log_p = logits.shape[axis], log_softmax(logits, axis)
+    weight = np.ones(classes) if weight is None else weight
+    log_p_of_all = log_p * weight.reshape(-1, *[1] * (logits.ndim - 1 - axis))
     if target.shape == logits.shape and target.dtype.kind in "fc":
         q = (1 - label_smoothing) * target + label_smoothing / classes
-        loss = -(q * log_p).sum(axis)
+        loss = -(q * log_p_of_all).sum(axis)
         return (
             loss.sum() / np.float64(loss.size) if reduction == "mean" else reduced(loss, reduction)
         )
-    smooth = nll_loss(log_p, target, "none", ignore_index) * (1 - label_smoothing)
+    hard = nll_loss(log_p, target, weight, "none", ignore_index) * (1 - label_smoothing)
     kept = target != ignore_index
-    loss = smooth - label_smoothing * where_real(kept, log_p.sum(axis) / classes, 0.0)
-    return loss.sum() / np.float64(kept.sum()) if reduction == "mean" else reduced(loss, reduction)
+    loss = hard - label_smoothing * where_real(kept, log_p_of_all.sum(axis) / classes, 0.0)
+    return _weighted(loss, target, weight, reduction, ignore_index)
 
 
-def nll_loss(input, target, reduction="mean", ignore_index=-100):
+def nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
     x = np.moveaxis(input, 0 if input.ndim == 1 else 1, -1)
-    loss = np.zeros(target.shape, x.dtype)
+    weight = np.ones(x.shape[-1]) if weight is None else weight
+    loss = np.zeros(target.shape, (x + weight).dtype)
     for i in np.ndindex(*target.shape):
         if target[i] != ignore_index:
-            loss[i] = -x[(*i, target[i])]
-    kept = (target != ignore_index).sum()
-    return loss.sum() / np.float64(kept) if reduction == "mean" else reduced(loss, reduction)
+            loss[i] = -weight[target[i]] * x[(*i, target[i])]
+    return _weighted(loss, target, weight, reduction, ignore_index)
+
+
+def _weighted(loss, target, weight, reduction, ignore_index):
+    """The reduction of weighted losses; the mean is by the weights of the targets."""
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    return loss.sum() / weight[target[target != ignore_index]].sum()
 
 
 def _draw_rows(c):
@@ -120,7 +137,7 @@ def _draw_rows(c):
 
 
 def cross_entropy_rows(x, target, smoothing, averaged):
-    return cross_entropy(x, target, "mean" if averaged else "none", -1, smoothing)
+    return cross_entropy(x, target, None, "mean" if averaged else "none", -1, smoothing)
 
 
 # ------------------------------------------------------ binary targets and distributions
@@ -173,12 +190,16 @@ def bce_with_logits_vjp(g, x, t):
 def _draw_kl_div(c):
     shape, logarithm = c.shape(), c.flag()
     target = c.array(shape, -3.0, 0.0) if logarithm else c.array(shape, 0.1, 1.0)
-    named = {"log_target": True} if logarithm else {}
-    return (c.array(shape, -3.0, 0.0), target), named | _reduction(c)
+    named = ({"log_target": True} if logarithm else {}) | _reduction(c)
+    if shape and shape[0] and c.flag():
+        named["reduction"] = "batchmean"
+    return (c.array(shape, -3.0, 0.0), target), named
 
 
 def kl_div(input, target, log_target=False, reduction="mean"):
     t, log_t = (np.exp(target), target) if log_target else (target, np.log(target))
+    if reduction == "batchmean":
+        return (t * (log_t - input)).sum() / len(input)
     return reduced(t * (log_t - input), reduction)
 
 

@@ -14,6 +14,7 @@ from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, U, compiled, inlined
 from minigen.kernels.cpu.loops import flat, parallel_for
 from minigen.kernels.reference import activations as reference
+from minigen.kernels.reference.activations import FAR
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 
@@ -77,13 +78,21 @@ def tanh(x):
     return _elementwise(_tanh, x)
 
 
+@inlined(fastmath=CONTRACT)
+def _bounded(x, far):
+    """x in [-far, far]; NaN for NaN."""
+    x = -far if x < -far else x
+    return far if x > far else x
+
+
 @compiled(fastmath=CONTRACT)
 def _gelu(x, y):
     """y = x Phi(x), Phi(x) = (1 + erf(x / sqrt(2))) / 2."""
     real = x.dtype.type
-    half, one, sqrt_half = real(0.5), real(1), real(math.sqrt(0.5))
+    half, one, sqrt_half, far = real(0.5), real(1), real(math.sqrt(0.5)), real(-FAR)
     for i in range(y.size):
-        y[i] = half * x[i] * (one + vm.erf(x[i] * sqrt_half))
+        x_i = far if x[i] < far else x[i]
+        y[i] = half * x_i * (one + vm.erf(x_i * sqrt_half))
 
 
 def gelu(x):
@@ -96,10 +105,11 @@ def _gelu_vjp(g, x, gx):
     """gx = g (Phi(x) + x phi(x)), phi(x) = exp(-x^2 / 2) / sqrt(2 pi)."""
     real = x.dtype.type
     half, one, sqrt_half = real(0.5), real(1), real(math.sqrt(0.5))
-    phi_of_0 = real(1 / math.sqrt(2 * math.pi))
+    phi_of_0, far = real(1 / math.sqrt(2 * math.pi)), real(FAR)
     for i in range(gx.size):
-        density = phi_of_0 * vm.exp(-half * x[i] * x[i])
-        gx[i] = g[i] * (half * (one + vm.erf(x[i] * sqrt_half)) + x[i] * density)
+        x_i = _bounded(x[i], far)
+        density = phi_of_0 * vm.exp(-half * x_i * x_i)
+        gx[i] = g[i] * (half * (one + vm.erf(x_i * sqrt_half)) + x_i * density)
 
 
 def gelu_vjp(g, x):
@@ -113,9 +123,11 @@ def _gelu_tanh(x, y):
     """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     real = x.dtype.type
     half, one, scale, cubic = real(0.5), real(1), real(math.sqrt(2 / math.pi)), real(0.044715)
+    far = real(-FAR)
     for i in range(y.size):
-        t = vm.tanh(scale * x[i] * (one + cubic * x[i] * x[i]))
-        y[i] = half * x[i] * (one + t)
+        x_i = far if x[i] < far else x[i]
+        t = vm.tanh(scale * x_i * (one + cubic * x_i * x_i))
+        y[i] = half * x_i * (one + t)
 
 
 def gelu_tanh(x):
@@ -128,12 +140,13 @@ def _gelu_tanh_vjp(g, x, gx):
     """gx = g / 2 (1 + t + x (1 - t^2) du/dx), t = tanh(u) as in `_gelu_tanh`."""
     real = x.dtype.type
     half, one, scale, cubic = real(0.5), real(1), real(math.sqrt(2 / math.pi)), real(0.044715)
-    three_cubic = real(3 * 0.044715)
+    three_cubic, far = real(3 * 0.044715), real(FAR)
     for i in range(gx.size):
-        square = x[i] * x[i]
-        t = vm.tanh(scale * x[i] * (one + cubic * square))
+        x_i = _bounded(x[i], far)
+        square = x_i * x_i
+        t = vm.tanh(scale * x_i * (one + cubic * square))
         du = scale * (one + three_cubic * square)
-        gx[i] = g[i] * half * (one + t + x[i] * (one - t * t) * du)
+        gx[i] = g[i] * half * (one + t + x_i * (one - t * t) * du)
 
 
 def gelu_tanh_vjp(g, x):
@@ -144,11 +157,13 @@ def gelu_tanh_vjp(g, x):
 
 @compiled(fastmath=CONTRACT)
 def _bce_with_logits(x, t, y):
-    """y = softplus(x) - x t."""
-    zero = x.dtype.type(0)
+    """y = log(1 + exp(-|x|)) + |x| w, w = 1 - t for x >= 0, else t; no |x| where w is 0."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(y.size):
-        curve = vm.log1p_unit_interval(vm.exp(-abs(x[i])))
-        y[i] = max(x[i], zero) - x[i] * t[i] + curve
+        size, t_i = abs(x[i]), t[i]
+        denied = one - t_i if x[i] >= zero else t_i
+        line = zero if denied == zero else size * denied
+        y[i] = line + vm.log1p_unit_interval(vm.exp(-size))
 
 
 def bce_with_logits(x, t):
@@ -205,8 +220,11 @@ def _bce_total(x, t, slopes, totals, losses):
     for n in range(U(len(x))):
         for i in range(U(losses.size)):
             x_i, t_i = x[n, i], t[n, i]
-            e = vm.exp(-abs(x_i))
-            losses[i] = max(x_i, zero) - x_i * t_i + vm.log1p_unit_interval(e)
+            size = abs(x_i)
+            e = vm.exp(-size)
+            denied = one - t_i if x_i >= zero else t_i
+            line = zero if denied == zero else size * denied
+            losses[i] = line + vm.log1p_unit_interval(e)
             slopes[n, i] = (one if x_i >= zero else e) / (one + e) - t_i
         totals[n] = _sum(losses)
 

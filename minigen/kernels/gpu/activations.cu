@@ -29,6 +29,12 @@ __device__ __forceinline__ real tanh_of_cubic(real x) {
   return tanh(SQRT_2_OVER_PI * (x + CUBIC * x * (x * x)));
 }
 
+// Beyond -FAR and FAR gelu is 0 and x, and its derivative 0 and 1, in any dtype.
+#define FAR real(1000)
+
+// x in [-FAR, FAR], NaN for NaN.
+__device__ __forceinline__ real bounded(real x) { return x < -FAR ? -FAR : x > FAR ? FAR : x; }
+
 // y = erf(x).
 KERNEL each_erf(const real* x, real* y, index_t n) {
   index_t i = thread_index();
@@ -74,35 +80,40 @@ KERNEL each_softplus(const real* x, real* y, index_t n) {
 // y = x * normal_cdf(x).
 KERNEL each_gelu(const real* x, real* y, index_t n) {
   index_t i = thread_index();
-  if (i < n) y[i] = x[i] * normal_cdf(x[i]);
+  if (i < n) y[i] = maximum(x[i], -FAR) * normal_cdf(x[i]);
 }
 
 // gx = g * (normal_cdf(x) + x * normal_pdf(x)).
 KERNEL each_gelu_vjp(const real* g, const real* x, real* gx, index_t n) {
   index_t i = thread_index();
   if (i >= n) return;
-  real density = exp(real(-0.5) * (x[i] * x[i])) * real(0.39894228040143268);  // 1 / sqrt(2 pi)
-  gx[i] = g[i] * (normal_cdf(x[i]) + x[i] * density);
+  real z = bounded(x[i]), density = exp(real(-0.5) * (z * z)) * real(0.39894228040143268);
+  gx[i] = g[i] * (normal_cdf(z) + z * density);  // 0.39894... is 1 / sqrt(2 pi)
 }
 
 // y = 0.5 * x * (1 + tanh_of_cubic(x)), which approximates gelu.
 KERNEL each_gelu_tanh(const real* x, real* y, index_t n) {
   index_t i = thread_index();
-  if (i < n) y[i] = real(0.5) * x[i] * (1 + tanh_of_cubic(x[i]));
+  if (i >= n) return;
+  real z = maximum(x[i], -FAR);
+  y[i] = real(0.5) * z * (1 + tanh_of_cubic(z));
 }
 
 // gx = g times the derivative of gelu_tanh at x.
 KERNEL each_gelu_tanh_vjp(const real* g, const real* x, real* gx, index_t n) {
   index_t i = thread_index();
   if (i >= n) return;
-  real t = tanh_of_cubic(x[i]), slope = SQRT_2_OVER_PI * (1 + 3 * CUBIC * (x[i] * x[i]));
-  gx[i] = g[i] * (real(0.5) * (1 + t + x[i] * (1 - t * t) * slope));
+  real z = bounded(x[i]), t = tanh_of_cubic(z);
+  real slope = SQRT_2_OVER_PI * (1 + 3 * CUBIC * (z * z));
+  gx[i] = g[i] * (real(0.5) * (1 + t + z * (1 - t * t) * slope));
 }
 
-// y = softplus(x) - x * t: the binary cross-entropy of target t for the logit x.
+// The binary cross-entropy of target t for the logit x: `reference.bce_with_logits`.
 KERNEL each_bce_with_logits(const real* x, const real* t, real* y, index_t n) {
   index_t i = thread_index();
-  if (i < n) y[i] = softplus(x[i]) - x[i] * t[i];
+  if (i >= n) return;
+  real size = fabs(x[i]), denied = x[i] >= 0 ? 1 - t[i] : t[i];
+  y[i] = (denied == 0 ? 0 : size * denied) + log1p(exp(-size));
 }
 
 // gx = g * (sigmoid(x) - t).

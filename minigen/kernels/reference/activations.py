@@ -11,6 +11,8 @@ import numpy as np
 
 from minigen.kernels.reference.functions import erf, select
 
+FAR = 1000.0  # beyond -FAR and FAR gelu is 0 and x, its derivative 0 and 1, in any float dtype
+
 
 def sigmoid(x):
     """1 / (1 + exp(-x)), without overflow."""
@@ -30,11 +32,12 @@ def tanh(x):
 
 def gelu(x):
     """x Phi(x), Phi the distribution function of N(0, 1) (Hendrycks and Gimpel 2016)."""
-    return x * _normal_cdf(x)
+    return np.maximum(x, -FAR) * _normal_cdf(x)
 
 
 def gelu_vjp(g, x):
     """g (Phi(x) + x phi(x)), with phi = Phi' the density of N(0, 1)."""
+    x = np.clip(x, -FAR, FAR)
     density = np.exp(-0.5 * np.square(x)) * (1 / math.sqrt(2 * math.pi))
     return g * (_normal_cdf(x) + x * density)
 
@@ -46,11 +49,13 @@ def _normal_cdf(x):
 
 def gelu_tanh(x):
     """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), close to gelu (same paper)."""
-    return 0.5 * x * (1 + _tanh_of_cubic(x))
+    x_or_far = np.maximum(x, -FAR)
+    return 0.5 * x_or_far * (1 + _tanh_of_cubic(x_or_far))
 
 
 def gelu_tanh_vjp(g, x):
     """g / 2 (1 + t + x (1 - t^2) du/dx), with t = tanh(u)."""
+    x = np.clip(x, -FAR, FAR)
     t, slope = _tanh_of_cubic(x), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * np.square(x))
     return g * (0.5 * (1 + t + x * (1 - np.square(t)) * slope))
 
@@ -61,8 +66,13 @@ def _tanh_of_cubic(x):
 
 
 def bce_with_logits(x, t):
-    """-(t log s + (1 - t) log(1 - s)) for s = sigmoid(x), exact for any finite x."""
-    return softplus(x) - x * t
+    """-(t log s + (1 - t) log(1 - s)) for s = sigmoid(x), exact for any x.
+
+    It is log(1 + exp(-|x|)) + |x| w, where w is the share of the class that x denies: 1 - t for
+    x >= 0, else t. Without that class even an infinite x costs nothing.
+    """
+    size, denied = np.abs(x), select(x >= 0, 1 - t, t)
+    return np.where(denied == 0, 0, size) * denied + np.log1p(np.exp(-size))
 
 
 def bce_with_logits_vjp(g, x, t):
