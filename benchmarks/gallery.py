@@ -119,6 +119,16 @@ RUNS = {
         {"gan-modes.png": "samples.png"},
         seeds=(0, 1),
     ),
+    "table": Run(
+        "table.py",
+        ("RMSE {rmse:.2f} m and R2 {r2:.4f}",),
+        {"table-predictions.png": "predictions.png"},
+    ),
+    "table-ball": Run(
+        "table.py --target ball",
+        ("{accuracy:.1f} % right",),
+        {"table-confusion.png": "confusion.png"},
+    ),
     "augment": Run(
         "augment.py --data mnist",
         tuple(

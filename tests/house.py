@@ -19,7 +19,7 @@ ROOMS = (
 FILES = {
     "parallel": "bell pool pieces deferred blas",
     "backend": "arrays devices precision dtypes",
-    "figures": "canvas images charts attention_weights heat_maps",
+    "figures": "canvas images charts predictions attention_weights heat_maps",
     "kernels": "reference cpu gpu",
     "kernels.reference": "functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
@@ -37,7 +37,7 @@ FILES = {
     "nn.utils": "clipping vectors",
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
     "data": "transfer loading idx_files download mnist_files splitting picture_files "
-    "glyph_images text_files written_dates",
+    "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "vae gan cnn sampling rnn transformer seq2seq",
     "training": "flags metrics texts checkpoint progress interrupts nonfinite run classification "
     "replay_inputs cuda_graphs",

@@ -27,6 +27,7 @@ FIGURES = {
     "gpt": ["attention", "curves"],
     "seq2seq": ["cross-attention", "curves"],
     "augment": ["accuracy", "generated-10", "generated-20"],
+    "table": ["predictions", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
@@ -37,6 +38,7 @@ TINY = {
     "char_lstm": ["--steps", "3", "--embed", "4", "--hidden", "8", "--data", "TEXT"],
     "gan_modes": ["--steps", "3", "--width", "8"],
     "seq2seq": ["--pairs", "200", "--layers", "1", "--width", "8"],
+    "table": ["--hidden", "8"],
     "augment": ["--seeds", "2", "--steps", "2", "--generator-steps", "1", "--data", "DIGITS"],
 }
 
@@ -85,6 +87,7 @@ def small_data(folder):
         ("gan_modes", []),
         ("seq2seq", []),
         ("seq2seq", ["--data", "PAIRS"]),
+        ("table", []),
     ],
 )
 def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
@@ -173,6 +176,26 @@ def test_an_example_trains_on_folders_of_pictures(name, classes, flags, tmp_path
         assert (tmp_path / f"{figure}.png").stat().st_size > 0
 
 
+def test_a_table_of_classes_is_classified_and_compared_with_the_most_frequent(tmp_path):
+    names = [r"$\x$ 日本", "red", "red"]
+    rows = "".join(f"{i},{names[i % 3]},{i % 3}\n" for i in range(99))
+    (tmp_path / "my täble.csv").write_text("number,colour,class\n" + rows, encoding="utf-8")
+    flags = ["--data", str(tmp_path / "my täble.csv"), "--epochs", "20", "--device", "cpu"]
+    done = run("table", tmp_path / "a", *flags, "--target", "colour")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy 100.00 %; always red: 65.00 %" in done.stdout
+    assert (tmp_path / "a" / "confusion.png").stat().st_size > 0
+    stopped = run("table", tmp_path / "b", *flags, "--target", "colour", "--max-seconds", "0")
+    assert "stopped at step 1" in stopped.stdout
+    again = run("table", tmp_path / "b", *flags, "--target", "colour", "--resume")
+    assert again.returncode == 0, again.stderr
+    a, b = ((tmp_path / x / "metrics.jsonl").read_text().splitlines() for x in "ab")
+    a, b = ([{**json.loads(line), "seconds": 0} for line in lines] for lines in (a, b))
+    assert a == b
+    refused = run("table", tmp_path / "c", *flags, "--target", "size")
+    assert "expected a column 'size', got columns 'number', 'colour', 'class'" in refused.stderr
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_help_lists_the_common_flags_and_the_file_has_at_most_150_lines(name):
     text = run(name, "unused", "--help").stdout
@@ -194,6 +217,7 @@ def test_help_lists_the_common_flags_and_the_file_has_at_most_150_lines(name):
         ("vae", ["--epochs", "0"], "must be a whole number of at least 1"),
         ("char_lstm", ["--data", "no/text"], "DatasetError: no/text: expected a text file"),
         ("char_lstm", ["--steps", "0"], "must be a whole number of at least 1"),
+        ("table", ["--data", "no.csv"], "DatasetError: no.csv: expected a text file"),
         ("gan_modes", ["--data", "mnist"], "there is only the grid, which is made, not 'mnist'"),
         ("augment", ["--seeds", "1"], "argument --seeds: invalid choice: 1"),
     ],

@@ -1,6 +1,7 @@
 """An empty matplotlib figure, which the other files draw on, and the file that it becomes."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,15 @@ def blank_figure(width: float, height: float, layout: str | None = "constrained"
     return figure
 
 
+def literal(text: str) -> str:
+    """A user's text, such as the name of a class, as matplotlib draws it without formulas."""
+    return text.replace("$", r"\$")
+
+
 def written(figure: Any, path: str | os.PathLike) -> Picture:
     """The figure in a file, in the format that the ending of path names."""
     path = Path(path).expanduser()
-    figure.savefig(path)
+    with warnings.catch_warnings():  # characters that the font lacks are drawn as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(path)
     return Picture(path)

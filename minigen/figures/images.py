@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.figures.canvas import Picture, blank_figure, written
+from minigen.figures.canvas import Picture, blank_figure, literal, written
 
 
 def image_sheet(path: str | os.PathLike, images: Any, columns: int, gap: int = 2) -> Picture:
@@ -50,7 +50,7 @@ def captioned_images(
             axes.text(
                 0.5,
                 -0.05,
-                captions[i],
+                literal(captions[i]),
                 color=color,
                 transform=axes.transAxes,
                 ha="center",
