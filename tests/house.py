@@ -31,7 +31,7 @@ FILES = {
     "random_bits updates blas products convolution recurrent sequences attention",
     "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers comparing indexing activations reduce counting "
-    "linalg normalization windows conv pooling recurrent attention losses densities",
+    "linalg normalization windows conv pooling interpolation recurrent attention losses densities",
     "nn": "hooks contents module init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent attention transformer losses summaries",
     "nn.utils": "clipping vectors",

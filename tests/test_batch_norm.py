@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
+from minigen import nn
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.testing import assert_close
 
@@ -125,3 +126,32 @@ x = np.ones((2, 3, 4))
 def test_bad_input_is_named_with_the_remedy(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 5), (2, 3, 0), (0, 3, 4, 4), (2, 3, 0, 4)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_an_empty_batch_leaves_the_running_statistics_and_gives_zero_gradients(shape, affine):
+    layer = (nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(3, affine=affine)
+    layer(mg.Tensor(rng.standard_normal((4, *shape[1:2], *(2 for _ in shape[2:])), np.float32)))
+    before = {name: x.data.copy() for name, x in layer.state_dict().items()}
+    for training in (True, False):
+        x = mg.zeros(shape).requires_grad_()
+        y = layer.train(training)(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == shape and y.dtype == np.float32
+        for p in layer.parameters():
+            assert np.array_equal(p.grad.data, np.zeros(3))
+    for name, x in layer.state_dict().items():
+        assert name == "num_batches_tracked" or np.array_equal(x.data, before[name])
+
+
+def test_a_training_batch_that_is_refused_leaves_both_running_statistics():
+    mean, var = running()
+    var.setflags(write=False)
+    with pytest.raises(ValueError, match="running_var, which is read-only"):
+        mg.batch_norm(rng.standard_normal((4, 3)), mean, var, training=True)
+    assert (mean == 0).all()
+    layer = nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="more than one value"):
+        layer(mg.ones((1, 3)))
+    assert int(layer.num_batches_tracked) == 0 and (layer.running_mean.data == 0).all()

@@ -109,7 +109,8 @@ x = np.ones((2, 3, 4, 5))
         ),
         (lambda: mg.max_pool1d(x[0], 6), ShapeError, r"max_pool1d: a window of \(6,\) finds no"),
         (lambda: mg.adaptive_avg_pool2d(x, 0), ValueError, "adaptive_avg_pool2d: output_size"),
-        (lambda: mg.interpolate(x, 1.5), ValueError, "interpolate: scale_factor must be a whole"),
+        (lambda: mg.interpolate(x, "two"), ValueError, "interpolate: scale_factor must be a num"),
+        (lambda: mg.interpolate(x, -1.5), ValueError, "interpolate: scale_factor must be a number"),
         (lambda: mg.interpolate(x[0], 2), ShapeError, "interpolate: x must be"),
     ],
 )

@@ -24,6 +24,10 @@ WRITES = {
     "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
     "nn/utils/vectors.py": {"p.data[...] =": "parameters, which own their memory; versions count"},
     "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
+    "ops/interpolation.py": dict.fromkeys(
+        ["weights[rows, np.minimum(index", "weights[rows, before]", "weights[rows, after]"], OWN
+    ),
+    "ops/pooling.py": {"index[:, u * OW + v] =": OWN},
     "ops/joining.py": {"y[_inside(pad_width, shape)] = x": RETURNED},
     "ops/normalization.py": {
         "running_mean += momentum *": "the two writers: running statistics; versions count",
@@ -76,6 +80,8 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("lengths[letter]", "n -= half", "self.state[i]", "start +=", "self._counter +="),
     *(
         "hooks[",
+        "windows -=",
+        "cut[axis] =",
         "saved |=",
         "lines +=",
         "uses[",

@@ -2,8 +2,8 @@
 
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
 arrays. The files in reading order: shape, joining, elementwise, powers, comparing, indexing,
-activations, reduce, counting, linalg, normalization, windows, conv, pooling, recurrent, attention,
-losses, densities. README.md says how to add an op.
+activations, reduce, counting, linalg, normalization, windows, conv, pooling, interpolation,
+recurrent, attention, losses, densities. README.md says how to add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY
@@ -71,6 +71,7 @@ from minigen.ops.elementwise import (
     where,
 )
 from minigen.ops.indexing import embedding, getitem, repeat, scatter_add, take_along_axis
+from minigen.ops.interpolation import interpolate
 from minigen.ops.joining import concatenate, crop, pad, split, stack
 from minigen.ops.linalg import einsum, linear, matmul, outer, tensordot
 from minigen.ops.losses import (
@@ -81,11 +82,19 @@ from minigen.ops.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from minigen.ops.normalization import batch_norm, group_norm, layer_norm, log_softmax, softmax
+from minigen.ops.normalization import (
+    batch_norm,
+    group_norm,
+    layer_norm,
+    log_softmax,
+    rms_norm,
+    softmax,
+)
 from minigen.ops.pooling import (
     adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool1d,
     avg_pool2d,
-    interpolate,
     max_pool1d,
     max_pool2d,
 )

@@ -17,6 +17,7 @@ from minigen.autodiff.primitives import composite, primitive
 from minigen.backend.arrays import Array
 from minigen.backend.dtypes import checked, floating
 from minigen.errors import ShapeError
+from minigen.ops.joining import pad
 from minigen.ops.reduce import sum
 from minigen.ops.shape import reshape
 from minigen.ops.windows import IntOrPair, check_window_fits, pair
@@ -82,7 +83,7 @@ def conv2d(
     weight: Array,
     bias: Array | None = None,
     stride: IntOrPair = 1,
-    padding: IntOrPair = 0,
+    padding: IntOrPair | str = 0,
     dilation: IntOrPair = 1,
     groups: int = 1,
 ) -> Array:
@@ -92,6 +93,7 @@ def conv2d(
     OH = (H + 2 * padding - dilation * (kh - 1) - 1) // stride + 1. The sum is that for one group,
     stride 1 and no padding or dilation. In general u + i is u * stride + i * dilation - padding.
     Each of `groups` blocks of output channels is computed from its block of input channels.
+    padding="same" gives y the size of x (with stride 1), "valid" is padding 0.
     """
     return _conv("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
 
@@ -102,7 +104,7 @@ def conv1d(
     weight: Array,
     bias: Array | None = None,
     stride: int = 1,
-    padding: int = 0,
+    padding: int | str = 0,
     dilation: int = 1,
     groups: int = 1,
 ) -> Array:
@@ -157,8 +159,10 @@ def _conv(name, dims, x, weight, bias, stride, padding, dilation, groups):
     """conv2d (dims = 2) or conv1d (dims = 1), with arguments checked in the name of that op."""
     _check_arguments(name, dims, groups, x, weight)
     stride = pair(name, "stride", stride, dims=dims)
-    padding = pair(name, "padding", padding, 0, dims=dims)
     dilation = pair(name, "dilation", dilation, dims=dims)
+    if isinstance(padding, str):
+        x, padding = _padded_by_name(name, dims, x, weight, stride, padding, dilation)
+    padding = pair(name, "padding", padding, 0, dims=dims)
     if x.shape[1] != weight.shape[1] * groups:
         raise ShapeError(
             f"{name}: x {x.shape} has {x.shape[1]} channels, but weight {weight.shape} with "
@@ -174,6 +178,28 @@ def _conv(name, dims, x, weight, bias, stride, padding, dilation, groups):
     geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     y = _convolve(x, weight, bias, **geometry)
     return y if dims == 2 else reshape(y, (N, F, y.shape[3]))
+
+
+def _padded_by_name(name, dims, x, weight, stride, padding, dilation):
+    """(x, padding) for padding="valid" or "same".
+
+    For "same" a kernel of even size needs one more row or column at the end: x gets it here.
+    """
+    if padding not in ("same", "valid"):
+        raise ValueError(f"{name}: padding must be a number, 'same' or 'valid', got {padding!r}")
+    if padding == "valid":
+        return x, 0
+    if set(stride[2 - dims :]) != {1}:
+        raise ValueError(f"{name}: padding='same' needs stride 1, got stride={stride[2 - dims :]}")
+    totals = same_padding(weight.shape[2:], dilation[2 - dims :])
+    if any(total % 2 for total in totals):
+        x = pad(x, ((0, 0), (0, 0), *((0, total % 2) for total in totals)))
+    return x, tuple(total // 2 for total in totals)
+
+
+def same_padding(kernel_size, dilation) -> tuple[int, ...]:
+    """How much longer each axis must become for padding="same", at both ends together."""
+    return tuple(d * (k - 1) for k, d in zip(kernel_size, dilation))
 
 
 def _check_bias(name, bias, channels):

@@ -10,7 +10,7 @@ from minigen.backend.arrays import Array, array_module
 from minigen.backend.devices import capturing
 from minigen.backend.dtypes import PYTHON_SCALARS, as_array, promoted
 from minigen.errors import ShapeError
-from minigen.ops.shape import axis_index, expand_dims
+from minigen.ops.shape import axis_index, broadcast_to, expand_dims, flip
 
 
 @primitive(lambda g, y, x, pad_width, value: crop(g, pad_width))
@@ -38,10 +38,12 @@ def _inside(pad_width, shape):
 
 
 @composite
-def pad(x: Array, pad_width, value: float = 0) -> Array:
-    """x with a border of value: pad_width is n, (before, after), or one such pair for each axis.
+def pad(x: Array, pad_width, value: float = 0, mode: str = "constant") -> Array:
+    """x with a border: pad_width is n, (before, after), or one such pair for each axis.
 
-    ShapeError for another pad_width.
+    The border has the constant value, or by mode, as numpy.pad, x itself: "reflect" mirrors it
+    without its edge, "edge" repeats the edge, "wrap" goes on at the other end. ShapeError for
+    another pad_width, or for a border that is longer than what x has to fill it.
     """
     try:
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist() if x.ndim else []
@@ -49,7 +51,41 @@ def pad(x: Array, pad_width, value: float = 0) -> Array:
         raise ShapeError(f"pad: pad_width {pad_width} does not fit shape {x.shape}") from None
     if any(n < 0 or n != int(n) for pair in pairs for n in pair):
         raise ShapeError(f"pad: pad_width must be whole and not negative, got {pad_width}")
-    return _pad(x, pad_width=tuple(map(tuple, pairs)), value=value)
+    if mode == "constant":
+        return _pad(x, pad_width=tuple(map(tuple, pairs)), value=value)
+    if mode not in ("reflect", "edge", "wrap"):
+        raise ValueError(f"pad: mode must be constant, reflect, edge or wrap, got {mode!r}")
+    longest = [max(pair, default=0) for pair in pairs]
+    room = [
+        {"reflect": n - 1, "wrap": n, "edge": m if n else 0}[mode] for n, m in zip(x.shape, longest)
+    ]
+    if any(m > n for m, n in zip(longest, room)):
+        raise ShapeError(f"pad: {pad_width} is more than shape {x.shape} can fill by {mode!r}")
+    for axis, (before, after) in enumerate(pairs):
+        if before or after:
+            x = _bordered(x, axis, before, after, mode)
+    return x
+
+
+def _bordered(x, axis, before, after, mode):
+    """x with a border that repeats values of x, at both ends of one axis."""
+    n = x.shape[axis]
+
+    def part(start, stop):
+        cut = [(0, 0)] * x.ndim
+        cut[axis] = (start, n - stop)
+        return crop(x, pad_width=tuple(cut))
+
+    if mode == "reflect":
+        first = flip(part(1, 1 + before), axis=axis)
+        last = flip(part(n - 1 - after, n - 1), axis=axis)
+    elif mode == "wrap":
+        first, last = part(n - before, n), part(0, after)
+    else:
+        shapes = [(*x.shape[:axis], m, *x.shape[axis + 1 :]) for m in (before, after)]
+        first, last = broadcast_to(part(0, 1), shapes[0]), broadcast_to(part(n - 1, n), shapes[1])
+    parts = [p for p, m in ((first, before), (x, 1), (last, after)) if m]
+    return _concatenate(*parts, axis=axis)
 
 
 @primitive(

@@ -89,18 +89,44 @@ def layer_norm(
     mean and var are those over the last axes of x, which have the shape normalized_shape (var
     divides by the number of values). weight and bias have normalized_shape, or are None.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or x.shape[x.ndim - len(shape) :] != shape or len(shape) > x.ndim:
-        raise ShapeError(f"layer_norm: the last axes of x {x.shape} are not {shape}")
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and p.shape != shape:
-            raise ShapeError(f"layer_norm: {name} {p.shape} must have shape {shape}")
+    shape = _normalized_axes("layer_norm", x, normalized_shape, weight=weight, bias=bias)
     x, weight, bias = _promoted_arrays(x, weight, bias)
     if len(shape) == 1:
         return _layer_norm(x, weight, bias, eps=eps)
     rows = reshape(x, (*x.shape[: x.ndim - len(shape)], math.prod(shape)))
     weight, bias = (None if p is None else reshape(p, (-1,)) for p in (weight, bias))
     return reshape(_layer_norm(rows, weight, bias, eps=eps), x.shape)
+
+
+@composite
+def rms_norm(
+    x: Array,
+    normalized_shape: int | tuple[int, ...],
+    weight: Array | None = None,
+    eps: float | None = None,
+) -> Array:
+    """y = x / sqrt(mean(x^2) + eps) * weight, the mean over the last axes (Zhang, Sennrich 2019).
+
+    These have the shape normalized_shape, as weight has; eps is the dtype's epsilon by default.
+    """
+    shape = _normalized_axes("rms_norm", x, normalized_shape, weight=weight)
+    x, weight = _promoted_arrays(x, weight)
+    axes = tuple(range(-len(shape), 0))
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    y = multiply(x, reciprocal(sqrt(mean(square(x), axes, keepdims=True) + eps)))
+    return y if weight is None else multiply(y, weight)
+
+
+def _normalized_axes(name, x, normalized_shape, **params):
+    """normalized_shape as a tuple; ShapeError unless it is that of x's last axes and of params."""
+    whole = isinstance(normalized_shape, int | np.integer)
+    shape = (int(normalized_shape),) if whole else tuple(normalized_shape)
+    if not shape or x.shape[x.ndim - len(shape) :] != shape or len(shape) > x.ndim:
+        raise ShapeError(f"{name}: the last axes of x {x.shape} are not {shape}")
+    for argument, p in params.items():
+        if p is not None and p.shape != shape:
+            raise ShapeError(f"{name}: {argument} {p.shape} must have shape {shape}")
+    return shape
 
 
 def _promoted_arrays(*arrays):
@@ -241,6 +267,12 @@ def batch_norm(
             raise GradError(f"batch_norm: training writes into {name}, so it cannot require grad")
         if r is not None and r.dtype.kind != "f":
             raise DTypeError(f"batch_norm: {name} must be of a float dtype, got {r.dtype}")
+        if not getattr(getattr(raw(r), "flags", None), "writeable", True):  # before any is written
+            raise ValueError(f"batch_norm: training writes into {name}, which is read-only")
+    if N * S == 0:  # no statistics: the running ones stay as they are, gradients are 0
+        x, weight, bias = _promoted_arrays(x, weight, bias)
+        y = x if weight is None else multiply(x, _broadcastable(weight, x))
+        return multiply(y, 1.0) if bias is None else add(y, _broadcastable(bias, x))
     x3, weight, bias = _promoted_arrays(reshape(x, (N, C, S)), weight, bias)
     y = _batch_norm(x3, weight, bias, *map(raw, running.values()), momentum=momentum, eps=eps)
     for r in running.values():

@@ -58,7 +58,11 @@ def convolve_weight(gy, x, size, stride, padding, dilation, groups):
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    y = convolve(bordered(x, pair(padding)), weight, pair(stride), pair(dilation), groups)
+    if padding == "same":
+        longer = [d * (k - 1) for k, d in zip(weight.shape[2:], pair(dilation))]
+        x = np.pad(x, ((0, 0), (0, 0), *((n // 2, n - n // 2) for n in longer)))
+    x = x if isinstance(padding, str) else bordered(x, pair(padding))
+    y = convolve(x, weight, pair(stride), pair(dilation), groups)
     return y if bias is None else y + bias[:, None, None]
 
 
@@ -101,6 +105,8 @@ def _draw_conv2d(c):
     arrays = (x, c.array((F, C // groups, *size)), c.pick((None, c.array((F,)))))
     if c.integer(0, 3) == 0:
         return (*arrays, stride, padding, dilation, groups), {}
+    if c.integer(0, 3) == 0:
+        stride, padding = 1, "same"
     return arrays, {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
 

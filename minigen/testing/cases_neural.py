@@ -66,6 +66,22 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return y if bias is None else y + bias
 
 
+def rms_norm(x, normalized_shape, weight=None, eps=None):
+    axes = tuple(range(x.ndim - np.size(normalized_shape), x.ndim))
+    size = math.prod(x.shape[i] for i in axes)
+    eps = np.finfo(x.real.dtype).eps if eps is None else eps
+    y = x / np.sqrt((x * x).sum(axes, keepdims=True) / np.float64(size) + eps)
+    return y if weight is None else y * weight
+
+
+def _draw_rms_norm(c):
+    normalized = c.shape(min_dims=1, max_dims=2, max_side=3, min_side=c.integer(0, 1))
+    x = c.array((*c.shape(max_dims=2, max_side=3), *normalized), 0.5, 2.0)
+    options = {"eps": 1e-3} if math.prod(normalized) == 1 else c.pick(({}, {"eps": 1e-3}))
+    shape = normalized[0] if len(normalized) == 1 and c.flag() else normalized
+    return (x, shape, c.pick((None, c.array(normalized)))), options
+
+
 def _draw_layer_norm_rows(c):
     count, size = c.integer(0, 4), c.integer(1, 6)
     params = [c.pick((None, c.array((size,)))) for _ in range(2)]
@@ -149,6 +165,7 @@ NEURAL = {
     "log_softmax_vjp": Case(log_softmax_vjp, _draw_softmax_vjp(True)),
     "layer_norm": Case(layer_norm, _draw_layer_norm, order=3),
     "_layer_norm": Case(layer_norm_rows, _draw_layer_norm_rows),
+    "rms_norm": Case(rms_norm, _draw_rms_norm),
     "batch_norm": Case(batch_norm, _draw_batch_norm),
     "_batch_norm": Case(batch_norm_core, _draw_batch_norm_core),
     "group_norm": Case(group_norm, _draw_group_norm),

@@ -142,12 +142,17 @@ def _pad(c):
     shape = c.shape(max_dims=3)
     pairs = tuple((c.integer(0, 2), c.integer(0, 2)) for _ in shape)
     width = c.pick((c.integer(0, 2), (c.integer(0, 2), 1), pairs or 0))
-    return shape, (width,), c.pick(({}, {"value": -2.0}))
+    mode = c.pick(("constant", "constant", "reflect", "edge", "wrap"))
+    if mode == "constant":
+        return shape, (width,), c.pick(({}, {"value": -2.0}))
+    pairs = tuple((c.integer(0, min(n - 1, 2)), c.integer(0, min(n - 1, 2))) for n in shape if n)
+    return tuple(n for n in shape if n), (pairs or 0,), {"mode": mode}
 
 
-def pad(x, pad_width, value=0):
+def pad(x, pad_width, value=0, mode="constant"):
     width = pad_width if np.ndim(pad_width) == 2 else np.broadcast_to(pad_width, (x.ndim, 2))
-    return np.pad(x, width, constant_values=value) if x.ndim else x
+    options = {"constant_values": value} if mode == "constant" else {}
+    return np.pad(x, width, mode, **options) if x.ndim else x
 
 
 @_unary
