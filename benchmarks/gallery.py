@@ -203,7 +203,7 @@ def command_of(name: str, out: Path, seed: int) -> list[str]:
     flags = [str(data / flag) if flag.endswith(".txt") else flag for flag in flags]
     if name in NEEDS:
         flags += ["--judge", str(folder_of(NEEDS[name], out, 0) / "checkpoint.safetensors")]
-    own = ["--out", str(folder_of(name, out, seed)), "--seed", str(seed)]
+    own = ["--out", str(folder_of(name, out, seed)), "--seed", str(seed), "--overwrite"]
     return [sys.executable, str(ROOT / "examples" / script), *flags, *own]
 
 

@@ -16,9 +16,15 @@ import numpy as np
 import minigen as mg
 from minigen import figures, models, nn
 from minigen.errors import DatasetError
-from minigen.training import Run, argument_parser, image_data, positive_int, run_example
-from minigen.training.classification import predict, score
-from minigen.training.metrics import mean_interval
+from minigen.training import (
+    Run,
+    argument_parser,
+    image_data,
+    positive_int,
+    run_example,
+    saved_run,
+)
+from minigen.training.classification import balanced, predict, report_arms, score
 
 BATCH, RATE, FLAT = 64, 1e-3, (784,)  # batch size, learning rate, shape of an image for the VAE
 BETA = 0.1  # weight of the KL: low, for sharp images, as codes are not sampled from the prior
@@ -27,6 +33,13 @@ ARMS = ("without", "with")  # the two classifiers: without and with generated im
 
 def main():
     args = flags()
+    run = saved_run(args) or train(args)
+    draw_generated(run)
+    report_arms(run, ARMS)
+    print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def train(args):
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
     classes = len(names)
     args.budgets = sorted(set(args.budgets))
@@ -37,19 +50,23 @@ def main():
         raise DatasetError(f"argument --budgets: expected {limits}, got {wrong[0]}")
 
     rng, device = mg.Generator(), mg.resolve_device(args.device)
-    nets, adams = networks(classes, rng, device)
+    cnn = {"classes": classes, "widths": (16, 32), "hidden": 64}
+    settings = {"generator": {"classes": classes, "beta": BETA}, **dict.fromkeys(ARMS, cnn)}
+    nets, adams = networks(settings, rng, device)
     vae = nets["generator"]
     state = {"model": nets, "optimizer": adams, "rng": rng}
-    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
+    contents = [train_x, train_y]
+    with Run(args, **state, settings=settings, contents=contents, free=["epochs"]) as run:
         for trial in run.epochs():
             budget, seed = trials[trial - 1]
             trial_rng = mg.Generator(2**32 * seed + budget)
-            rows = choose(train_y, budget, trial_rng)
+            rows = balanced(train_y, budget, trial_rng)
             x, y = train_x[rows], train_y[rows]
+            run.kept = {"images": x, "labels": y}
             for step in run.steps(args.generator_steps + args.steps):
                 if step == 0:  # new weights and optimizers, independent of the previous trials
                     rng.state = trial_rng.state
-                    new_nets, new_adams = networks(classes, rng, device)
+                    new_nets, new_adams = networks(settings, rng, device)
                     nets.load_state_dict(new_nets.state_dict())
                     for name, adam in adams.items():
                         adam.load_state_dict(new_adams[name].state_dict())
@@ -65,12 +82,18 @@ def main():
                 run.record(with_loss=update(adams["with"], loss))
             accuracies = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
             run.end_epoch(budget=budget, seed=seed, **accuracies)
-            ten = [np.resize(np.flatnonzero(y == c), 10) for c in range(classes)[:36]]
-            sheet = generate(vae, x, y, np.concatenate(ten), mg.Generator(1), device)
-            figures.image_sheet(run.out / f"generated-{budget}.png", sheet.numpy()[:, 0], 10)
-        if run.epoch == len(trials):
-            report(run, args.budgets)
-    print(f"figures, metrics and checkpoint: {run.out}")
+            draw_generated(run)
+    return run
+
+
+def draw_generated(run):
+    """Draw images between two of a class, a row for each class, by the VAE of the last trial."""
+    if not run.kept:  # the checkpoint of an earlier release
+        return
+    x, y, vae = run.kept["images"], run.kept["labels"], run.model["generator"]
+    ten = [np.resize(np.flatnonzero(y == c), 10) for c in range(vae.classes)[:36]]
+    sheet = generate(vae, x, y, np.concatenate(ten), run.generator(1), run.device)
+    figures.image_sheet(run.path(f"generated-{len(y)}.png"), sheet.numpy()[:, 0], 10)
 
 
 def pixels(images, device, shape=(1, 28, 28)):
@@ -78,20 +101,10 @@ def pixels(images, device, shape=(1, 28, 28)):
     return mg.tensor(images.reshape(-1, *shape)).to(device) / 255
 
 
-def choose(labels, budget, rng):
-    """Random rows of `labels`, sorted by class; the class sizes differ by at most one."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
-    y = labels[order]
-    rank = np.arange(len(y)) - np.searchsorted(y, y)  # of an image within its class: 0, 1, ...
-    return order[np.sort(np.argsort(rank, kind="stable")[:budget])]  # the lowest ranks
-
-
-def networks(classes, rng, device):
+def networks(settings, rng, device):
     """The VAE and the two classifiers, which have the same weights, and an Adam for each."""
-    factory = {"rng": rng, "device": device}
-    nets = {"generator": models.VAE(classes=classes, beta=BETA, **factory)}
-    nets |= {arm: models.CNN(classes, widths=(16, 32), hidden=64, **factory) for arm in ARMS}
+    classes = {"generator": models.VAE, **dict.fromkeys(ARMS, models.CNN)}
+    nets = {name: classes[name](**settings[name], rng=rng, device=device) for name in settings}
     nets["with"].load_state_dict(nets["without"].state_dict())
     adams = {name: mg.optim.Adam(net.parameters(), lr=RATE) for name, net in nets.items()}
     return nn.ModuleDict(nets), adams
@@ -119,21 +132,6 @@ def update(optimizer, loss):
 def accuracy(net, images, labels, device):
     """The accuracy in per cent."""
     return score(predict(lambda part: net(pixels(part, device)), images), labels)["accuracy"]
-
-
-def report(run, budgets):
-    """Print and draw the mean and 95 % interval of each arm and of their difference."""
-    panels = {}
-    print(f"{'labels':>6}  {'without, %':^13}  {'with, %':^13}  {'difference':^13}")
-    for budget in budgets:
-        rows = [row for row in run.history if row["budget"] == budget]
-        arms = [np.array([row[arm] for row in rows]) for arm in ARMS]  # (seeds,) each
-        intervals = map(mean_interval, (*arms, arms[1] - arms[0]))
-        cells = [f"{mean:{sign}6.2f} ± {half:4.2f}" for sign, (mean, half) in zip("  +", intervals)]
-        print(f"{budget:>6}  " + "  ".join(cells))
-        panels[f"{budget} labelled images: {cells[-1].strip()}"] = dict(zip(ARMS, arms))
-    print(f"± is the 95 % confidence interval of the mean over {len(rows)} seeds (Student's t)")
-    figures.paired_points(run.out / "accuracy.png", panels, "test accuracy, %", mean_interval)
 
 
 def flags():

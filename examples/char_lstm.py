@@ -15,23 +15,36 @@ import numpy as np
 import minigen as mg
 from minigen import figures, schedule
 from minigen.models import CharLSTM
-from minigen.training import Run, argument_parser, positive_int, run_example
-from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
+from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training.texts import (
+    TEXT_DATA,
+    draw_text,
+    sample_text,
+    text_data,
+    text_loss,
+    windows,
+)
 
 RATE = 2e-3  # Adam's initial learning rate
 
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    model = CharLSTM(len(vocabulary), args.embed, args.hidden, rng=rng, device=device)
+    settings = {"vocabulary": len(vocabulary), "embed": args.embed, "hidden": args.hidden}
+    model = CharLSTM(**settings, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
     factor = schedule.cosine(args.epochs * args.steps)
     print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
     state = {"model": model, "optimizer": optimizer, "rng": rng}
-    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
+    saved = {"settings": settings, "kept": {"vocabulary": vocabulary.characters}}
+    with Run(args, **state, **saved, contents=[vocabulary.characters, train]) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
                 starts = rng.integers(0, len(train) - args.context, args.batch)
@@ -45,10 +58,14 @@ def main():
                 run.record(loss=loss, norm=norm)
             run.end_epoch(test=text_loss(model, test, args.context, device))
             print(f"\n{sample_text(model, vocabulary, 200, mg.Generator(args.seed), device)}\n")
-        sample = sample_text(model, vocabulary, 1000, mg.Generator(args.seed), device)
-        (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
-        losses = {"train": run.series("loss"), "test": run.series("test")}
-        figures.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
+    return run
+
+
+def draw(run):
+    """Write a sample, and draw the curves."""
+    draw_text(run, 1000)
+    losses = {"train": run.series("loss"), "test": run.series("test")}
+    figures.curves(run.path("curves.png"), [losses], ylabels=["nats a character"])
     print(f"sample, figure, metrics and checkpoint: {run.out}")
 
 

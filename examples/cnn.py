@@ -14,23 +14,37 @@ import minigen as mg
 from minigen import figures
 from minigen.data import DataLoader
 from minigen.models import CNN
-from minigen.training import Run, argument_parser, image_data, positive_int, run_example
-from minigen.training.classification import draw, predict, score
+from minigen.training import (
+    Run,
+    argument_parser,
+    image_data,
+    positive_int,
+    run_example,
+    saved_run,
+)
+from minigen.training.classification import KEPT, draw_classes, predict, score
 
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
-    model = CNN(len(names), hidden=args.hidden, rng=rng, device=device)
+    settings = {"classes": len(names), "hidden": args.hidden}
+    model = CNN(**settings, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
     logits_of = lambda images: model(pixels(images, device))  # (N, 28, 28) to (N, classes)
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
+    kept = {"images": test_x[:KEPT], "labels": test_y[:KEPT], "names": list(names)}
+    saved = {"settings": settings, "kept": kept}
+    with Run(args, **state, **saved, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 logits = logits_of(x)
@@ -41,14 +55,19 @@ def main():
                 accuracy = (logits.data.argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * accuracy)
             run.end_epoch(**score(predict(logits_of, test_x), test_y))
-        draw(run, predict(logits_of, test_x), test_x, test_y, names)
-        draw_saliency(run.out / "saliency.png", model, test_x, device)
-    print(f"figures, metrics and checkpoint: {run.out}")
+    return run
 
 
 def pixels(images, device):
     """uint8 (N, 28, 28) as a tensor in [0, 1] of one channel, (N, 1, 28, 28)."""
     return mg.tensor(images[:, None]).to(device) / 255
+
+
+def draw(run):
+    """Draw predictions, curves, and the saliency of pixels."""
+    draw_classes(run, predict(lambda x: run.model(pixels(x, run.device)), run.kept["images"]))
+    draw_saliency(run.path("saliency.png"), run.model, run.kept["images"], run.device)
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def saliency(model, images, device):

@@ -21,9 +21,9 @@ import minigen as mg
 from minigen import figures, models
 from minigen.data import DataLoader
 from minigen.errors import CheckpointError
-from minigen.training import Run, argument_parser, checkpoint, image_data, run_example
-from minigen.training.classification import predict
-from minigen.training.metrics import frechet_distance
+from minigen.training import Run, SavedRun, argument_parser, image_data, run_example, saved_run
+from minigen.training.classification import predict, report_samples
+from minigen.training.flags import home_path
 
 NETWORKS = {
     "dense": (models.Generator, models.Discriminator),
@@ -37,6 +37,10 @@ JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     train_x, _, test_x, _, names = image_data(args.data)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     judge = load_judge(args.judge, args.data, len(names), device) if names else None
@@ -51,7 +55,9 @@ def main():
     print(mg.nn.summary(discriminator, test_images[:1]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
+    settings = {name: {} for name in model}  # the defaults
+    free = ["judge", "epochs"]
+    with Run(args, **state, settings=settings, contents=[train_x], free=free) as run:
         for _ in run.epochs():
             for x in run.batches():
                 real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
@@ -65,15 +71,23 @@ def main():
             images = sample(generator, fixed_z)
             fake = pixels(255 * images, args.arch, device)
             run.end_epoch(**accuracy(discriminator, test_images, fake))
-            figures.image_sheet(run.out / "samples.png", images[:100], 10)
-        figures.image_sheet(run.out / "walks.png", sample(generator, walks(fixed_z[:20])), 10)
-        losses = {name: run.series(name) for name in model}
-        accuracies = {f"{name} images": run.series(name) for name in ("real", "fake")}
-        ylabels = ["loss, nats", "discriminator right, %"]
-        figures.curves(run.out / "curves.png", [losses, accuracies], ylabels=ylabels)
-    if judge is not None:
-        samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
-        report(judge, samples, train_x, test_x, names, device)
+            figures.image_sheet(run.path("samples.png"), images[:100], 10)
+        if judge is not None:
+            samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
+            report_samples(judge, samples, train_x, test_x, names, device)
+    return run
+
+
+def draw(run):
+    """Draw samples, walks between two of them, and the curves."""
+    generator = run.model["generator"]
+    z = mg.Tensor(run.generator(1).normal((500, generator.latent), device=run.device))
+    figures.image_sheet(run.path("samples.png"), sample(generator, z)[:100], 10)
+    figures.image_sheet(run.path("walks.png"), sample(generator, walks(z[:20])), 10)
+    losses = {name: run.series(name) for name in ("generator", "discriminator")}
+    accuracies = {f"{name} images": run.series(name) for name in ("real", "fake")}
+    ylabels = ["loss, nats", "discriminator right, %"]
+    figures.curves(run.path("curves.png"), [losses, accuracies], ylabels=ylabels)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 
@@ -112,35 +126,19 @@ def load_judge(path, data, classes, device):
     if not path.exists():
         print(f"no judge at {path}: {train}, also later, with --resume")
         return None
-    state = checkpoint.load_state(path)
-    config = state.get("config", {})
-    if (config.get("example"), config.get("data")) != ("cnn", data):
-        found = f"{config.get('example')} on {config.get('data')}"
-        raise CheckpointError(f"{path} is of {found}, not of cnn on {data}: {train}")
-    judge = models.CNN(classes, hidden=int(config["hidden"]), device=device)
-    judge.load_state_dict(state["model"])
-    return judge
-
-
-def report(judge, samples, train_x, test_x, names, device):
-    """Print the classes of the samples and the Frechet distance of their features to test data."""
-    as_tensor = lambda x: mg.tensor(x.astype(np.float32), device=device)
-    features = lambda images: predict(lambda x: judge.features(as_tensor(x[:, None])), images)
-    images = samples, train_x[: len(test_x)] / 255, test_x / 255
-    fake, train, test = map(features, images)  # (N, hidden) each
-    classes = predict(lambda x: judge.head(as_tensor(x)), fake).argmax(1)
-    percent = 100 * np.bincount(classes, minlength=len(names)) / len(samples)
-    print(f"per cent of {len(samples)} samples in each class, {percent.min():.2f} at least:")
-    cells = [f"{name} {value:4.1f}" for name, value in zip(names, percent)]
-    print("\n".join("  ".join(cells[i : i + 12]) for i in range(0, len(cells), 12)))
-    distance, floor = frechet_distance(fake, test), frechet_distance(train, test)
-    print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")
+    judge = SavedRun(path, device)
+    found = [judge.config.get(name) for name in ("example", "data")]
+    if found != ["cnn", data] or len(judge.model.head.bias) != classes:
+        raise CheckpointError(f"{path} is of {' on '.join(found)}, not of cnn on {data}: {train}")
+    return judge.model
 
 
 def flags():
     parser = argument_parser(__doc__, out="runs/gan", epochs="100 for dense, 20 for dc")
     parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="networks")
-    parser.add_argument("--judge", type=Path, default=JUDGE, help="checkpoint of cnn.py, or none")
+    parser.add_argument(
+        "--judge", type=home_path, default=JUDGE, help="checkpoint of cnn.py, or none"
+    )
     args = parser.parse_args()
     args.epochs = args.epochs or EPOCHS[args.arch]
     return args

@@ -14,14 +14,12 @@ averaging of weights, no packing of samples. Under --out it leaves samples.png, 
 metrics.jsonl and a checkpoint.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 import minigen as mg
 from minigen import figures, nn, schedule
-from minigen.models import non_saturating, wasserstein_gp
-from minigen.training import Run, argument_parser, positive_int, run_example
+from minigen.models import MLP, non_saturating, wasserstein_gp
+from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
 
 MODES = np.array([(2 * i, 2 * j) for i in range(-2, 3) for j in range(-2, 3)], np.float32)
 STD, SCALE = 0.05, 8**0.5  # standard deviation of a mode; of all the data, on each axis
@@ -35,10 +33,15 @@ METHODS = {  # title, loss, critic steps per generator step, as in each paper
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    pairs = nn.ModuleDict(
-        {k: Pair(loss, n, args.width, rng, device) for k, (_, loss, n) in METHODS.items()}
-    )
+    hidden = [args.width] * 3  # sizes of layers, with relu between
+    settings = {"generator": {"sizes": [LATENT, *hidden, 2]}, "critic": {"sizes": [2, *hidden, 1]}}
+    make_pair = lambda loss, steps: Pair(loss, steps, settings, rng, device)
+    pairs = nn.ModuleDict({name: make_pair(*rest) for name, (_, *rest) in METHODS.items()})
     optimizers = {
         f"{name}_{net}": optimizer
         for name, pair in pairs.items()
@@ -46,26 +49,18 @@ def main():
     }
     factor = schedule.cosine(args.epochs * args.steps)
 
-    with Run(args, model=pairs, optimizer=optimizers, rng=rng) as run:
+    state = {"model": pairs, "optimizer": optimizers, "rng": rng}
+    with Run(args, **state, settings=dict.fromkeys(pairs, settings)) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
                 for name, pair in pairs.items():
                     run.record(**{f"{name}_loss": pair.train_step(rng, factor(run.step))})
             scores = {}
             for name, pair in pairs.items():
-                modes, least, good = judge(pair.samples())
+                modes, least, good = judge(samples(pair["generator"], mg.Generator(1), device))
                 scores |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
             run.end_epoch(**scores)
-        draw(run, pairs)
-    print(f"figures, metrics and checkpoint: {run.out}")
-
-
-def dense(inputs, outputs, width, rng, device):
-    """A network of three hidden layers with relu."""
-    layers = []
-    for sizes in pairwise([inputs, width, width, width, outputs]):
-        layers += [nn.Linear(*sizes, rng=rng, device=device), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    return run
 
 
 def real(n, rng, device):
@@ -74,21 +69,16 @@ def real(n, rng, device):
     return mg.tensor(points / SCALE, device=device)
 
 
-class Pair(nn.Module):
+class Pair(nn.ModuleDict):
     """A generator and its critic, their loss and their optimizers."""
 
-    def __init__(self, loss, critic_steps, width, rng, device):
+    def __init__(self, loss, critic_steps, settings, rng, device):
         self.loss, self.critic_steps, self.device = loss, critic_steps, device
-        self.generator = dense(LATENT, 2, width, rng, device)
-        self.critic = dense(2, 1, width, rng, device)
+        super().__init__({k: MLP(**settings[k], rng=rng, device=device) for k in settings})
         self.optimizers = {
             name: mg.optim.Adam(net.parameters(), lr=RATE, betas=(0.5, 0.9))
             for name, net in self.named_children()
         }
-
-    def forward(self, n, rng):
-        """n generated points, (n, 2)."""
-        return self.generator(mg.Tensor(rng.normal((n, LATENT), device=self.device)))
 
     def train_step(self, rng, factor):
         """The steps of the critic, then one of the generator; returns the critic's last loss."""
@@ -97,17 +87,24 @@ class Pair(nn.Module):
         penalty = {"weight": PENALTY, "rng": rng} if self.loss is wasserstein_gp else {}
         for _ in range(self.critic_steps):
             with mg.no_grad():
-                fake = self(BATCH, rng)
-            loss = self.loss.critic(self.critic, real(BATCH, rng, self.device), fake, **penalty)
-            self.optimizers["critic"].step(mg.grad(loss, self.critic.parameters()))
-        generator_loss = self.loss.generator(self.critic, self(BATCH, rng))
-        self.optimizers["generator"].step(mg.grad(generator_loss, self.generator.parameters()))
+                fake = generate(self["generator"], BATCH, rng, self.device)
+            loss = self.loss.critic(self["critic"], real(BATCH, rng, self.device), fake, **penalty)
+            self.optimizers["critic"].step(mg.grad(loss, self["critic"].parameters()))
+        fake = generate(self["generator"], BATCH, rng, self.device)
+        generator_loss = self.loss.generator(self["critic"], fake)
+        self.optimizers["generator"].step(mg.grad(generator_loss, self["generator"].parameters()))
         return loss
 
-    @mg.no_grad()
-    def samples(self):
-        """Generated points (SAMPLES, 2), unscaled, from the same noise at every call."""
-        return SCALE * self(SAMPLES, mg.Generator(1)).numpy()
+
+def generate(generator, n, rng, device):
+    """n generated points, (n, 2)."""
+    return generator(mg.Tensor(rng.normal((n, LATENT), device=device)))
+
+
+@mg.no_grad()
+def samples(generator, rng, device):
+    """Generated points (SAMPLES, 2), unscaled."""
+    return SCALE * generate(generator, SAMPLES, rng, device).numpy()
 
 
 def judge(points):
@@ -118,20 +115,22 @@ def judge(points):
     return (counts >= ENOUGH).sum(), counts.min(), 100 * good.mean()
 
 
-def draw(run, pairs):
+def draw(run):
     """Draw the data beside the samples, and the curves."""
-    clouds = {"data": SCALE * real(SAMPLES, mg.Generator(1), "cpu").numpy()}
-    clouds |= {METHODS[name][0]: pair.samples() for name, pair in pairs.items()}
+    clouds = {"data": SCALE * real(SAMPLES, run.generator(1), "cpu").numpy()}
+    for name, (title, *_) in METHODS.items():
+        clouds[title] = samples(run.model[name]["generator"], run.generator(1), run.device)
     titled = {}
     for title, points in clouds.items():
         modes, _, good = judge(points)
         titled[f"{title}: {modes} modes, {good:.1f} % good"] = points
-    figures.point_clouds(run.out / "samples.png", titled, MODES, 3 * STD)
+    figures.point_clouds(run.path("samples.png"), titled, MODES, 3 * STD)
     panels = [
         {title: run.series(f"{name}_{score}") for name, (title, *_) in METHODS.items()}
         for score in ("good", "modes")
     ]
-    figures.curves(run.out / "curves.png", panels, ylabels=["good samples, %", "modes found"])
+    figures.curves(run.path("curves.png"), panels, ylabels=["good samples, %", "modes found"])
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def flags():

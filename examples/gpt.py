@@ -12,9 +12,10 @@ import numpy as np
 
 import minigen as mg
 from minigen import figures, schedule
+from minigen.data import Vocabulary
 from minigen.models import GPT
-from minigen.training import Run, argument_parser, positive_int, run_example
-from minigen.training.texts import TEXT_DATA, sample_text, text_data, text_loss, windows
+from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training.texts import TEXT_DATA, draw_text, text_data, text_loss, windows
 
 RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last; warm-up steps
 DRAWN_CHARACTERS = 24  # of the test text, in attention.png
@@ -22,17 +23,24 @@ DRAWN_CHARACTERS = 24  # of the test text, in attention.png
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    size = (args.context, args.layers, args.heads, args.width)
-    model = GPT(len(vocabulary), *size, rng=rng, device=device)
+    sizes = {name: vars(args)[name] for name in ("context", "layers", "heads", "width")}
+    settings = {"vocab": len(vocabulary), **sizes}
+    model = GPT(**settings, rng=rng, device=device)
     optimizer = mg.optim.AdamW(decayed_groups(model), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
     total = args.epochs * args.steps
     factor = schedule.cosine(total, warmup=min(WARMUP, total // 10), floor=FLOOR / RATE)
     print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
     state = {"model": model, "optimizer": optimizer, "rng": rng}
-    with Run(args, **state, contents=[vocabulary.characters, train]) as run:
+    kept = {"vocabulary": vocabulary.characters, "ids": test[: min(DRAWN_CHARACTERS, args.context)]}
+    contents = [vocabulary.characters, train]
+    with Run(args, **state, contents=contents, settings=settings, kept=kept) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
                 starts = rng.integers(0, len(train) - args.context, args.batch)
@@ -46,10 +54,7 @@ def main():
                 optimizer.step()
                 run.record(loss=loss, norm=norm)
             run.end_epoch(test=text_loss(model, test, args.context, device))
-        sample = sample_text(model, vocabulary, 500, mg.Generator(args.seed), device)
-        (run.out / "sample.txt").write_text(sample + "\n", encoding="utf-8")
-        draw(model, run, test, vocabulary)
-    print(f"\n{sample}\n\nsample, figures, metrics and checkpoint: {run.out}")
+    return run
 
 
 def decayed_groups(model):
@@ -59,18 +64,20 @@ def decayed_groups(model):
     return [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
 
 
-def draw(model, run, ids, vocabulary):
-    """Draw the attention weights of the first and the last layer on a text, and the curves."""
-    ids = ids[: min(DRAWN_CHARACTERS, model.context)]  # (T,)
+def draw(run):
+    """Write a sample; draw the attention of the first and the last layer on a text, and curves."""
+    draw_text(run, 500)
+    model, ids = run.model, run.kept["ids"]  # (T,)
     maps = mg.nn.attention_maps(model, mg.tensor(ids[None], device=run.device))
     layers = sorted({0, len(model.blocks) - 1})
     heads = [weights for i in layers for weights in maps[f"blocks.{i}"][0]]  # (T, T) each
     heads_per_layer = len(heads) // len(layers)
     titles = [f"layer {i + 1}, head {j + 1}" for i in layers for j in range(heads_per_layer)]
-    texts = [vocabulary.decode(ids)] * len(heads)
-    figures.attention_maps(run.out / "attention.png", heads, texts, texts, titles, heads_per_layer)
+    texts = [Vocabulary(run.kept["vocabulary"]).decode(ids)] * len(heads)
+    figures.attention_maps(run.path("attention.png"), heads, texts, texts, titles, heads_per_layer)
     losses = {"train": run.series("loss"), "test": run.series("test")}
-    figures.curves(run.out / "curves.png", [losses], ylabels=["nats a character"])
+    figures.curves(run.path("curves.png"), [losses], ylabels=["nats a character"])
+    print(f"sample, figures, metrics and checkpoint: {run.out}")
 
 
 def flags():

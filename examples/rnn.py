@@ -9,23 +9,37 @@ class from the last state, Adam 1e-3, batch 64. Expect a test accuracy of about 
 import minigen as mg
 from minigen.data import DataLoader
 from minigen.models import LSTMClassifier
-from minigen.training import Run, argument_parser, image_data, positive_int, run_example
-from minigen.training.classification import draw, predict, score
+from minigen.training import (
+    Run,
+    argument_parser,
+    image_data,
+    positive_int,
+    run_example,
+    saved_run,
+)
+from minigen.training.classification import KEPT, draw_classes, predict, score
 
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
-    model = LSTMClassifier(28, args.hidden, len(names), rng=rng, device=device)
+    settings = {"input_size": 28, "hidden": args.hidden, "classes": len(names)}
+    model = LSTMClassifier(**settings, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
     logits_of = lambda images: model(pixels(images).to(device))  # (N, 28, 28) to (N, classes)
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
+    kept = {"images": test_x[:KEPT], "labels": test_y[:KEPT], "names": list(names)}
+    saved = {"settings": settings, "kept": kept}
+    with Run(args, **state, **saved, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 logits = logits_of(x)
@@ -36,7 +50,13 @@ def main():
                 accuracy = (logits.data.argmax(1) == y).mean()
                 run.record(loss=loss, train_accuracy=100 * accuracy)
             run.end_epoch(**score(predict(logits_of, test_x), test_y))
-        draw(run, predict(logits_of, test_x), test_x, test_y, names)
+    return run
+
+
+def draw(run):
+    """Draw predictions and curves."""
+    logits_of = lambda images: run.model(pixels(images).to(run.device))
+    draw_classes(run, predict(logits_of, run.kept["images"]))
     print(f"figures, metrics and checkpoint: {run.out}")
 
 

@@ -14,16 +14,20 @@ from minigen import figures, schedule
 from minigen.data import DataLoader, Vocabulary, dates, text_pairs
 from minigen.errors import DatasetError
 from minigen.models import Seq2SeqTransformer
-from minigen.training import Run, argument_parser, positive_int, run_example
+from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training.pairs import BEGIN, END, PAD, batch, batches_by_length, by_length, encoded
 
 RATE, FLOOR, WARMUP = 2e-3, 4e-5, 0.05  # learning rate: highest, last; fraction of warm-up steps
-PAD, BEGIN, END = "\0\1\2"  # sort before all characters: their ids are 0, 1, 2, as in the model
 SAMPLE = 500  # test texts that are decoded after each epoch
 DATA = "dates (no files needed) or a text file with a pair of texts a line, a tab between"
 
 
 def main():
     args = flags()
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
     if args.data == "dates":
         sources, targets = dates(min(args.pairs, 36_525), args.seed)  # the number of all days
     else:
@@ -38,8 +42,9 @@ def main():
     train_y, test_y = np.split(encoded(y_vocab, marked), [-n_test])  # ids (N, T)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     sizes = {"width": args.width, "layers": args.layers, "hidden": 4 * args.width, "dropout": 0.0}
+    sizes |= {"source_vocab": len(x_vocab), "target_vocab": len(y_vocab)}
     sizes["max_len"] = max(train_x.shape[1], train_y.shape[1])
-    model = Seq2SeqTransformer(len(x_vocab), len(y_vocab), **sizes, rng=rng, device=device)
+    model = Seq2SeqTransformer(**sizes, rng=rng, device=device)
     groups = batches_by_length(train_x, 64)
     loader = DataLoader(np.arange(len(groups)), batch_size=1, shuffle=True, rng=rng)
     optimizer = mg.optim.AdamW(model.parameters(), lr=RATE)
@@ -48,7 +53,9 @@ def main():
     print(mg.nn.summary(model, *(batch(ids, groups[0], device) for ids in (train_x, train_y))))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[*sources, *targets]) as run:
+    kept = {"source_vocabulary": x_vocab.characters, "target_vocabulary": y_vocab.characters}
+    kept |= shown(test_x, test_y)
+    with Run(args, **state, contents=[*sources, *targets], settings=sizes, kept=kept) as run:
         for _ in run.epochs():
             for (i,) in run.batches():
                 for settings in optimizer.param_groups:
@@ -63,28 +70,8 @@ def main():
             decoded = decode(model, test_x[:SAMPLE], test_y.shape[1], device)
             exact = 100 * (decoded == test_y[:SAMPLE]).all(axis=1).mean()
             run.end_epoch(test=mean_loss(model, test_x, test_y, device), exact=exact)
-        draw(model, run, test_x, test_y, sources[-n_test:], y_vocab)
         report(model, test_x, test_y, sources[-n_test:], y_vocab, device)
-    print(f"figures, metrics and checkpoint: {run.out}")
-
-
-def encoded(vocabulary, texts):
-    """The ids of texts, padded to the length of the longest: (N, T)."""
-    longest = max(map(len, texts))
-    padded = "".join(text.ljust(longest, PAD) for text in texts)
-    return vocabulary.encode(padded).reshape(len(texts), longest)
-
-
-def batches_by_length(source, size):
-    """Batches of rows whose sources have similar lengths, as in the paper: little padding."""
-    order = np.argsort((source > 0).sum(axis=1), kind="stable")
-    return np.array_split(order, -(-len(order) // size))
-
-
-def batch(ids, rows, device):
-    """Rows of ids as a tensor, without the last columns, which are padding in all of them."""
-    ids = ids[rows]
-    return mg.tensor(ids[:, : int((ids > 0).sum(axis=1).max())], device=device)
+    return run
 
 
 @mg.no_grad()
@@ -107,21 +94,30 @@ def decode(model, source, length, device, width=1):
     return outputs
 
 
-def draw(model, run, source, target, texts, vocabulary):
+def shown(source, target):
+    """Six pairs of different lengths, to be drawn."""
+    order = by_length(source)
+    rows = order[[int(q * len(order)) for q in (0.95, 0.85, 0.75, 0.65, 0.5, 0.35)]]
+    return {"source": source[rows], "target": target[rows]}
+
+
+def draw(run):
     """Draw the cross-attention of the last layer, the mean of its heads, on six texts; curves."""
-    order = np.argsort((source > 0).sum(axis=1), kind="stable")  # by length
-    chosen = order[[int(q * len(order)) for q in (0.95, 0.85, 0.75, 0.65, 0.5, 0.35)]]
-    maps, rows = [], []
-    for i in chosen:
+    source, target = (run.kept[side] for side in ("source", "target"))
+    x_vocab, y_vocab = (Vocabulary(run.kept[f"{side}_vocabulary"]) for side in ("source", "target"))
+    maps = []
+    for i in range(len(source)):
         x, y = batch(source, [i], run.device), batch(target, [i], run.device)
-        weights = mg.nn.attention_maps(model, x, y[:, :-1])
+        weights = mg.nn.attention_maps(run.model, x, y[:, :-1])
         last = [path for path in weights if path.endswith("multihead_attn")][-1]
         maps.append(weights[last][0].mean(axis=0))  # (T, S), from (heads, T, S)
-        rows.append(vocabulary.decode(y.numpy()[0, 1:]).replace(END, "."))
-    figures.attention_maps(run.out / "cross-attention.png", maps, rows, [texts[i] for i in chosen])
+    rows = [y_vocab.decode(ids[1:]).rstrip(PAD).replace(END, ".") for ids in target]
+    columns = [x_vocab.decode(ids).rstrip(PAD) for ids in source]
+    figures.attention_maps(run.path("cross-attention.png"), maps, rows, columns)
     losses = {"train": run.series("loss"), "test": run.series("test")}
     panels = [losses, {"test": run.series("exact")}]
-    figures.curves(run.out / "curves.png", panels, ylabels=["nats a character", "exact match, %"])
+    figures.curves(run.path("curves.png"), panels, ylabels=["nats a character", "exact match, %"])
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def report(model, source, target, texts, vocabulary, device):

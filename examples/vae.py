@@ -22,6 +22,7 @@ from minigen.training import (
     nonnegative_float,
     positive_int,
     run_example,
+    saved_run,
 )
 
 MAX_ROWS = 36  # of samples.png
@@ -30,22 +31,26 @@ MODELS = {"dense": VAE, "conv": ConvVAE}
 
 def main():
     args = flags()
-    train_x, train_y, test_x, test_y, names = image_data(
-        args.data, min_classes=int(args.conditional)
-    )
+    draw(saved_run(args) or train(args))
+
+
+def train(args):
+    needed = int(args.conditional)
+    train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=needed)
     rng = mg.Generator(args.seed)
     device = mg.resolve_device(args.device)
     classes = len(names) if args.conditional else 0
-    settings = {"classes": classes, "beta": args.beta, "rng": rng, "device": device}
+    settings = {"latent": args.latent, "classes": classes, "beta": args.beta}
     if args.hidden is not None:
         settings["hidden"] = args.hidden
-    model = MODELS[args.arch](args.latent, **settings)
+    model = MODELS[args.arch](**settings, rng=rng, device=device)
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng, device=device)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[train_x, train_y], free=["epochs"]) as run:
+    saved = {"settings": settings, "kept": {"images": test_x[:30], "labels": test_y[:30]}}
+    with Run(args, **state, **saved, contents=[train_x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 loss, reconstruction, kl = model.loss(pixels(x, model, device), y)
@@ -54,8 +59,7 @@ def main():
                 optimizer.step()
                 run.record(loss=loss, reconstruction=reconstruction, kl=kl)
             run.end_epoch(test=evaluate(model, test_x, test_y, device))
-        draw(model, run, test_x, test_y)
-    print(f"figures, metrics and checkpoint: {run.out}")
+    return run
 
 
 def pixels(images, model, device):
@@ -74,38 +78,39 @@ def evaluate(model, images, labels, device):
 
 
 @mg.no_grad()
-def draw(model, run, images, labels):
+def draw(run):
     """Draw samples from the prior, reconstructions of test images, and paths between two codes."""
+    model, images, labels = run.model, run.kept["images"], np.resize(run.kept["labels"], 30)
+    images = np.resize(images, (30, *images.shape[1:]))  # repeated if there are fewer
     as_images = lambda logits: mg.sigmoid(logits).numpy().reshape(-1, 28, 28)
     rows = min(model.classes or 10, MAX_ROWS)
-    z = mg.Generator(1).normal((rows * 10, model.latent), device=run.device)
+    z = run.generator(1).normal((rows * 10, model.latent), device=run.device)
     label = np.repeat(np.arange(rows), 10) if model.classes else None  # a row for each class
-    figures.image_sheet(run.out / "samples.png", as_images(model.decode(mg.Tensor(z), label)), 10)
+    figures.image_sheet(run.path("samples.png"), as_images(model.decode(mg.Tensor(z), label)), 10)
 
-    images, y = np.resize(images, (30, *images.shape[1:])), np.resize(labels, 30)
-    x = pixels(images, model, run.device)
-    mean, _ = model.encode(x, y)
-    decoded = as_images(model.decode(mean, y))  # (30, 28, 28)
+    mean, _ = model.encode(pixels(images, model, run.device), labels)
+    decoded = as_images(model.decode(mean, labels))  # (30, 28, 28)
     pairs = [
         part for i in range(0, 30, 10) for part in (images[i : i + 10] / 255, decoded[i : i + 10])
     ]
-    figures.image_sheet(run.out / "reconstructions.png", np.concatenate(pairs), 10)
+    figures.image_sheet(run.path("reconstructions.png"), np.concatenate(pairs), 10)
 
     start, end = mean[0:20:2], mean[1:20:2]  # (10, latent) each
     path = [start + (end - start) * t for t in np.linspace(0, 1, 10).tolist()]
     paths = mg.stack(path, axis=1).reshape(100, model.latent)  # from (10 paths, 10 steps, latent)
-    label = np.repeat(y[0:20:2], 10)
-    figures.image_sheet(run.out / "traversal.png", as_images(model.decode(paths, label)), 10)
+    label = np.repeat(labels[0:20:2], 10)
+    figures.image_sheet(run.path("traversal.png"), as_images(model.decode(paths, label)), 10)
 
     train = np.add(run.series("reconstruction"), run.series("kl"))  # beta 1, as in `evaluate`
     figures.curves(
-        run.out / "curves.png",
+        run.path("curves.png"),
         [
             {"train": train, "test": run.series("test")},
             {"reconstruction": run.series("reconstruction"), "KL": run.series("kl")},
         ],
         ylabels=["negative ELBO, nats", "nats"],
     )
+    print(f"figures, metrics and checkpoint: {run.out}")
 
 
 def flags():

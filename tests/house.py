@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "minigen"
 
 # A room imports only rooms above it: a file, or a folder with a slash.
 ROOMS = (
-    *("errors", "parallel/", "backend/", "figures/", "kernels/", "random", "autodiff/", "ops/"),
-    *("tensors", "gradients", "creation", "tensor_files", "nn/", "optim/", "data/", "models/"),
-    *("training/", "testing/", "doctor/", "__main__"),
+    *("errors", "console", "parallel/", "backend/", "figures/", "kernels/", "random", "autodiff/"),
+    *("ops/", "tensors", "gradients", "creation", "tensor_files", "nn/", "optim/", "data/"),
+    *("models/", "training/", "testing/", "doctor/", "__main__"),
 )
 # The files of a folder, in the order of reading: a file imports only those before it.
 FILES = {
@@ -38,9 +38,9 @@ FILES = {
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
     "data": "transfer loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
-    "models": "vae gan cnn sampling rnn transformer seq2seq",
-    "training": "flags metrics texts checkpoint progress interrupts nonfinite run classification "
-    "replay_inputs cuda_graphs",
+    "models": "mlp vae gan cnn sampling rnn transformer seq2seq",
+    "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
+    "nonfinite run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical pullback aliasing causes diagnosis functional checking choices "
     "case cases_elementwise cases_comparing cases_shape cases_indexing cases_reduce cases_linalg "
     "cases_neural cases_losses cases_conv cases_pooling cases_recurrent cases_attention cases "

@@ -2,8 +2,12 @@
 
 import json
 import os
+import runpy
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,8 @@ import minigen as mg
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
 from minigen.models import CNN
-from minigen.training.checkpoint import save_state
+from minigen.training import load_run
+from minigen.training.checkpoint import load_state, save_state
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
@@ -90,7 +95,7 @@ def small_data(folder):
         ("table", []),
     ],
 )
-def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
+def test_an_example_trains_draws_resumes_and_draws_again(name, flags, tmp_path, monkeypatch):
     small_data(tmp_path)
     flags = [str(tmp_path / flag) if flag.isupper() else flag for flag in (*TINY[name], *flags)]
     small = ["--epochs", "1", "--device", "cpu", *flags]
@@ -102,6 +107,42 @@ def test_an_example_trains_draws_and_resumes(name, flags, tmp_path):
     again = run(name, tmp_path, *small, "--resume")
     assert again.returncode == 0, again.stderr
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    draws_without_data_or_training(name, tmp_path, monkeypatch)
+
+
+def draws_without_data_or_training(name, out, monkeypatch):
+    """--sample draws the same files again, other ones with --seed; load_run gives the model."""
+    for path in (out / "TEXT", out / "PAIRS"):
+        path.unlink()
+    shutil.rmtree(out / "DIGITS")
+    drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    if (out / "sample.txt").exists():
+        drawn["sample.txt"] = (out / "sample.txt").read_bytes()
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.name not in drawn}
+    for path in drawn:
+        (out / path).unlink()
+    again = in_process(name, out, monkeypatch, "--sample")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == drawn | before
+    assert "epoch" not in again
+    in_process(name, out, monkeypatch, "--sample", "--seed", "7")
+    others = {p.name: p.read_bytes() for p in out.iterdir() if p.name not in {*drawn, *before}}
+    assert others.keys() == {path.replace(".", "-7.") for path in drawn}
+    random = {"samples.png", "sample.txt", "generated-20.png"} & drawn.keys()
+    assert all(others[path.replace(".", "-7.")] != drawn[path] for path in random)
+    model = load_run(out)
+    assert not model.training
+    state = load_state(out / "checkpoint.safetensors")["model"]
+    assert state.keys() == model.state_dict().keys()
+    assert all(np.array_equal(x.data, state[k]) for k, x in model.state_dict().items())
+
+
+def in_process(name, out, monkeypatch, *flags):
+    """What an example prints, run in this process, which is quicker."""
+    script = str(ROOT / "examples" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, "--out", str(out), "--device", "cpu", *flags])
+    with redirect_stdout(StringIO()) as printed:
+        runpy.run_path(script, run_name="__main__")
+    return printed.getvalue()
 
 
 def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):

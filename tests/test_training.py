@@ -205,7 +205,7 @@ def test_a_run_killed_between_the_two_files_of_a_save_can_resume(tmp_path, monke
             train(out, stop_at=3)
         monkeypatch.setattr(tensor_files, "replace_file", dies)
         with pytest.raises(KeyboardInterrupt):
-            train(out, stop_at=number and 9, resume=number)
+            train(out, stop_at=number and 9, resume=number, overwrite=not number)
         monkeypatch.undo()
         assert same(uninterrupted, train(out, resume=True))
         assert metrics(tmp_path / "a") == metrics(out)

@@ -128,7 +128,7 @@ def test_a_nonfinite_new_run_keeps_the_checkpoint_of_an_old_one(tmp_path):
     Training(tmp_path).train()
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(FloatingPointError):
-        Training(tmp_path, log_at(3)).train()
+        Training(tmp_path, log_at(3), overwrite=True).train()
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""VAE, GAN, CNN, LSTM and Transformer: each file begins with the paper and the objective."""
+"""MLP, VAE, GAN, CNN, LSTM and Transformer: each file begins with the paper and the objective."""
 
 from minigen.models.cnn import CNN
 from minigen.models.gan import (
@@ -9,6 +9,7 @@ from minigen.models.gan import (
     non_saturating,
     wasserstein_gp,
 )
+from minigen.models.mlp import MLP
 from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
 from minigen.models.transformer import GPT

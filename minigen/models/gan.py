@@ -21,13 +21,13 @@ Representation Learning with Deep Convolutional Generative Adversarial Networks"
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from minigen import ops
 from minigen.gradients import grad
+from minigen.models.mlp import MLP
 from minigen.nn import (
     BatchNorm2d,
     Conv2d,
@@ -63,7 +63,7 @@ class Generator(Module):
     ):
         factory = {"rng": rng, "dtype": dtype, "device": device}
         self.latent = latent
-        self.layers = _dense((latent, *hidden, pixels), ReLU, factory)
+        self.layers = MLP((latent, *hidden, pixels), **factory)
         self.squash = Tanh()
 
     def forward(self, z: Tensor) -> Tensor:
@@ -83,18 +83,10 @@ class Discriminator(Module):
         device: str | None = None,
     ):
         factory = {"rng": rng, "dtype": dtype, "device": device}
-        self.layers = _dense((pixels, *hidden, 1), lambda: LeakyReLU(0.2), factory)
+        self.layers = MLP((pixels, *hidden, 1), lambda: LeakyReLU(0.2), **factory)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
-
-
-def _dense(sizes: tuple[int, ...], activation: Callable[[], Module], factory: dict) -> Sequential:
-    """Linear layers of these sizes, with the activation between each two."""
-    layers = []
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [Linear(fan_in, fan_out, **factory), activation()]
-    return Sequential(*layers[:-1])
 
 
 # ---------------------------------------------------------------------------- convolutional

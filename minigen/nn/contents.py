@@ -3,7 +3,7 @@
 They are found in lists, tuples and dicts too, at each call: a list may grow after its assignment.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from minigen.autodiff.graph import Leaf
@@ -136,3 +136,13 @@ class Contents:
     def buffers(self, recurse: bool = True) -> list[Tensor]:
         """All buffers, each once."""
         return [b for _, b in self.named_buffers(recurse=recurse)]
+
+
+def prefix_of(names: Iterable[str], found: Iterable[str]) -> str:
+    """What stands before each of the names in `found`, such as "model." in a run's checkpoint."""
+    names, found = list(names), set(found)
+    if not names or not found.isdisjoint(names):
+        return ""
+    candidates = [name.removesuffix(names[0]) for name in found if name.endswith(names[0])]
+    fits = lambda prefix: all(prefix + name in found for name in names)
+    return next(filter(fits, sorted(candidates, key=len)), "")

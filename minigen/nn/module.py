@@ -12,7 +12,7 @@ from minigen.backend.arrays import Array, owner
 from minigen.backend.devices import to_device
 from minigen.backend.dtypes import FLOATS, as_array, check_dtype, names_dtype
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
-from minigen.nn.contents import Contents, is_parameter
+from minigen.nn.contents import Contents, is_parameter, prefix_of
 from minigen.nn.hooks import HookHandle, Hooks
 from minigen.tensors import Tensor
 
@@ -179,6 +179,13 @@ class Module(Contents):
         if strict:
             wrong += [f"{name} is missing" for name in missing]
             wrong += [f"{name} is unexpected" for name in unexpected]
+        if prefix := prefix_of(tensors, arrays):
+            raise CheckpointError(
+                f"the state does not fit {type(self).__name__}: its names begin with {prefix!r}; "
+                f"pass {{k.removeprefix({prefix!r}): v for k, v in state.items() if "
+                f"k.startswith({prefix!r})}}, or take the model of a run by minigen.training."
+                "load_run(path)"
+            )
         if wrong:
             raise CheckpointError(
                 f"the state does not fit {type(self).__name__}: " + "; ".join(wrong)

@@ -8,4 +8,5 @@ from minigen.training.flags import (
     positive_int,
     run_example,
 )
+from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run

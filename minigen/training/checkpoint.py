@@ -1,8 +1,9 @@
 """The state of a training run as one file: nested dicts and lists that contain arrays."""
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from minigen import tensor_files
 from minigen.backend.arrays import Array, is_cupy
+from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
+NAME = "checkpoint.safetensors"  # in the folder of a run
 ARRAY = "$array"  # in the JSON of a state, {ARRAY: name} stands for the array of that name
 
 
@@ -41,6 +44,31 @@ def load_state(path: str | os.PathLike) -> Any:
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise tensor_files.refusal(path, "a description of all its arrays", got) from None
+
+
+def in_folder(path: str | os.PathLike) -> Path:
+    """The checkpoint that path is, or that the folder path contains; ~ is the home folder."""
+    path = Path(os.path.expanduser(path))
+    is_file = path.is_file() or (path.suffix == Path(NAME).suffix and not path.is_dir())
+    return path if is_file else path / NAME
+
+
+def load_of(path: Path, example: str) -> dict[str, Any]:
+    """The state of a run of an example; CheckpointError if it is not of that example."""
+    state = load_state(path)
+    config = state.get("config") if isinstance(state, dict) else None
+    found = config.get("example") if isinstance(config, dict) else None
+    if found != example:
+        raise CheckpointError(f"{path} is of {found}, not of {example}")
+    return state
+
+
+def digest(contents: Sequence[np.ndarray | str]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of arrays and texts."""
+    hasher = hashlib.sha256()
+    for part in contents:
+        hasher.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
+    return hasher.hexdigest()[:16]
 
 
 def _without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:

@@ -5,11 +5,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minigen import figures, ops
+from minigen.creation import tensor
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
+from minigen.models import CNN
+from minigen.random import Generator
 from minigen.tensors import Tensor
-from minigen.training.run import Run
+from minigen.training.metrics import frechet_distance, mean_interval
+from minigen.training.results import Results
 
+KEPT = 50  # test images of a run that its figures show
 CAPTION = 9  # characters that fit below an image
 
 
@@ -30,34 +35,89 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"test_loss": float(ops.cross_entropy(logits, labels)), "accuracy": accuracy}
 
 
-def draw(
-    run: Run,
-    logits: np.ndarray,
-    images: np.ndarray,
-    labels: np.ndarray,
+def balanced(labels: np.ndarray, n: int, rng: Generator) -> np.ndarray:
+    """n random rows of labels (N,), sorted by class; the class sizes differ by at most one."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
+    y = labels[order]
+    rank = np.arange(len(y)) - np.searchsorted(y, y)  # of an image within its class: 0, 1, ...
+    return order[np.sort(np.argsort(rank, kind="stable")[:n])]  # the lowest ranks
+
+
+def report_samples(
+    judge: CNN,
+    samples: np.ndarray,
+    train_x: np.ndarray,
+    test_x: np.ndarray,
     names: Sequence[str],
-    shown: int = 50,
+    device: str,
 ) -> None:
+    """Print the classes of generated images, and how far their features are from test images'.
+
+    samples (N, 28, 28) are in [0, 1]; train_x and test_x are uint8. judge is a trained classifier,
+    and names are those of its classes.
+    """
+    as_tensor = lambda x: tensor(x.astype(np.float32), device=device)
+    features = lambda images: predict(lambda x: judge.features(as_tensor(x[:, None])), images)
+    images = samples, train_x[: len(test_x)] / 255, test_x / 255
+    fake, train, test = map(features, images)  # (N, hidden) each
+    classes = predict(lambda x: judge.head(as_tensor(x)), fake).argmax(1)
+    percent = 100 * np.bincount(classes, minlength=len(names)) / len(samples)
+    print(f"per cent of {len(samples)} samples in each class, {percent.min():.2f} at least:")
+    cells = [f"{name} {value:4.1f}" for name, value in zip(names, percent)]
+    print("\n".join("  ".join(cells[i : i + 12]) for i in range(0, len(cells), 12)))
+    distance, floor = frechet_distance(fake, test), frechet_distance(train, test)
+    print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")
+
+
+def draw_classes(run: Results, logits: np.ndarray) -> None:
     """Draw predictions.png and curves.png in the run's folder.
 
-    predictions.png shows the first images with the predicted classes, wrong ones in red;
-    curves.png shows loss and accuracy by epoch, on the training set and on the test set.
+    predictions.png shows the kept "images", of which the logits are, with the predicted classes;
+    those that are not their "labels" are red. curves.png shows loss and accuracy by epoch, on the
+    training set and on the test set.
     """
-    predicted = logits[:shown].argmax(1)
-    wrong = predicted != labels[:shown]
-    short = [name if len(name) <= CAPTION else f"{name[: CAPTION - 1]}…" for name in names]
+    images, labels = run.kept["images"], run.kept["labels"]
+    predicted = logits.argmax(1)
+    wrong = predicted != labels
+    short = [
+        name if len(name) <= CAPTION else f"{name[: CAPTION - 1]}…" for name in run.kept["names"]
+    ]
     wide = max(map(len, short)) > 2  # then the right name stands on a second line
     join = ",\nis " if wide else ", is "
     captions = [
         f"{short[p]}{join}{short[y]}" if w else short[p]
         for p, y, w in zip(predicted, labels, wrong)
     ]
-    figures.captioned_images(run.out / "predictions.png", images[:shown] / 255, captions, 10, wrong)
+    figures.captioned_images(run.path("predictions.png"), images / 255, captions, 10, wrong)
     figures.curves(
-        run.out / "curves.png",
+        run.path("curves.png"),
         [
             {"train": run.series("loss"), "test": run.series("test_loss")},
             {"train": run.series("train_accuracy"), "test": run.series("accuracy")},
         ],
         ylabels=["cross-entropy, nats", "accuracy, %"],
     )
+
+
+def report_arms(run: Results, arms: tuple[str, str]) -> None:
+    """Print and draw the mean accuracy of two arms and of their difference, with 95 % intervals.
+
+    The rows of the run's history are trials, each with a "budget" and the accuracies of both arms.
+    No effect before all trials, --seeds for each budget, have ended.
+    """
+    rows_of: dict[int, list] = {}
+    for row in run.history:
+        rows_of.setdefault(int(row["budget"]), []).append(row)
+    if not rows_of or {len(rows) for rows in rows_of.values()} != {int(run.config["seeds"])}:
+        return
+    panels = {}
+    print(f"{'labels':>6}  {'without, %':^13}  {'with, %':^13}  {'difference':^13}")
+    for budget, rows in rows_of.items():
+        values = [np.array([row[arm] for row in rows]) for arm in arms]  # (seeds,) each
+        intervals = map(mean_interval, (*values, values[1] - values[0]))
+        cells = [f"{mean:{sign}6.2f} ± {half:4.2f}" for sign, (mean, half) in zip("  +", intervals)]
+        print(f"{budget:>6}  " + "  ".join(cells))
+        panels[f"{budget} labelled images: {cells[-1].strip()}"] = dict(zip(arms, values))
+    print(f"± is the 95 % confidence interval of the mean over {len(rows)} seeds (Student's t)")
+    figures.paired_points(run.path("accuracy.png"), panels, "test accuracy, %", mean_interval)

@@ -1,15 +1,20 @@
 """The flags of every example, the images that --data names, and errors without a traceback."""
 
 import argparse
+import ast
 import math
 import os
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from minigen import data
+from minigen import console, data
 from minigen.data.mnist_files import has_idx_files
 from minigen.data.picture_files import NamedSplits
 from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
+from minigen.training import checkpoint
 
 IMAGE_DATA = (
     "glyphs (no files needed), mnist, fashion_mnist, or a folder: of IDX files, or of pictures "
@@ -29,18 +34,62 @@ def argument_parser(
     out, epochs and data are the defaults of these flags, and data_help is the help of --data. If
     epochs is a string, it describes the default in words, and args.epochs is None by default.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=_DefaultsInHelp)
+    parser = _Parser(description=doc, formatter_class=_DefaultsInHelp)
     add = parser.add_argument
     add("--data", default=data, help=data_help)
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
     add("--seed", type=_seed, default=0, help="of everything random")
     words = f"; default {epochs}" if isinstance(epochs, str) else ""
     default_epochs = None if words else epochs
     add("--epochs", type=positive_int, default=default_epochs, help=f"passes over the data{words}")
-    add("--out", type=Path, default=Path(out), help="folder for results")
-    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    add("--out", type=home_path, default=Path(out), help="folder for results")
+    one = parser.add_mutually_exclusive_group().add_argument
+    one("--resume", action="store_true", help="go on from the checkpoint in --out")
+    one("--overwrite", action="store_true", help="replace the run in --out by a new one")
+    one("--sample", action="store_true", help="draw from the run in --out; others with --seed")
     add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """With --sample the settings are those of the checkpoint, and new_seed is --seed if that is typed."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        parsed = super().parse_args(args, namespace)
+        parsed.new_seed = None
+        if not parsed.sample:
+            return parsed
+        unset = object()
+        blank = argparse.Namespace(**{action.dest: unset for action in self._actions})
+        every = vars(super().parse_args(args, blank)).items()
+        explicit = {name: value for name, value in every if value is not unset}
+        new_seed = explicit.pop("seed", None)
+        file, example = checkpoint.in_folder(parsed.out), Path(sys.argv[0]).stem
+        config = checkpoint.load_of(file, example)["config"]
+        for name, value in explicit.items():
+            if config.get(name, str(value)) != str(value):
+                self.error(
+                    f"--sample takes the settings of the run in {parsed.out}, whose "
+                    f"--{name.replace('_', '-')} is {config[name]}, not {value}"
+                )
+        settings = super().parse_args(self._words(config))
+        own = {"out": parsed.out, "device": parsed.device, "sample": True, "new_seed": new_seed}
+        vars(settings).update(own)
+        return settings
+
+    def _words(self, config: Mapping[str, str]) -> list[str]:
+        """The command line of the settings of a run, which are the texts of args."""
+        words = []
+        for action in self._actions:
+            value = config.get(action.dest, "None")
+            if value in ("None", "False") or not action.option_strings:
+                continue
+            words.append(action.option_strings[-1])
+            if action.nargs == "+":
+                words += map(str, ast.literal_eval(value))
+            elif value != "True":
+                words.append(value)
+        return words
 
 
 class _DefaultsInHelp(argparse.RawDescriptionHelpFormatter):
@@ -69,6 +118,18 @@ def nonnegative_float(text: str) -> float:
     return value
 
 
+def home_path(text: str) -> Path:
+    """A flag's text as a path, in which ~ is the home folder, for argparse's `type`."""
+    return Path(os.path.expanduser(text))
+
+
+def device(text: str) -> str:
+    """A flag's text as the name of a device, for argparse's `type`."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, got {text}")
+    return text
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**64:
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^64 - 1, got {text}")
@@ -76,13 +137,19 @@ def _seed(text: str) -> int:
 
 
 def run_example(main: Callable[[], None]) -> None:
-    """Call main; end with one sentence instead of a traceback for errors that a user can fix."""
+    """Call main; end with one sentence instead of a traceback for errors that a user can fix.
+
+    Text that cannot be printed, since its reader has gone or for its characters, stops nothing.
+    """
+    console.prepare()
     try:
         main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except USER_ERRORS as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
+    finally:
+        console.close_broken()
 
 
 def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:

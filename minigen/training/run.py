@@ -12,7 +12,6 @@ Without a loader, `for step in run.steps(250)` is an epoch of 250 steps.
 
 import argparse
 import copy
-import hashlib
 import json
 import math
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen import tensor_files
+from minigen import console, tensor_files
 from minigen.autodiff.trace import detect_anomaly
 from minigen.backend.devices import cuda_is_available, resolve_device
 from minigen.data import DataLoader
@@ -37,12 +36,15 @@ from minigen.training import checkpoint
 from minigen.training.interrupts import Interrupts
 from minigen.training.nonfinite import nonfinite_weight, search
 from minigen.training.progress import Progress
+from minigen.training.results import Results, described
 
-CHANGEABLE_FLAGS = ("out", "resume", "max_seconds", "device")  # may differ when a run is resumed
+CHANGEABLE_FLAGS = (  # may differ when a run is resumed
+    *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device"),
+)
 SAVE_SPACING = 100  # durations of a save before the next one, so that saving takes 1 % of the time
 
 
-class Run(Progress):
+class Run(Progress, Results):
     """A context manager for one training run: progress, metrics.jsonl, checkpoints, exact resume.
 
     The state of model, optimizer, loader and rng is saved at the end of epochs (rarely enough that
@@ -50,7 +52,9 @@ class Run(Progress):
     --max-seconds. --resume continues bit for bit; it raises CheckpointError if a flag or the data
     has changed. `free` names flags that may change, such as "epochs" if no schedule depends on it.
     Several networks are a ModuleDict and a dict of optimizers. `contents` are the data sets or
-    texts; their hash is stored to recognise them.
+    texts; their hash is stored to recognise them. `settings` are the arguments of the model, for
+    `load_run` (see `results.described`); `kept` are arrays and texts that drawing needs. A new run
+    in the folder of another raises CheckpointError, except with --overwrite.
     """
 
     def __init__(
@@ -63,13 +67,20 @@ class Run(Progress):
         loader: DataLoader | None = None,
         contents: Sequence[np.ndarray | str] = (),
         free: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+        kept: Mapping[str, np.ndarray | str] | None = None,
     ):
         super().__init__(model, optimizer, rng, loader)
+        self.description, self.kept = described(model, settings), dict(kept or {})
         self.out, self.max_seconds = Path(args.out), args.max_seconds
         self.total_epochs = args.epochs
         changeable = {*CHANGEABLE_FLAGS, *free}
         flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
-        self.config = {"example": Path(sys.argv[0]).stem, **flags, "contents": _digest(contents)}
+        self.config = {
+            "example": Path(sys.argv[0]).stem,
+            **flags,
+            "contents": checkpoint.digest(contents),
+        }
         self.device = resolve_device(args.device)
         self.started, self.bar, self.interrupts = time.monotonic(), None, Interrupts(self.say)
         self.saved_position: tuple[int, int] | None = None  # of the checkpoint on the disk
@@ -78,14 +89,18 @@ class Run(Progress):
         self.in_step = False  # the body of the loop over steps is running
         self.nonfinite = ""  # a sentence about the first number or weight that was not finite
         self.failure = ""  # the same, once `search` looks for its cause
-        if args.device == "auto" and not cuda_is_available():
+        if args.sample:
+            self.new_seed, self.total_epochs = args.new_seed, 0  # no training
+        elif args.device == "auto" and not cuda_is_available():
             self.say("no GPU in use here: training on the CPU")
-        if args.resume:
-            self._restore()
+        if args.resume or args.sample:
+            self._restore(args)
+        elif not args.overwrite:
+            self._refuse_to_overwrite()
         self.out.mkdir(parents=True, exist_ok=True)
 
     metrics_path = property(lambda self: self.out / "metrics.jsonl")
-    checkpoint_path = property(lambda self: self.out / "checkpoint.safetensors")
+    checkpoint_path = property(lambda self: self.out / checkpoint.NAME)
 
     # ------------------------------------------------------------------------- the loop
 
@@ -126,7 +141,7 @@ class Run(Progress):
         """
         from tqdm import tqdm
 
-        if sys.stderr.isatty():
+        if console.is_terminal(sys.stderr):
             label = f"epoch {self.epoch + 1}/{self.total_epochs}"
             self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
         for item in items():
@@ -190,10 +205,6 @@ class Run(Progress):
             self._stop()
         return line
 
-    def series(self, name: str) -> list[float]:
-        """The values of one name in all epochs so far."""
-        return [line[name] for line in self.history]
-
     # ------------------------------------------------------------- stopping and resuming
 
     def __enter__(self) -> "Run":
@@ -227,7 +238,8 @@ class Run(Progress):
         start = time.monotonic()
         if nonfinite := self.nonfinite or self._nonfinite_weight_at(self.step):
             raise FloatingPointError(f"{nonfinite}: this state is not saved")
-        checkpoint.save_state(self.checkpoint_path, {"config": self.config, **self.state_dict()})
+        also = {"config": self.config, "description": self.description, "kept": self.kept}
+        checkpoint.save_state(self.checkpoint_path, {**also, **self.state_dict()})
         self._write_metrics()
         self.saved_position, end = self.position, time.monotonic()
         self.next_save = end + SAVE_SPACING * (end - start)
@@ -244,12 +256,10 @@ class Run(Progress):
         if self.saved_position and self.saved_position != self.position:
             self.save()
 
-    def _restore(self) -> None:
-        path = self.checkpoint_path
-        state = checkpoint.load_state(path)
-        saved, own = state.get("config", {}) if isinstance(state, dict) else {}, self.config
-        if saved.get("example") != own["example"]:
-            raise CheckpointError(f"{path} is of {saved.get('example')}, not of {own['example']}")
+    def _restore(self, args: argparse.Namespace) -> None:
+        path, own = self.checkpoint_path, self.config
+        state = checkpoint.load_of(path, own["example"])
+        saved = state["config"]
         changes = [
             f"{key}: {saved.get(key)} then, {own.get(key)} now"
             for key in sorted(saved.keys() | own.keys())
@@ -262,8 +272,17 @@ class Run(Progress):
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
         self.saved_position = self.position
-        self._write_metrics()  # the file may be older, or from another run
-        self.say(f"going on from step {self.step}")
+        if args.resume:
+            self._write_metrics()  # the file may be older, or from another run
+            self.say(f"going on from step {self.step}")
+
+    def _refuse_to_overwrite(self) -> None:
+        names = (checkpoint.NAME, f"{checkpoint.NAME}.previous", self.metrics_path.name)
+        if found := [name for name in names if (self.out / name).exists()]:
+            raise CheckpointError(
+                f"{self.out} has a run already ({found[0]}): --resume goes on with it, --sample "
+                "draws from it, --overwrite replaces it; or name another folder with --out"
+            )
 
     def _write_metrics(self) -> None:
         rows = "".join(json.dumps(row) + "\n" for row in self.history)
@@ -272,14 +291,7 @@ class Run(Progress):
     def say(self, line: str) -> None:
         """Print a line, above the progress bar where there is one."""
         if self.bar is not None:
-            self.bar.write(line, file=sys.stdout)
+            with self.bar.external_write_mode(sys.stdout):
+                console.say(line)
         else:
-            print(line, flush=True)
-
-
-def _digest(contents: Sequence[np.ndarray | str]) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of arrays and texts."""
-    hasher = hashlib.sha256()
-    for part in contents:
-        hasher.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
-    return hasher.hexdigest()[:16]
+            console.say(line)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minigen import data
+from minigen import console, data
 from minigen.backend.arrays import Array
 from minigen.backend.devices import to_device
 from minigen.errors import DatasetError
 from minigen.gradients import no_grad
 from minigen.random import Generator
+from minigen.training.results import Results
 
 TEXT_DATA = "reference (Python's language reference, no files needed) or a text file"
 TRAINING_FRACTION = 0.9  # of the characters, from the first on; the rest is the test set
@@ -63,3 +64,12 @@ def sample_text(
     start = to_device(first[None], device)  # (1, 1)
     ids = model.generate(start, length, temperature=temperature, rng=rng)
     return vocabulary.decode(ids[0]).strip("\n")
+
+
+def draw_text(run: Results, length: int) -> None:
+    """Write sample.txt in the run's folder, a text by its model, and print it."""
+    vocabulary = data.Vocabulary(run.kept["vocabulary"])
+    rng = run.generator(int(run.config["seed"]))
+    sample = sample_text(run.model, vocabulary, length, rng, run.device)
+    run.path("sample.txt").write_text(sample + "\n", encoding="utf-8")
+    console.say(f"\n{sample}\n")
