@@ -52,7 +52,7 @@ def argument_parser(
 
 
 class _Parser(argparse.ArgumentParser):
-    """With --sample the settings are those of the checkpoint, and new_seed is --seed if that is typed."""
+    """With --sample the settings are the checkpoint's; new_seed is --seed where that is typed."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         parsed = super().parse_args(args, namespace)
