@@ -9,7 +9,7 @@ from minigen.backend.arrays import Array, Shape, cupy
 from minigen.backend.devices import created_on, device_of, to_device
 from minigen.backend.dtypes import as_array, check_dtype
 from minigen.errors import ShapeError
-from minigen.ops.indexing import check_range
+from minigen.ops.indexing import check_range, whole_numbers
 from minigen.tensors import Tensor
 
 
@@ -132,7 +132,7 @@ def one_hot(index: Tensor | Array, num_classes: int, dtype: Any = np.float32) ->
 
     IndexError for an index out of range.
     """
-    index = as_array(index.data if isinstance(index, Tensor) else index)
+    index = whole_numbers("one_hot: index", index, index)
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes must be at least 1, got {num_classes}")
     check_range("one_hot", index, 0, num_classes)

@@ -70,7 +70,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
-from minigen.ops.indexing import embedding, getitem, repeat, scatter_add, take_along_axis
+from minigen.ops.indexing import embedding, gather, getitem, repeat, scatter_add, take_along_axis
 from minigen.ops.interpolation import interpolate
 from minigen.ops.joining import concatenate, crop, pad, split, stack
 from minigen.ops.linalg import einsum, linear, matmul, outer, tensordot

@@ -55,7 +55,10 @@ def _raw_part(part):
     if isinstance(part, list | tuple | range):
         part = np.asarray([raw(i) for i in part])
         return part.astype(np.int64) if part.size == 0 else part
-    return fixed(part)
+    part = fixed(part)
+    if _is_integers(part) and part.dtype != np.int64:
+        part = whole_numbers("getitem: index", part, part)
+    return part
 
 
 @composite
@@ -116,21 +119,48 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
 
 
 @composite
-def take_along_axis(x: Array, index: Array, axis: int) -> Array:
+def take_along_axis(x: Array, index: Array, axis: int | None) -> Array:
+    """y[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on: numpy.take_along_axis.
+
+    index, of integers, has as many dims as x; the two broadcast along the other axes. For axis None
+    x is flattened. ShapeError or IndexError otherwise.
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    index, axis = whole_numbers("take_along_axis: index", index, x), axis_index(axis, x.ndim)
+    pairs = [(n, m) for d, (n, m) in enumerate(zip(index.shape, x.shape)) if d != axis]
+    if index.ndim != x.ndim or any(n != m and 1 not in (n, m) for n, m in pairs):
+        raise ShapeError(
+            f"take_along_axis: index {index.shape} does not fit x {x.shape}: they broadcast along "
+            f"all axes but {axis}; gather takes an index that is shorter"
+        )
+    check_range("take_along_axis", index, -x.shape[axis], x.shape[axis])
+    return _getitem(x, index=_along(axis, index, x.shape))
+
+
+@composite
+def gather(x: Array, axis: int, index: Array) -> Array:
     """y[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on: torch.gather.
 
-    index, of integers, has as many dims as x, and except along axis it is not longer than x. The
+    index, of integers in [0, N), has as many dims as x, and is not longer along the other axes. The
     result has the shape of index. ShapeError or IndexError otherwise.
     """
-    index = fixed(index)
-    axis = axis_index(axis, x.ndim)
-    lengths = enumerate(zip(index.shape, x.shape))
-    if index.ndim != x.ndim or any(i > n for d, (i, n) in lengths if d != axis):
-        raise ShapeError(f"take_along_axis: index {index.shape} does not fit x {x.shape}")
-    check_range("take_along_axis", index, -x.shape[axis], x.shape[axis])
-    mesh = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
-    mesh[axis] = index
-    return _getitem(x, index=tuple(mesh))
+    index, axis = whole_numbers("gather: index", index, x), axis_index(axis, x.ndim)
+    pairs = [(n, m) for d, (n, m) in enumerate(zip(index.shape, x.shape)) if d != axis]
+    if index.ndim != x.ndim or any(n > m for n, m in pairs):
+        raise ShapeError(
+            f"gather: index {index.shape} does not fit x {x.shape}: it has as many dims, and is "
+            f"not longer but along axis {axis}"
+        )
+    check_range("gather", index, 0, x.shape[axis])
+    return _getitem(x, index=_along(axis, index, index.shape))
+
+
+def _along(axis, index, shape):
+    """An index of all axes: index along axis, and each place of shape along the others."""
+    places = list(array_module(index).ogrid[tuple(slice(n) for n in shape)])
+    places[axis] = index
+    return tuple(places)
 
 
 @composite
@@ -143,7 +173,8 @@ def repeat(x: Array, repeats: int | Array, axis: int | None = None) -> Array:
         x, axis = reshape(x, (-1,)), 0
     axis = axis_index(axis, x.ndim)
     try:
-        source = np.repeat(np.arange(x.shape[axis]), to_numpy(raw(repeats)))
+        counts = to_numpy(whole_numbers("repeat: repeats", repeats, x))
+        source = np.repeat(np.arange(x.shape[axis]), counts)
     except ValueError as error:
         raise ShapeError(
             f"repeat: repeats {repeats} for an axis of length {x.shape[axis]}: {error}"

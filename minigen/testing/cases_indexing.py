@@ -89,12 +89,34 @@ def scatter_add(x, index, updates):
 def _take_along_axis(c):
     shape = c.shape(min_dims=1, min_side=1)
     axis = c.axis(len(shape))
-    index = [c.pick((n, c.integer(0, n))) for n in shape]
-    index[axis] = c.integer(0, 4)
-    return (c.array(shape), draw_integers(c, shape[axis], tuple(index)), axis), {}
+    full = list(shape)
+    full[axis] = c.integer(0, 4)
+    length = shape[axis]
+    index = [1 if c.integer(0, 3) == 0 else n for n in full]
+    index[axis] = full[axis]
+    x = [1 if c.integer(0, 3) == 0 else n for n in shape]
+    x[axis] = length
+    return (c.array(tuple(x)), draw_integers(c, length, tuple(index)), axis), {}
 
 
 def take_along_axis(x, index, axis):
+    """x and index, broadcast along the other axes, then one element after the other."""
+    full = [max(m, n) for m, n in zip(x.shape, index.shape)]
+    full[axis] = x.shape[axis]
+    x = np.broadcast_to(x, full)
+    full[axis] = index.shape[axis]
+    return gather(x, axis, np.broadcast_to(index, full))
+
+
+def _gather(c):
+    shape = c.shape(min_dims=1, min_side=1)
+    axis = c.axis(len(shape))
+    index = [c.pick((n, c.integer(0, n))) for n in shape]
+    index[axis] = c.integer(0, 4)
+    return (c.array(shape), axis, c.integer_array(tuple(index), 0, shape[axis])), {}
+
+
+def gather(x, axis, index):
     y = np.empty(index.shape, x.dtype)
     for i in np.ndindex(*index.shape):
         source = list(i)
@@ -122,6 +144,7 @@ INDEXING = {
     "scatter": Case(lambda g, index, shape: scatter_add(np.zeros(shape), index, g), _scatter),
     "scatter_add": Case(scatter_add, _scatter_add),
     "take_along_axis": Case(take_along_axis, _take_along_axis),
+    "gather": Case(gather, _gather),
     "repeat": Case(np.repeat, _repeat),
     "embedding": Case(lambda index, weight: weight[index], _embedding),
 }
