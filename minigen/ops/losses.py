@@ -178,7 +178,7 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     logits = _floating(logits)
     weight = _class_weights("cross_entropy", weight, logits)
-    if getattr(target, "dtype", INT64).kind == "f" and target.shape == logits.shape:
+    if getattr(target, "dtype", INT64).kind == "f" and target.ndim == logits.ndim:
         return _cross_entropy_of_distributions(logits, target, weight, reduction, label_smoothing)
     rows, target = _rows_and_targets("cross_entropy", logits, target, ignore_index)
     flat = target.reshape(-1)
@@ -287,6 +287,7 @@ def _rows_and_targets(name, x, target, ignore_index):
 
 def _cross_entropy_of_distributions(logits, target, weight, reduction, smoothing):
     """-sum over classes of w * q * log_softmax(logits), q the smoothed probabilities in target."""
+    check_shapes("cross_entropy", logits, target)
     axis = 0 if logits.ndim == 1 else 1
     if smoothing:
         target = add(multiply(target, 1 - smoothing), smoothing / logits.shape[axis])

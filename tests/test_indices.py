@@ -1,14 +1,16 @@
-"""Class targets and indices of any integer dtype, and lists: each is read as int64.
+"""Indices: of any integer dtype or a list, and take_along_axis and gather with their shapes.
 
 A narrow or unsigned dtype may not hold an ignore_index, the number of classes or a -1.
 """
+
+from itertools import product
 
 import numpy as np
 import pytest
 
 import minigen as mg
 from minigen import nn
-from minigen.errors import DTypeError
+from minigen.errors import DTypeError, ShapeError
 
 
 def waves(*shape):
@@ -76,3 +78,57 @@ def test_an_unsigned_index_too_large_for_int64_is_out_of_range(value):
     ):
         with pytest.raises(IndexError, match=str(value)):
             call()
+
+
+# ------------------------------------------------------------------- along an axis
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_take_along_axis_broadcasts_and_refuses_as_numpy_does(axis):
+    rng, fitting = np.random.default_rng(0), 0
+    for shape, index_shape in product(product((1, 2, 3), repeat=2), repeat=2):
+        x, index = rng.random(shape), rng.integers(-shape[axis], shape[axis], index_shape)
+        try:
+            want = np.take_along_axis(x, index, axis)
+        except IndexError:
+            with pytest.raises(ShapeError, match="take_along_axis"):
+                mg.take_along_axis(mg.Tensor(x), index, axis)
+            continue
+        leaf = mg.Tensor(x).requires_grad_()
+        y = mg.take_along_axis(leaf, index, axis)
+        assert np.array_equal(y.data, want)
+        counts = mg.grad(y, leaf, np.ones(y.shape)).data
+        assert counts.shape == shape and counts.sum() == want.size
+        fitting += 1
+    assert fitting > 50
+
+
+def test_take_along_axis_of_all_axes_flattens_as_numpy_does():
+    x = waves(2, 3)
+    assert np.array_equal(
+        mg.take_along_axis(x, [5, 0], None), np.take_along_axis(x, np.array([5, 0]), None)
+    )
+
+
+def test_gather_has_the_shape_of_its_index_and_pytorchs_values():
+    x = mg.Tensor(np.arange(12.0).reshape(3, 4)).requires_grad_()
+    y = mg.gather(x, 1, [[0, 0, 3], [2, 1, 0]])  # torch.gather: shorter than x along axis 0
+    assert y.data.tolist() == [[0, 0, 3], [6, 5, 4]]
+    assert mg.gather(x, 0, [[0, 2]]).data.tolist() == [[0, 9]]
+    gradient = mg.grad(y, x, np.ones((2, 3))).data
+    assert gradient.tolist() == [[2, 0, 0, 1], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        ([[-1]], IndexError),
+        ([[4]], IndexError),
+        ([0], ShapeError),
+        (np.zeros((4, 1), int), ShapeError),
+        ([[0.5]], DTypeError),
+    ],
+)
+def test_gather_refuses_what_pytorch_refuses(index, error):
+    with pytest.raises(error, match="gather"):
+        mg.gather(mg.ones((3, 4)), 1, index)
