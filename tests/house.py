@@ -36,7 +36,7 @@ FILES = {
     "dropout embedding recurrent attention transformer losses summaries",
     "nn.utils": "clipping vectors",
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
-    "data": "transfer loading idx_files download mnist_files splitting picture_files "
+    "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling rnn transformer seq2seq",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "

@@ -1,5 +1,13 @@
 """Data sets and batches: raw arrays, no autodiff."""
 
+from minigen.data.datasets import (
+    ConcatDataset,
+    Dataset,
+    Subset,
+    TensorDataset,
+    collate,
+    random_split,
+)
 from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
 from minigen.data.idx_files import read_idx
 from minigen.data.loading import DataLoader
@@ -13,16 +21,22 @@ from minigen.data.written_dates import dates
 __all__ = [
     "FASHION_CLASSES",
     "GLYPH_CLASSES",
+    "ConcatDataset",
     "DataLoader",
+    "Dataset",
     "Standardizer",
+    "Subset",
     "Table",
+    "TensorDataset",
     "Vocabulary",
+    "collate",
     "dates",
     "fashion_mnist",
     "glyphs",
     "image_folder",
     "mnist",
     "parse_table",
+    "random_split",
     "read_idx",
     "read_table",
     "text",

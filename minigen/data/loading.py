@@ -1,13 +1,15 @@
 """Batches of a data set, in order or shuffled; iteration can be resumed after any batch."""
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigen.backend.arrays import Array, array_module, is_cupy
-from minigen.backend.devices import resolve_device
+from minigen.backend.devices import resolve_device, to_device
+from minigen.data.datasets import Subset, TensorDataset, array_of, collate, is_tensor
 from minigen.data.transfer import ahead
 from minigen.random import Generator, default_generator
 
@@ -23,27 +25,52 @@ START = Position(None, 0)  # between epochs
 
 
 class DataLoader:
-    """Batches of a data set: an array, or a tuple of arrays of equal first length.
+    """Batches of a data set: an array, a tuple of arrays of equal first length, or a Dataset.
 
     Each `for` over it is a new epoch, also after a `break`. It yields new arrays (batch, ...) or
     tuples of them, on the device of the data. With a GPU as `device` and data on the host, each
     batch is copied to the GPU while the previous one is in use. With shuffle each epoch draws its
-    order from rng (by default the default generator). Raises ValueError for invalid arguments.
+    order from rng (by default the default generator). The examples of a Dataset, or of an object
+    with `__len__` and `__getitem__`, are made to a batch by collate_fn (by default `collate`).
+    num_workers and pin_memory change nothing. Raises ValueError for invalid arguments.
     """
 
     def __init__(
         self,
-        dataset: Array | tuple[Array, ...],
-        batch_size: int,
+        dataset: Any,
+        batch_size: int = 1,
         shuffle: bool = False,
         rng: Generator | None = None,
         drop_last: bool = False,
         device: str | None = None,
+        *,
+        collate_fn: Callable[[list], Any] | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
     ):
+        if num_workers or pin_memory:
+            warnings.warn(
+                "DataLoader: num_workers and pin_memory change nothing here: batches are made in "
+                "this process, and copied from pinned memory if `device` is a GPU",
+                stacklevel=2,
+            )
+        self.dataset, self._rows = dataset, None  # rows: of the data set, if it is a part of it
+        while type(dataset) is Subset:
+            rows, dataset = dataset.indices, dataset.dataset
+            self._rows = rows if self._rows is None else rows[self._rows]
+        if type(dataset) is TensorDataset:
+            dataset = dataset.tensors
         self._tupled = isinstance(dataset, tuple)
-        arrays = dataset if self._tupled else (dataset,)
-        self.arrays = tuple(x if is_cupy(x) else np.asarray(x) for x in arrays)
-        self.examples = _common_length(self.arrays)
+        self._by_example = collate_fn is not None or _is_by_example(dataset)
+        self._collate, self._source = collate_fn or collate, dataset
+        self.arrays: tuple[Array, ...] = ()
+        if not self._by_example or self._tupled:
+            arrays = dataset if self._tupled else (dataset,)
+            self.arrays = tuple(map(array_of, arrays))
+            length = _common_length(self.arrays)
+        else:
+            length = _length(dataset)
+        self.examples = length if self._rows is None else len(self._rows)
         if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be an integer >= 1, got {batch_size!r}")
         if drop_last and batch_size > self.examples:
@@ -72,19 +99,27 @@ class DataLoader:
         else:
             order_state, done = self._rng_state(), 0
             order = self._order(self.rng)
+        if self._rows is not None:
+            order = self._rows[order]
         batches = (self._batch(order, i) for i in range(done, len(self)))
-        if self.device != "cpu" and not any(map(is_cupy, self.arrays)):
+        if self.device != "cpu" and not self._by_example and not any(map(is_cupy, self.arrays)):
             batches = ahead(batches)
         for i, batch in enumerate(batches, done + 1):
             self._position = Position(order_state, i)
-            yield batch if self._tupled else batch[0]
+            yield batch if self._tupled or self._by_example else batch[0]
         self._position = START
 
-    def _batch(self, order: np.ndarray, i: int) -> tuple[Array, ...]:
+    def _batch(self, order: np.ndarray, i: int) -> Any:
         rows = order[i * self.batch_size :][: self.batch_size]
+        if self._by_example:
+            examples = [self._example(row) for row in rows.tolist()]
+            return _moved(self._collate(examples), self.device)
         # Indexing with an array copies. A slice of unshuffled data would be a view, and a caller
         # that writes into the batch would change the data set.
         return tuple(x[array_module(x).asarray(rows)] for x in self.arrays)
+
+    def _example(self, row: int) -> Any:
+        return tuple(x[row] for x in self.arrays) if self._tupled else self._source[row]
 
     def _order(self, rng: Generator | None) -> np.ndarray:
         return rng.permutation(self.examples) if self.shuffle else np.arange(self.examples)
@@ -134,6 +169,35 @@ class DataLoader:
         }
 
 
+def _is_by_example(dataset: Any) -> bool:
+    """Whether it is no array: an object with __getitem__, or a list of tuples or of dicts."""
+    if isinstance(dataset, list):
+        return bool(dataset) and isinstance(dataset[0], tuple | dict)
+    arrays = isinstance(dataset, tuple | str) or is_tensor(dataset) or hasattr(dataset, "__array__")
+    return not arrays and not is_cupy(dataset) and hasattr(dataset, "__getitem__")
+
+
+def _length(dataset: Any) -> int:
+    """The number of examples, at least 1."""
+    length = len(dataset) if hasattr(dataset, "__len__") else 0
+    if length < 1:
+        raise ValueError(
+            "DataLoader: the dataset must have __len__ and __getitem__, and a first length of at "
+            f"least 1; got {type(dataset).__name__} of length {length}"
+        )
+    return length
+
+
+def _moved(batch: Any, device: str) -> Any:
+    """A batch with its arrays on the device; other parts stay as they are."""
+    if isinstance(batch, dict):
+        return {key: _moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_moved(value, device) for value in batch)
+    movable = device != "cpu" and isinstance(batch, np.ndarray)
+    return to_device(batch, device) if movable else batch
+
+
 def _generator_at(state: Sequence[int] | None) -> Generator | None:
     """A new generator in that state; None for None."""
     if state is None:
@@ -150,6 +214,6 @@ def _common_length(arrays: tuple[Array, ...]) -> int:
     if len(lengths) != 1 or lengths <= {(), (0,)}:
         raise ValueError(
             "DataLoader: the dataset must be an array, or a tuple of arrays, with one common "
-            f"first length of at least 1; got shapes {shapes}"
+            f"first length of at least 1, or have __len__ and __getitem__; got shapes {shapes}"
         )
     return lengths.pop()[0]
