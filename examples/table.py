@@ -13,22 +13,30 @@ import numpy as np
 
 import minigen as mg
 from minigen import data, figures, nn
-from minigen.training import Run, argument_parser, positive_int, run_example
+from minigen.models import MLP
+from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
 from minigen.training.classification import predict, score
 
+SHOWN = 5_000  # rows of each part, at most, that the figures show
 TABLE_DATA = "throws (made at once, no files needed) or a CSV file"
 
 
 def main():
     args = flags()
+    run = saved_run(args) or train(args)
+    draw_classes(run) if run.kept["names"] else draw_numbers(run)
+    print(f"figures, metrics and checkpoint: {run.out}")
+
+
+def train(args):
     table = read(args)
     train_x, train_y, test_x, test_y = table.split()
     inputs = data.Standardizer.fit(train_x)  # of the training rows alone: the test stays unseen
     names = table.target.categories  # none for regression
     targets = None if names else data.Standardizer.fit(train_y)
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    sizes = train_x.shape[1], args.hidden, args.hidden, len(names) or 1
-    model = network(*sizes, rng=rng, device=device)
+    sizes = [train_x.shape[1], args.hidden, args.hidden, len(names) or 1]
+    model = MLP(sizes, rng=rng, device=device)  # two hidden layers with relu
     optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     x, y = inputs(train_x), train_y if names else targets(train_y)
     loader = data.DataLoader((x, y), batch_size=64, shuffle=True, rng=rng, device=device)
@@ -49,7 +57,11 @@ def main():
         return output, {"rmse": error**0.5, "r2": 1 - error / max(baseline, 1e-300)}
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    with Run(args, **state, contents=[x, train_y], free=["epochs"]) as run:
+    kept = {"train_x": x[:SHOWN], "train_y": train_y[:SHOWN], "names": list(names)}
+    kept |= {"test_x": inputs(test_x[:SHOWN]), "test_y": test_y[:SHOWN]}
+    kept |= {"target": table.target.name, "targets": None if names else [*map(float, targets)]}
+    saved = {"settings": {"sizes": sizes}, "kept": kept}
+    with Run(args, **state, **saved, contents=[x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 output = output_of(x)
@@ -59,23 +71,7 @@ def main():
                 optimizer.step()
                 run.record(loss=loss)
             run.end_epoch(**test()[1])
-        if names:
-            draw_classes(run, test()[0], train_y, test_y, names)
-        else:
-            fitted = targets.inverse(predict(output_of, inputs(train_x))[:, 0])
-            draw_numbers(run, (train_y, fitted), (test_y, test()[0]), table.target.name)
-    print(f"figures, metrics and checkpoint: {run.out}")
-
-
-def network(inputs, first, second, outputs, **factory):
-    """Two hidden layers with relu: (N, inputs) to (N, outputs)."""
-    return nn.Sequential(
-        nn.Linear(inputs, first, **factory),
-        nn.ReLU(),
-        nn.Linear(first, second, **factory),
-        nn.ReLU(),
-        nn.Linear(second, outputs, **factory),
-    )
+    return run
 
 
 def read(args):
@@ -87,27 +83,33 @@ def read(args):
     return data.read_table(args.data, args.target, **options)
 
 
-def draw_numbers(run, train, test, name):
+def draw_numbers(run):
     """Draw predicted over true numbers, and the curves; print the error and the baseline's."""
-    figures.predicted_against_true(
-        run.out / "predictions.png", {"training rows": train, "test rows": test}, name
-    )
+    targets, pairs = data.Standardizer(*run.kept["targets"]), {}
+    for part, title in (("train", "training rows"), ("test", "test rows")):
+        outputs = predict(
+            lambda x: run.model(mg.tensor(x, device=run.device)), run.kept[f"{part}_x"]
+        )
+        pairs[title] = run.kept[f"{part}_y"], targets.inverse(outputs[:, 0])
+    figures.predicted_against_true(run.path("predictions.png"), pairs, run.kept["target"])
     rmse, r2 = run.series("rmse"), run.series("r2")
     panels = [{"train": run.series("loss")}, {"test": r2}]
     ylabels = ["mean squared error, standardized", "R2"]
-    figures.curves(run.out / "curves.png", panels, ylabels=ylabels)
-    baseline = np.square(train[0].mean() - test[0]).mean() ** 0.5
+    figures.curves(run.path("curves.png"), panels, ylabels=ylabels)
+    baseline = np.square(targets.mean - run.kept["test_y"]).mean() ** 0.5
     print(f"test error (RMSE) {rmse[-1]:.4g}, R2 {r2[-1]:.4f}; of the mean: {baseline:.4g}, R2 0")
 
 
-def draw_classes(run, logits, train_y, test_y, names):
+def draw_classes(run):
     """Draw the confusion matrix and the curves; print the accuracy and the baseline's."""
+    train_y, test_y, names = (run.kept[key] for key in ("train_y", "test_y", "names"))
+    logits = predict(lambda x: run.model(mg.tensor(x, device=run.device)), run.kept["test_x"])
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (test_y, logits.argmax(1)), 1)  # (true, predicted)
-    figures.confusion_matrix(run.out / "confusion.png", counts, names)
+    figures.confusion_matrix(run.path("confusion.png"), counts, names)
     losses = {"train": run.series("loss"), "test": run.series("test_loss")}
     panels = [losses, {"test": run.series("accuracy")}]
-    figures.curves(run.out / "curves.png", panels, ylabels=["cross-entropy, nats", "accuracy, %"])
+    figures.curves(run.path("curves.png"), panels, ylabels=["cross-entropy, nats", "accuracy, %"])
     frequent = np.bincount(train_y).argmax()
     baseline = 100 * (test_y == frequent).mean()
     print(f"test accuracy {run.series('accuracy')[-1]:.2f} %; always {names[frequent]}: ", end="")

@@ -72,24 +72,24 @@ class _Parser(argparse.ArgumentParser):
                     f"--sample takes the settings of the run in {parsed.out}, whose "
                     f"--{name.replace('_', '-')} is {config[name]}, not {value}"
                 )
-        settings = super().parse_args(self._words(config))
+        try:
+            settings = self._settings(config)
+        except (argparse.ArgumentTypeError, SyntaxError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{file} has settings that are no flags: {error}") from None
         own = {"out": parsed.out, "device": parsed.device, "sample": True, "new_seed": new_seed}
         vars(settings).update(own)
         return settings
 
-    def _words(self, config: Mapping[str, str]) -> list[str]:
-        """The command line of the settings of a run, which are the texts of args."""
-        words = []
+    def _settings(self, config: Mapping[str, str]) -> argparse.Namespace:
+        """The args of a run, from their texts in its checkpoint."""
+        settings = super().parse_args([])
         for action in self._actions:
-            value = config.get(action.dest, "None")
-            if value in ("None", "False") or not action.option_strings:
-                continue
-            words.append(action.option_strings[-1])
-            if action.nargs == "+":
-                words += map(str, ast.literal_eval(value))
-            elif value != "True":
-                words.append(value)
-        return words
+            text = config.get(action.dest)
+            if text in ("None", "True", "False") or (text and action.nargs == "+"):
+                setattr(settings, action.dest, ast.literal_eval(text))
+            elif text is not None:
+                setattr(settings, action.dest, (action.type or str)(text))
+        return settings
 
 
 class _DefaultsInHelp(argparse.RawDescriptionHelpFormatter):
