@@ -157,10 +157,10 @@ def gather(x: Array, axis: int, index: Array) -> Array:
 
 
 def _along(axis, index, shape):
-    """An index of all axes: index along axis, and each place of shape along the others."""
-    places = list(array_module(index).ogrid[tuple(slice(n) for n in shape)])
-    places[axis] = index
-    return tuple(places)
+    """An index of all axes: index along axis, and each position along the others."""
+    positions = list(array_module(index).ogrid[tuple(slice(n) for n in shape)])
+    positions[axis] = index
+    return tuple(positions)
 
 
 @composite
