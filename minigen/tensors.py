@@ -61,11 +61,11 @@ class Tensor(Traced):
 
     # ------------------------------------------------------------------ attributes
 
-    shape = property(operator.attrgetter("data.shape"))
-    ndim = property(operator.attrgetter("data.ndim"))
-    size = property(operator.attrgetter("data.size"))
-    dtype = property(operator.attrgetter("data.dtype"))
-    device = property(lambda self: device_of(self.data))
+    shape: tuple[int, ...] = property(operator.attrgetter("data.shape"))  # type: ignore
+    ndim: int = property(operator.attrgetter("data.ndim"))  # type: ignore
+    size: int = property(operator.attrgetter("data.size"))  # type: ignore
+    dtype: np.dtype[Any] = property(operator.attrgetter("data.dtype"))  # type: ignore
+    device: str = property(lambda self: device_of(self.data))  # type: ignore
 
     @Traced.requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -244,7 +244,7 @@ class Tensor(Traced):
             "mg.scatter_add(x, index, updates), or write into .data outside of any graph"
         )
 
-    T = property(ops.transpose)
+    T: "Tensor" = property(ops.transpose)  # type: ignore
     swapaxes, moveaxis, squeeze = ops.swapaxes, ops.moveaxis, ops.squeeze
     expand_dims, broadcast_to, flip, roll = ops.expand_dims, ops.broadcast_to, ops.flip, ops.roll
     repeat, tile, tril, triu, split = ops.repeat, ops.tile, ops.tril, ops.triu, ops.split

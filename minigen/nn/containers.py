@@ -107,7 +107,7 @@ class Sequential(_Ordered):
                 raise TypeError(f"Sequential: argument {i} is no module: {module!r}")
             setattr(self, str(i), module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         for module in self:
             x = module(x)
         return x

@@ -1,10 +1,19 @@
-"""Hooks: functions that are called before or after the forward of a module."""
+"""Calls of modules: their types, and hooks, which run before or after forward."""
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 _numbers = count()
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class HasForward(Protocol[P, R]):
+    """For type checkers: a module is called with the arguments of its forward."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 class Hooks:

@@ -13,7 +13,7 @@ from minigen.backend.devices import to_device
 from minigen.backend.dtypes import FLOATS, as_array, check_dtype, names_dtype
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
 from minigen.nn.contents import Contents, is_parameter, prefix_of
-from minigen.nn.hooks import HookHandle, Hooks
+from minigen.nn.hooks import HasForward, HookHandle, Hooks, P, R
 from minigen.tensors import Tensor
 
 
@@ -49,7 +49,7 @@ class Module(Contents):
         """What the module computes. Call the module itself, not this method."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: HasForward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         observer = trace_observer.get()
         try:
             if self._hooks is not None:
