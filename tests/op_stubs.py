@@ -64,9 +64,9 @@ def stub(function: ast.FunctionDef, array: str, result: str) -> str:
     defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
     pairs = [*zip(positional, defaults), *zip(arguments.kwonlyargs, arguments.kw_defaults)]
     names = [argument.arg for argument, _ in pairs]
-    texts = []
+    texts, optional = [], False
     for argument, default in pairs:
-        optional = default is not None or KEYWORDS.get(argument.arg) == "dim"
+        optional = optional or default is not None or argument.arg == "axis"
         ending = " = ..." if optional else ""
         texts.append(f"{argument.arg}: {written(argument.annotation, array)}{ending}")
     if arguments.vararg is not None:

@@ -94,8 +94,9 @@ def test_a_weight_does_not_make_a_loss_larger():
 
 
 def test_the_repr_of_a_module_shows_its_settings_and_what_is_below():
-    assert repr(Autoencoder()).splitlines()[:3] == [
-        "Autoencoder(scale=2.0, name='small'",
+    assert repr(Autoencoder()).splitlines()[:4] == [
+        "Autoencoder(",
+        "  scale=2.0, name='small'",
         "  (encoder): Sequential(",
         "    (0): Linear(4, 3, bias=True)",
     ]

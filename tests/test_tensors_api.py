@@ -107,11 +107,18 @@ CALLS = {
     "cross_entropy": {
         "logits": m,
         "target": classes,
+        "weight": None,
         "reduction": "sum",
         "ignore_index": 1,
         "label_smoothing": 0.1,
     },
-    "nll_loss": {"input": m, "target": classes, "reduction": "sum", "ignore_index": 1},
+    "nll_loss": {
+        "input": m,
+        "target": classes,
+        "weight": None,
+        "reduction": "sum",
+        "ignore_index": 1,
+    },
     **{
         name: {"input": x, "target": v, "reduction": "sum"}
         for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -149,8 +156,9 @@ def test_arguments_go_by_position_or_keyword_in_the_order_of_the_signature(name)
     names = list(inspect.signature(f).parameters)
     assert names[: len(named)] == list(named)
     values = list(named.values())
-    want = f(*values)
-    for count in range(len(values)):
+    want = f(**named)
+    kinds = [p.kind for p in inspect.signature(f).parameters.values()]
+    for count in range(kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) + 1):
         rest = {key: named[key] for key in names[count : len(values)]}
         assert same(f(*values[:count], **rest), want)
         assert same(f(*values[:count], **dict(reversed(rest.items()))), want)
@@ -180,7 +188,9 @@ def test_every_op_has_a_line_of_documentation_and_a_signature_with_names(name):
     f = getattr(F, name)
     assert f.__doc__
     assert f.__name__ == name
-    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in inspect.signature(f).parameters.values())
+    kinds = {p.kind for p in inspect.signature(f).parameters.values()}
+    keyword = {inspect.Parameter.KEYWORD_ONLY} if name in ("cross_entropy", "nll_loss") else set()
+    assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} | keyword
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS.split() if name in CALLS])
