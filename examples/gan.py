@@ -98,9 +98,8 @@ def pixels(images, arch, device):
 
 def sample(generator, z):
     """Images (N, 28, 28) in [0, 1] for z (N, latent), with batch norm's running statistics."""
-    generator.eval()
-    x = predict(generator, z)
-    generator.train()
+    with mg.nn.evaluation(generator):
+        x = predict(generator, z)
     return x.reshape(-1, 28, 28) / 2 + 0.5
 
 

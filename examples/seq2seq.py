@@ -77,11 +77,11 @@ def train(args):
 @mg.no_grad()
 def mean_loss(model, source, target, device):
     """The mean of -log p over the characters of the targets, in nats."""
-    model.eval()
     losses, batches = [], batches_by_length(source, 100)
-    for rows in batches:
-        losses.append(model.loss(*(batch(ids, rows, device) for ids in (source, target))).item())
-    model.train()
+    with mg.nn.evaluation(model):
+        for rows in batches:
+            x, y = (batch(ids, rows, device) for ids in (source, target))
+            losses.append(model.loss(x, y).item())
     return np.average(losses, weights=[(target[rows, 1:] > 0).sum() for rows in batches])
 
 

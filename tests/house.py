@@ -32,13 +32,13 @@ FILES = {
     "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers comparing indexing activations reduce counting "
     "linalg normalization windows conv pooling interpolation recurrent attention losses densities",
-    "nn": "hooks contents module init utils linear activations containers conv pooling norm "
+    "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent attention transformer losses summaries",
     "nn.utils": "clipping vectors",
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
-    "models": "mlp vae gan cnn sampling rnn transformer seq2seq",
+    "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical pullback aliasing causes diagnosis functional checking choices "

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.autodiff.graph import grad_mode
-from minigen.autodiff.primitives import raw
-from minigen.backend.arrays import Array, array_module
-from minigen.errors import ShapeError
-from minigen.models.sampling import sampled
+from minigen.backend.arrays import Array
+from minigen.models.generation import Autoregressive
 from minigen.nn import LSTM, Embedding, Linear, Module
+from minigen.ops.indexing import whole_numbers
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -52,7 +50,7 @@ class LSTMClassifier(Module):
         return ops.cross_entropy(self(x), label)
 
 
-class CharLSTM(Module):
+class CharLSTM(Autoregressive):
     """Predicts the next character: ids (B, T) to logits (B, T, vocabulary)."""
 
     def __init__(
@@ -83,35 +81,10 @@ class CharLSTM(Module):
         """The mean of -log p of targets (B, T), the next ids, in nats a character."""
         logits, _ = self(ids)
         rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * T, vocabulary)
-        return ops.cross_entropy(rows, raw(targets).reshape(-1))
+        targets = whole_numbers("CharLSTM: targets", targets, logits)
+        return ops.cross_entropy(rows, targets.reshape(-1))
 
-    def generate(
-        self,
-        ids: Tensor | Array,
-        length: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        rng: Generator | None = None,
-    ) -> Array:
-        """ids (B, T), T at least 1, continued by `length` sampled characters: (B, T + length).
-
-        Each is sampled from softmax(logits / temperature), restricted to the top_k largest logits
-        if top_k is not None; temperature 0 takes the likeliest. Runs in evaluation mode. The state
-        is kept between steps, so that each step reads one character.
-        """
-        ids, training = raw(ids), self.training
-        if ids.ndim != 2 or ids.shape[1] < 1:
-            raise ShapeError(f"CharLSTM.generate: ids {ids.shape} must be (B, T), T at least 1")
-        if length < 0:
-            raise ValueError(f"CharLSTM.generate: length must not be negative, got {length}")
-        self.eval()
-        parts, state = [ids], None  # (B, T), then (B, 1) each
-        try:
-            with grad_mode(False):
-                for _ in range(length):
-                    logits, state = self(parts[-1], state)
-                    new = sampled(logits.data[:, -1], temperature, top_k, rng)
-                    parts.append(new[:, None].astype(ids.dtype))
-        finally:
-            self.train(training)
-        return array_module(ids).concatenate(parts, axis=1)
+    def next_logits(self, ids: Array, state: Any) -> tuple[Tensor, Any]:
+        """Logits (B, vocabulary) after ids (B, T); with a state it reads the last id alone."""
+        logits, state = self(ids if state is None else ids[:, -1:], state)
+        return logits[:, -1], state

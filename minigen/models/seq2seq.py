@@ -18,7 +18,6 @@ import numpy as np
 
 from minigen import ops
 from minigen.autodiff.graph import grad_mode
-from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, array_module
 from minigen.errors import ShapeError
 from minigen.nn import (
@@ -31,7 +30,9 @@ from minigen.nn import (
     SinusoidalPositionalEncoding,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
+    evaluation,
 )
+from minigen.ops.indexing import whole_numbers
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -64,7 +65,7 @@ class _Stack(Module):
         self.layers, self.norm = ModuleList(stack), LayerNorm(width, **dtype_device)
 
     def forward(self, ids: Tensor | Array, *memory: Any, **masks: Any) -> Tensor:
-        ids = raw(ids)
+        ids = whole_numbers("Transformer: ids", ids, self.token.weight)
         if ids.ndim != 2:
             raise ShapeError(f"Transformer: ids must be (B, T), got shape {ids.shape}")
         # The paper multiplies the embedding by sqrt(width). Embedding starts as N(0, 1), whose rows
@@ -101,7 +102,8 @@ class TransformerClassifier(Module):
         self.head = Linear(width, classes, **factory)
 
     def forward(self, ids: Tensor | Array) -> Tensor:
-        padding = raw(ids) == self.pad
+        ids = whole_numbers("TransformerClassifier: ids", ids, self.head.weight)
+        padding = ids == self.pad
         h = self.encoder(ids, src_key_padding_mask=padding)  # (B, T, width)
         weight = (~padding).astype(h.dtype)  # (B, T)
         weight = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
@@ -146,7 +148,8 @@ class Seq2SeqTransformer(Module):
 
     def encode(self, source: Tensor | Array) -> tuple[Tensor, Array]:
         """The encoder's output, memory (B, S, width), and the mask of its padding (B, S)."""
-        padding = raw(source) == self.pad
+        source = whole_numbers("encode: source", source, self.head.weight)
+        padding = source == self.pad
         return self.encoder(source, src_key_padding_mask=padding), padding
 
     def decode(self, target: Tensor | Array, memory: Tensor, padding: Array) -> Tensor:
@@ -159,7 +162,7 @@ class Seq2SeqTransformer(Module):
 
     def loss(self, source: Tensor | Array, target: Tensor | Array) -> Tensor:
         """The mean of -log p of the target tokens after the first, without padding, in nats."""
-        target = raw(target)
+        target = whole_numbers("Seq2SeqTransformer: target", target, self.head.weight)
         logits = self(source, target[:, :-1])
         rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * (T - 1), target_vocab)
         return ops.cross_entropy(rows, target[:, 1:].reshape(-1), ignore_index=self.pad)
@@ -176,13 +179,9 @@ class Seq2SeqTransformer(Module):
         """
         if width < 1 or length < 1:
             raise ValueError(f"beam: width and length must be at least 1, got {width}, {length}")
-        training = self.training
-        self.eval()
-        try:
-            with grad_mode(False):
-                return self._search(raw(source), length, width)
-        finally:
-            self.train(training)
+        source = whole_numbers("beam: source", source, self.head.weight)
+        with evaluation(self), grad_mode(False):
+            return self._search(source, length, width)
 
     def _search(self, source, length, K):
         """The ids (B, T) and scores (B,) of `beam`; the decoder gets a batch of B K hypotheses."""

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.autodiff.graph import grad_mode
-from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, array_module
 from minigen.creation import zeros
 from minigen.errors import ShapeError
-from minigen.models.sampling import sampled
+from minigen.models.generation import Autoregressive
 from minigen.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
+from minigen.ops.indexing import whole_numbers
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -86,7 +85,7 @@ class Block(Module):
         return ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (B, T, W))  # heads concatenated
 
 
-class GPT(Module):
+class GPT(Autoregressive):
     """Logits (B, T, vocab) of the token after each of the ids (B, T), T at most context."""
 
     def __init__(
@@ -123,7 +122,7 @@ class GPT(Module):
 
     def forward(self, ids: Tensor | Array, caches: list[Cache] | None = None) -> Tensor:
         """With caches, one per block, ids continue the tokens whose keys are cached."""
-        ids = raw(ids)
+        ids = whole_numbers("GPT: ids", ids, self.token.weight)
         start = caches[0][0].shape[2] if caches and caches[0] else 0
         if ids.ndim != 2 or start + ids.shape[1] > self.context:
             raise ShapeError(
@@ -140,39 +139,18 @@ class GPT(Module):
         """The mean of -log p of targets (B, T), the next tokens, in nats a token."""
         logits = self(ids)
         rows = ops.reshape(logits, (-1, self.vocab))  # (B * T, vocab)
-        return ops.cross_entropy(rows, raw(targets).reshape(-1))
+        targets = whole_numbers("GPT: targets", targets, logits)
+        return ops.cross_entropy(rows, targets.reshape(-1))
 
-    def generate(
-        self,
-        ids: Tensor | Array,
-        length: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        rng: Generator | None = None,
-        use_cache: bool = True,
-    ) -> Array:
-        """ids (B, T), T at least 1, continued by `length` sampled tokens: (B, T + length).
+    def next_logits(
+        self, ids: Array, state: Any, use_cache: bool = True
+    ) -> tuple[Tensor, list[Cache]]:
+        """Logits (B, vocab) after the last `context` of ids (B, T).
 
-        Each is sampled from softmax(logits / temperature), restricted to the top_k largest logits
-        if top_k is not None; temperature 0 takes the likeliest. The model reads the last `context`
-        tokens, in evaluation mode. The cache of keys and values is used until the context is full.
+        The state is the cache of keys and values, which is used until the context is full: then
+        the window moves, and with it all positions.
         """
-        ids, training = raw(ids), self.training
-        if ids.ndim != 2 or ids.shape[1] < 1:
-            raise ShapeError(f"GPT.generate: ids {ids.shape} must be (B, T) with T at least 1")
-        if length < 0:
-            raise ValueError(f"GPT.generate: length must not be negative, got {length}")
-        self.eval()
-        caches, xp = [[] for _ in self.blocks], array_module(ids)
-        try:
-            with grad_mode(False):
-                for _ in range(length):
-                    if use_cache and ids.shape[1] <= self.context:
-                        logits = self(ids[:, -1:] if caches[0] else ids, caches)
-                    else:  # the window moves, so all positions change and the cache is useless
-                        logits = self(ids[:, -self.context :])
-                    new = sampled(logits.data[:, -1], temperature, top_k, rng)
-                    ids = xp.concatenate([ids, new[:, None].astype(ids.dtype)], axis=1)
-        finally:
-            self.train(training)
-        return ids
+        caches = [[] for _ in self.blocks] if state is None else state
+        if use_cache and ids.shape[1] <= self.context:
+            return self(ids[:, -1:] if caches[0] else ids, caches)[:, -1], caches
+        return self(ids[:, -self.context :])[:, -1], caches

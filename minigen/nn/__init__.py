@@ -28,6 +28,7 @@ from minigen.nn.losses import (
     NLLLoss,
     SmoothL1Loss,
 )
+from minigen.nn.modes import evaluation
 from minigen.nn.module import Module, Parameter
 from minigen.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from minigen.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample

@@ -9,6 +9,7 @@ import numpy as np
 from minigen.autodiff.graph import grad_mode
 from minigen.autodiff.trace import Observer, observed, outputs_of
 from minigen.backend.devices import to_numpy
+from minigen.nn.modes import evaluation
 from minigen.nn.module import Module
 
 
@@ -137,12 +138,7 @@ def attention_maps(model: Module, *inputs: Any) -> dict[str, np.ndarray]:
     The model runs in evaluation mode. For a module that calls attention several times, the result
     has the weights of its last call.
     """
-    training = model.training
-    model.eval()
-    try:
-        with grad_mode(False), observed(_Attention()) as seen:
-            model(*inputs)
-    finally:
-        model.train(training)
+    with evaluation(model), grad_mode(False), observed(_Attention()) as seen:
+        model(*inputs)
     paths = {id(module): path for path, module in model.named_modules()}
     return {paths[key]: weights for key, weights in seen.weights.items()}

@@ -13,6 +13,7 @@ from minigen.backend.arrays import Array
 from minigen.backend.devices import to_device
 from minigen.errors import DatasetError
 from minigen.gradients import no_grad
+from minigen.nn import evaluation
 from minigen.random import Generator
 from minigen.training.results import Results
 
@@ -42,12 +43,11 @@ def windows(
 @no_grad()
 def text_loss(model: Any, ids: np.ndarray, context: int, device: str = "cpu") -> float:
     """The mean loss over consecutive windows of ids, in nats a character, without dropout."""
-    training, total = model.training, 0.0
+    total = 0.0
     starts = np.arange(0, len(ids) - context, context)
-    model.eval()
-    for batch in data.DataLoader(starts, batch_size=50):
-        total += model.loss(*windows(ids, batch, context, device)).item() * len(batch)
-    model.train(training)
+    with evaluation(model):
+        for batch in data.DataLoader(starts, batch_size=50):
+            total += model.loss(*windows(ids, batch, context, device)).item() * len(batch)
     return total / len(starts)
 
 
