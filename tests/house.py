@@ -31,10 +31,11 @@ FILES = {
     "random_bits updates blas products convolution recurrent sequences attention",
     "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers comparing indexing activations reduce counting "
-    "linalg normalization windows conv pooling interpolation recurrent attention losses densities",
+    "linalg normalization windows conv pooling interpolation sequences recurrent attention "
+    "losses densities",
     "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
-    "dropout embedding recurrent attention transformer losses summaries",
-    "nn.utils": "clipping vectors",
+    "dropout embedding recurrent recurrent_cells attention transformer losses summaries",
+    "nn.utils": "clipping vectors rnn",
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",

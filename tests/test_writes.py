@@ -22,6 +22,7 @@ WRITES = {
         "x.data[...] =": "parameters and buffers, which own their memory; versions count"
     },
     "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
+    "nn/utils/rnn.py": {"index[_positions(sequence, data)] =": OWN},
     "nn/utils/vectors.py": {"p.data[...] =": "parameters, which own their memory; versions count"},
     "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
     "ops/interpolation.py": dict.fromkeys(
@@ -33,10 +34,13 @@ WRITES = {
         "running_mean += momentum *": "the two writers: running statistics; versions count",
         "running_var += momentum *": "the two writers: running statistics; versions count",
     },
-    "ops/recurrent.py": {
+    "ops/sequences.py": {
         "state[0] = first": RETURNED,
+        "gy[ends - 1, columns] += gh": "made by zero_padded or zeros_like",
+    },
+    "ops/recurrent.py": {
         "gz[t] = gh": OWN,
-        "h[t + 1] = activation": RETURNED,
+        "h[t + 1] = _if_valid": RETURNED,
         "gh += gy[t]": "a copy of the cotangent, or a product made here",
     },
     "ops/shape.py": {"y.setflags(write=False)": RETURNED},
@@ -93,7 +97,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "layers +=",
         "tracked +=",
     ),
-    *('group["', "self.num_bad_epochs +="),
+    *("params +=", 'group["', "self.num_bad_epochs +="),
     *("self.group_of +=", "self.state +=", "extra |=", "settings |=", "copied[key] ="),
 }
 

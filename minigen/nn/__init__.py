@@ -33,6 +33,7 @@ from minigen.nn.module import Module, Parameter
 from minigen.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from minigen.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample
 from minigen.nn.recurrent import GRU, LSTM, RNN
+from minigen.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from minigen.nn.summaries import attention_maps, summary
 from minigen.nn.transformer import (
     SinusoidalPositionalEncoding,

@@ -3,7 +3,7 @@
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
 arrays. The files in reading order: shape, joining, elementwise, powers, comparing, indexing,
 activations, reduce, counting, linalg, normalization, windows, conv, pooling, interpolation,
-recurrent, attention, losses, densities. README.md says how to add an op.
+sequences, recurrent, attention, losses, densities. README.md says how to add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY

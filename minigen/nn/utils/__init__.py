@@ -1,5 +1,6 @@
 """Beside the layers: clipping of gradients, parameters as a vector, sequences of many lengths."""
 
+from minigen.nn.utils import rnn
 from minigen.nn.utils.clipping import (
     clip_grad_norm,
     clip_grad_norm_,
