@@ -5,7 +5,7 @@ from typing import Any
 
 from minigen.autodiff.cotangents import start_cotangent
 from minigen.autodiff.fast_walk import backprop
-from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.graph import grad_mode, is_grad_enabled
 from minigen.autodiff.walk import copied
 from minigen.errors import GradError
 from minigen.tensors import Tensor
@@ -64,6 +64,28 @@ def grad(
 def no_grad(function: Callable | None = None) -> Any:
     """A context manager, or a decorator, in which ops record no graph."""
     return grad_mode(False) if function is None else grad_mode(False)(function)
+
+
+def inference_mode(mode: Callable | bool = True) -> Any:
+    """`no_grad`; with mode=False nothing changes."""
+    if callable(mode):
+        return no_grad(mode)
+    return grad_mode(is_grad_enabled() and not mode)
+
+
+class set_grad_enabled(grad_mode):
+    """Sets from now on whether ops record a graph; as a context manager, until its end."""
+
+    def __init__(self, mode: bool):
+        super().__init__(mode)
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        """The mode is set already."""
+
+    def __call__(self, function: Callable) -> Callable:
+        self.__exit__()
+        return super().__call__(function)
 
 
 def enable_grad(function: Callable | None = None) -> Any:

@@ -2,8 +2,8 @@
 
 import copy
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import asarray, ndarray
@@ -19,31 +19,18 @@ from minigen.autodiff.graph import (
     Traced,
     Vertex,
     grad_mode,
-    in_place,
     leaf_of_memory,
 )
+from minigen.autodiff.left_out import missing
 from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of, to_numpy
 from minigen.backend.dtypes import DTYPES, NUMPY_FLOATS, as_array, names_dtype
 from minigen.errors import DeviceError, DTypeError, GradError
 from minigen.figures.heat_maps import as_html
+from minigen.synonyms import Synonyms
 
 
-def _reflected(op: Callable) -> Callable:
-    return lambda self, other: op(other, self)
-
-
-def _equality(op: Callable) -> Callable:
-    """== or !=; for what is no number, such as text, Python's answer: never equal to a tensor."""
-
-    def compared(self, other):
-        comparable = hasattr(other, "dtype") or isinstance(other, int | float | list | tuple)
-        return op(self, other) if comparable else NotImplemented
-
-    return compared
-
-
-class Tensor(Traced):
+class Tensor(Synonyms):
     """An array and its vertex in the graph. `Tensor(array)` wraps the array without a copy.
 
     Tensors are not written to: `x += 1` binds x to a new tensor.
@@ -55,6 +42,8 @@ class Tensor(Traced):
     def __init__(self, data: Array, node: Vertex | None = None):
         # A NumPy scalar, NumPy's result of shape (), becomes an array. as_array raises DTypeError
         # for a dtype that is not supported; arrays that ops return have been checked.
+        if type(data) in (list, tuple, int):
+            raise DTypeError("mg.Tensor(array) wraps an array; mg.tensor(data) makes one of data")
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
             data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
@@ -134,11 +123,29 @@ class Tensor(Traced):
         """A tensor of another dtype; self if it has that dtype."""
         return ops.astype(self, dtype)
 
-    def to(self, device_or_dtype: Any) -> "Tensor":
-        """A tensor on another device ("cpu", "cuda", "cuda:1") or of another dtype; or self."""
-        if names_dtype(device_or_dtype):
-            return ops.astype(self, device_or_dtype)
-        return ops.to_device(self, device_or_dtype)
+    def to(
+        self,
+        *device_or_dtype: Any,
+        device: str | None = None,
+        dtype: Any = None,
+        non_blocking: bool = False,
+    ) -> "Tensor":
+        """A tensor on another device ("cpu", "cuda", "cuda:1"), of another dtype, or both; or self.
+
+        Another tensor stands for its device and dtype. non_blocking changes nothing here.
+        """
+        x = self
+        for target in (*device_or_dtype, device, dtype):
+            if isinstance(target, Tensor):
+                x = x.to(target.device, target.dtype)
+            elif target is not None:
+                x = ops.astype(x, target) if names_dtype(target) else ops.to_device(x, target)
+        return x
+
+    if not TYPE_CHECKING:  # for type checkers it would make any name an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(missing("Tensor", name))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
@@ -215,28 +222,8 @@ class Tensor(Traced):
                     g = leaf.grad + g
             leaf.grad = g
 
-    # ------------------- operators and methods: the ops of `ops/` (matmul is in linalg.py,
-    # ------------------- sum and mean in reduce.py, reshape in shape.py, tanh in elementwise.py)
-
-    __add__ = __radd__ = ops.add
-    __sub__, __rsub__ = ops.subtract, _reflected(ops.subtract)
-    __mul__ = __rmul__ = ops.multiply
-    __truediv__, __rtruediv__ = ops.divide, _reflected(ops.divide)
-    __floordiv__, __rfloordiv__ = ops.floor_divide, _reflected(ops.floor_divide)
-    __mod__, __rmod__ = ops.remainder, _reflected(ops.remainder)
-    __pow__, __rpow__ = ops.power, _reflected(ops.power)
-    __matmul__, __rmatmul__ = ops.matmul, _reflected(ops.matmul)
-    __iadd__, __isub__, __imul__ = map(in_place, (ops.add, ops.subtract, ops.multiply))
-    __itruediv__, __ipow__, __imatmul__ = map(in_place, (ops.divide, ops.power, ops.matmul))
-    __neg__, __abs__, __getitem__ = ops.negative, ops.abs, ops.getitem
-
-    # Comparisons have no derivative: they return boolean tensors.
-    __eq__, __ne__ = _equality(ops.eq), _equality(ops.ne)
-    __lt__, __le__, __gt__, __ge__ = ops.lt, ops.le, ops.gt, ops.ge
-    __invert__ = ops.bitwise_not
-    __and__ = __rand__ = ops.bitwise_and
-    __or__ = __ror__ = ops.bitwise_or
-    __xor__ = __rxor__ = ops.bitwise_xor
+    # ------------------- methods: the ops of `ops/` (sum and mean are in reduce.py, reshape in
+    # ------------------- shape.py, tanh in elementwise.py); operators are in `operators.py`
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -255,7 +242,18 @@ class Tensor(Traced):
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> "Tensor":
-        """`ops.transpose`; the order of the axes is one tuple, several numbers, or reversed."""
+        """`ops.transpose`; the order of the axes is one tuple, several numbers, or reversed.
+
+        Two numbers exchange these axes of a tensor of 3 dims or more. TypeError for those that are
+        the identity of a matrix to NumPy, and exchange its axes in PyTorch.
+        """
+        if len(axes) == 2 and self.ndim != 2:
+            return ops.swapaxes(self, *axes)
+        if len(axes) == 2 and axes[0] % 2 == 0:
+            raise TypeError(
+                f"x.transpose{axes} of a matrix is x to NumPy and the transpose to PyTorch; write "
+                "x.T, x.swapaxes(0, 1) or x.transpose(1, 0) for the transpose"
+            )
         return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
     sum, mean, var, std, norm = ops.sum, ops.mean, ops.var, ops.std, ops.norm

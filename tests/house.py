@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "minigen"
 # A room imports only rooms above it: a file, or a folder with a slash.
 ROOMS = (
     *("errors", "console", "parallel/", "backend/", "figures/", "kernels/", "random", "autodiff/"),
-    *("ops/", "tensors", "gradients", "creation", "tensor_files", "nn/", "optim/", "data/"),
-    *("models/", "training/", "testing/", "doctor/", "__main__"),
+    *("ops/", "operators", "synonyms", "tensors", "gradients", "creation", "draws"),
+    *("tensor_files", "nn/", "optim/", "data/", "models/", "training/", "testing/", "doctor/"),
+    "__main__",
 )
 # The files of a folder, in the order of reading: a file imports only those before it.
 FILES = {
@@ -29,10 +30,11 @@ FILES = {
     "attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
-    "autodiff": "graph cotangents walk fast_walk signatures explain checks primitives fused trace",
-    "ops": "shape joining elementwise powers comparing indexing activations reduce counting "
-    "linalg normalization windows conv pooling interpolation sequences recurrent attention "
-    "losses densities",
+    "autodiff": "graph cotangents walk fast_walk names left_out signatures explain checks "
+    "primitives fused trace",
+    "ops": "shape joining elementwise powers further comparing indexing activations reduce "
+    "counting linalg normalization windows conv pooling interpolation sequences recurrent "
+    "attention losses densities synonyms parts",
     "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent recurrent_cells attention transformer losses summaries",
     "nn.utils": "clipping vectors rnn",

@@ -186,7 +186,7 @@ def test_settings_out_of_range_are_value_errors_with_name_and_value(call, says):
 def test_unknown_missing_and_repeated_arguments_are_type_errors_that_name_the_op(op):
     args = (x22, np.array([0, 1])) if op in ("add", "cross_entropy") else (x22,)
     f = getattr(mg, op)
-    for broken in (lambda: f(*args, dim=0), f, lambda: f(*args, 0, 0, 0, 0, 0, 0)):
+    for broken in (lambda: f(*args, colour=0), f, lambda: f(*args, 0, 0, 0, 0, 0, 0)):
         with pytest.raises(TypeError, match=rf"{op}\(\)"):
             broken()
 

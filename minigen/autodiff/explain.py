@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from minigen.autodiff.names import with_hint
 from minigen.backend.devices import device_of, free_memory
 from minigen.backend.dtypes import PYTHON_SCALARS, as_array
 from minigen.errors import DeviceError, DTypeError, ShapeError
@@ -32,6 +33,8 @@ def with_number_as_array(error: Exception, args: Sequence) -> list | None:
 
 def explained(error: Exception, name: str, args: Sequence) -> Exception:
     """The error to raise instead of error, which the op `name` raised for args."""
+    if type(error) is TypeError and str(error).startswith((f"{name}() ", "an axis is")):
+        return TypeError(with_hint(str(error), name))  # about the arguments of the call
     if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
         return error  # its message names an op already
     if isinstance(error, MemoryError):

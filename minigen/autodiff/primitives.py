@@ -28,6 +28,7 @@ from minigen.autodiff.graph import (
     leaf_of_memory,
     trace_observer,
 )
+from minigen.autodiff.names import translated
 from minigen.autodiff.signatures import Signature
 from minigen.backend.dtypes import NOT_ARRAYS, checked
 
@@ -68,9 +69,12 @@ def primitive(
 def composite(function: Callable) -> Callable:
     """Register a function that is composed of ops; their rules give its derivatives."""
     op = Op(function)
+    names = frozenset(op.signature.public.parameters)
 
     @wraps(function)
     def call(*args, **named):
+        if named and not named.keys() <= names:
+            named = translated(op.name, named, names)
         try:
             return function(*args, **named)
         except Exception as error:

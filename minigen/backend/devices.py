@@ -29,6 +29,11 @@ def devices() -> list[str]:
     return ["cpu"] + [f"cuda:{i}" for i in range(count)]
 
 
+def device(name: str, index: int | None = None) -> str:
+    """The name of a device, 'cpu' or 'cuda:N': devices are strings here."""
+    return resolve_device(name if index is None else f"{name}:{index}")
+
+
 def resolve_device(name: str | None) -> str:
     """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one).
 

@@ -1,9 +1,8 @@
 """All operations, each with its derivative beside it. For short, `import minigen.ops as F`.
 
 Arguments are tensors, raw arrays or Python scalars. If no argument is a tensor, an op returns raw
-arrays. The files in reading order: shape, joining, elementwise, powers, comparing, indexing,
-activations, reduce, counting, linalg, normalization, windows, conv, pooling, interpolation,
-sequences, recurrent, attention, losses, densities. README.md says how to add an op.
+arrays. The map in minigen/README.md lists the files in the order of reading; README.md says how to
+add an op.
 """
 
 from minigen.autodiff.primitives import REGISTRY
@@ -70,6 +69,18 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
+from minigen.ops.further import (
+    arccos,
+    arcsin,
+    arctan,
+    arctan2,
+    cosh,
+    exp2,
+    log2,
+    log10,
+    sinh,
+    tan,
+)
 from minigen.ops.indexing import embedding, gather, getitem, repeat, scatter_add, take_along_axis
 from minigen.ops.interpolation import interpolate
 from minigen.ops.joining import concatenate, crop, pad, split, stack
@@ -100,10 +111,11 @@ from minigen.ops.pooling import (
 )
 from minigen.ops.powers import power
 from minigen.ops.recurrent import gru, lstm, rnn
-from minigen.ops.reduce import cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
+from minigen.ops.reduce import cumprod, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from minigen.ops.shape import (
     astype,
     broadcast_to,
+    clone,
     expand_dims,
     flip,
     moveaxis,

@@ -22,6 +22,10 @@ __all__ = [
     "add",
     "all",
     "any",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
     "argmax",
     "argmin",
     "astype",
@@ -36,13 +40,16 @@ __all__ = [
     "bitwise_xor",
     "broadcast_to",
     "clip",
+    "clone",
     "concatenate",
     "conv1d",
     "conv2d",
     "conv_transpose2d",
     "cos",
+    "cosh",
     "crop",
     "cross_entropy",
+    "cumprod",
     "cumsum",
     "divide",
     "dropout",
@@ -52,6 +59,7 @@ __all__ = [
     "eq",
     "erf",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "flip",
@@ -76,7 +84,9 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log",
+    "log10",
     "log1p",
+    "log2",
     "log_sigmoid",
     "log_softmax",
     "logical_and",
@@ -120,6 +130,7 @@ __all__ = [
     "sign",
     "silu",
     "sin",
+    "sinh",
     "smooth_l1_loss",
     "softmax",
     "softplus",
@@ -135,6 +146,7 @@ __all__ = [
     "sum_to",
     "swapaxes",
     "take_along_axis",
+    "tan",
     "tanh",
     "tensordot",
     "tile",
@@ -179,6 +191,22 @@ def any(
 def any(
     x: TensorLike, axis: Axis = ..., keepdims: bool = ..., *, dim: Axis = ..., keepdim: bool = ...
 ) -> Tensor: ...
+@overload
+def arccos(x: Raw) -> Any: ...
+@overload
+def arccos(x: TensorLike) -> Tensor: ...
+@overload
+def arcsin(x: Raw) -> Any: ...
+@overload
+def arcsin(x: TensorLike) -> Tensor: ...
+@overload
+def arctan(x: Raw) -> Any: ...
+@overload
+def arctan(x: TensorLike) -> Tensor: ...
+@overload
+def arctan2(a: Raw, b: Raw) -> Any: ...
+@overload
+def arctan2(a: TensorLike, b: TensorLike) -> Tensor: ...
 @overload
 def argmax(
     x: Raw,
@@ -326,6 +354,10 @@ def clip(x: Raw, min: float | None = ..., max: float | None = ...) -> Any: ...
 @overload
 def clip(x: TensorLike, min: float | None = ..., max: float | None = ...) -> Tensor: ...
 @overload
+def clone(x: Raw) -> Any: ...
+@overload
+def clone(x: TensorLike) -> Tensor: ...
+@overload
 def concatenate(xs: Any, axis: int = ..., *, dim: int = ...) -> Any: ...
 @overload
 def concatenate(xs: Any, axis: int = ..., *, dim: int = ...) -> Tensor: ...
@@ -396,6 +428,10 @@ def cos(x: Raw) -> Any: ...
 @overload
 def cos(x: TensorLike) -> Tensor: ...
 @overload
+def cosh(x: Raw) -> Any: ...
+@overload
+def cosh(x: TensorLike) -> Tensor: ...
+@overload
 def crop(x: Raw, pad_width: tuple[tuple[int, int], ...]) -> Any: ...
 @overload
 def crop(x: TensorLike, pad_width: tuple[tuple[int, int], ...]) -> Tensor: ...
@@ -417,6 +453,10 @@ def cross_entropy(
     ignore_index: int = ...,
     label_smoothing: float = ...,
 ) -> Tensor: ...
+@overload
+def cumprod(x: Raw, axis: int = ..., *, dim: int = ...) -> Any: ...
+@overload
+def cumprod(x: TensorLike, axis: int = ..., *, dim: int = ...) -> Tensor: ...
 @overload
 def cumsum(x: Raw, axis: int = ..., *, dim: int = ...) -> Any: ...
 @overload
@@ -455,6 +495,10 @@ def erf(x: TensorLike) -> Tensor: ...
 def exp(x: Raw) -> Any: ...
 @overload
 def exp(x: TensorLike) -> Tensor: ...
+@overload
+def exp2(x: Raw) -> Any: ...
+@overload
+def exp2(x: TensorLike) -> Tensor: ...
 @overload
 def expand_dims(
     x: Raw, axis: int | tuple[int, ...] = ..., *, dim: int | tuple[int, ...] = ...
@@ -532,6 +576,7 @@ def gru(
     weight_hh: Raw,
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any]: ...
 @overload
 def gru(
@@ -541,6 +586,7 @@ def gru(
     weight_hh: TensorLike,
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any]: ...
 @overload
 def gt(a: Raw, b: Raw) -> Any: ...
@@ -615,9 +661,17 @@ def log(x: Raw) -> Any: ...
 @overload
 def log(x: TensorLike) -> Tensor: ...
 @overload
+def log10(x: Raw) -> Any: ...
+@overload
+def log10(x: TensorLike) -> Tensor: ...
+@overload
 def log1p(x: Raw) -> Any: ...
 @overload
 def log1p(x: TensorLike) -> Tensor: ...
+@overload
+def log2(x: Raw) -> Any: ...
+@overload
+def log2(x: TensorLike) -> Tensor: ...
 @overload
 def log_sigmoid(x: Raw) -> Any: ...
 @overload
@@ -659,6 +713,7 @@ def lstm(
     weight_hh: Raw,
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any, Any]: ...
 @overload
 def lstm(
@@ -669,6 +724,7 @@ def lstm(
     weight_hh: TensorLike,
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any, Any]: ...
 @overload
 def lt(a: Raw, b: Raw) -> Any: ...
@@ -857,6 +913,7 @@ def rnn(
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
     nonlinearity: str = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any]: ...
 @overload
 def rnn(
@@ -867,6 +924,7 @@ def rnn(
     bias_ih: Raw | None = ...,
     bias_hh: Raw | None = ...,
     nonlinearity: str = ...,
+    lengths: Sequence[int] | Raw | None = ...,
 ) -> tuple[Any, Any]: ...
 @overload
 def roll(
@@ -930,6 +988,10 @@ def silu(x: TensorLike) -> Tensor: ...
 def sin(x: Raw) -> Any: ...
 @overload
 def sin(x: TensorLike) -> Tensor: ...
+@overload
+def sinh(x: Raw) -> Any: ...
+@overload
+def sinh(x: TensorLike) -> Tensor: ...
 @overload
 def smooth_l1_loss(input: Raw, target: Raw, reduction: str = ..., beta: float = ...) -> Any: ...
 @overload
@@ -1023,6 +1085,10 @@ def take_along_axis(
 def take_along_axis(
     x: TensorLike, index: TensorLike, axis: int | None = ..., *, dim: int | None = ...
 ) -> Tensor: ...
+@overload
+def tan(x: Raw) -> Any: ...
+@overload
+def tan(x: TensorLike) -> Tensor: ...
 @overload
 def tanh(x: Raw) -> Any: ...
 @overload

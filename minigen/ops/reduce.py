@@ -121,6 +121,19 @@ def cumsum(x: Array, *, axis: int) -> Array:
     return np.cumsum(x, axis_index(axis, x.ndim))
 
 
+@composite
+def cumprod(x: Array, axis: int) -> Array:
+    """The cumulative product along axis, y[i] = x[0] * ... * x[i]."""
+    axis = axis_index(axis, x.ndim)
+    before, n, width = (slice(None),) * axis, x.shape[axis], 1
+    y = astype(x, np.prod(np.empty(0, x.dtype)).dtype)
+    while width < n:  # y[i] is the product of the last `width` values; log2(n) steps
+        longer = multiply(y[(*before, slice(width, n))], y[(*before, slice(n - width))])
+        y = concatenate([y[(*before, slice(width))], longer], axis)
+        width = 2 * width
+    return y
+
+
 # ------------------------------------------------------------------------------- extremes
 
 

@@ -21,9 +21,13 @@ from minigen.errors import ShapeError
 
 def axis_index(axis: int, ndim: int) -> int:
     """axis as a number in [0, ndim); ShapeError if an array of ndim dims has no such axis."""
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"an axis is an integer, not {type(axis).__name__}") from None
     if not -ndim <= axis < ndim:
         raise ShapeError(f"axis {axis} does not exist in an array of {ndim} dims")
-    return operator.index(axis) % ndim
+    return axis % ndim
 
 
 def axis_tuple(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
@@ -222,6 +226,12 @@ def tile(x: Array, reps: int | tuple[int, ...]) -> Array:
 
 
 # ---------------------------------------------------------------------- dtype and device
+
+
+@primitive(lambda g, y, x: g)
+def clone(x: Array) -> Array:
+    """A copy of x, which does not change when x is a parameter and is trained."""
+    return x.copy()
 
 
 @primitive(lambda g, y, x, dtype: astype(g, x.dtype), views=True)

@@ -162,6 +162,7 @@ ELEMENTWISE = {
     "divide": _case("divide", lambda a, b: a / b),
     "floor_divide": Case(lambda a, b: np.floor(a.real / b.real), _draw_quotient),
     "remainder": Case(lambda a, b: a - b * np.floor(a.real / b.real), _draw_quotient),
+    "arctan2": _case("arctan2", lambda a, b: np.arctan(a / b)),
     "negative": _case("negative", lambda x: -x),
     "power": _case("power", lambda a, b: a**b),
     "square": _case("square", lambda x: x * x),

@@ -188,6 +188,7 @@ REDUCE = {
     "logsumexp": Case(over(_logsumexp), _over_axes()),
     "norm": Case(over(_norm), _draw_norm),
     "cumsum": Case(np.cumsum, _draw_cumsum),
+    "cumprod": Case(np.cumprod, _draw_cumsum),
 }
 
 RAW = {

@@ -1,0 +1,94 @@
+"""PyTorch's names and what they are here: keywords of ops, and calls that mean something else.
+
+Names whose meaning is the same exist as synonyms. For other calls this table has the expression to
+write, which errors show; `left_out.py` has one for names that do not exist here. The page
+PYTORCH.md shows them all.
+"""
+
+from collections.abc import Collection
+
+# PyTorch's keywords, and ours in order of preference: the first that the op has.
+KEYWORDS = {
+    "dim": ("axis",),
+    "dims": ("axis", "axes", "reps"),
+    "keepdim": ("keepdims",),
+    "input": ("x", "a", "xs"),
+    "other": ("b", "other"),
+    "mat2": ("b",),
+    "tensors": ("xs",),
+    "exponent": ("b",),
+    "p": ("ord",),
+    "diagonal": ("k",),
+    "shifts": ("shift",),
+    "size": ("shape",),
+    "correction": ("ddof",),
+    "unbiased": ("ddof",),  # True is 1
+    "indices": ("index",),
+    "generator": ("rng",),
+    "end": ("stop",),
+    "steps": ("num",),
+    "fill_value": ("value",),
+}
+
+# Calls that would mean something else here. They are refused with these hints: where a keyword is
+# PyTorch's, and wherever the call is no valid call here.
+CALLS = {
+    "max": "max(x, axis) gives the values, argmax(x, axis) the indices, maximum(a, b) the larger",
+    "min": "min(x, axis) gives the values, argmin(x, axis) the indices, minimum(a, b) the smaller",
+    "var": "give ddof=1 to divide by n - 1, PyTorch's default, or ddof=0 for n, NumPy's",
+    "std": "give ddof=1 to divide by n - 1, PyTorch's default, or ddof=0 for n, NumPy's",
+    "split": "split(x, parts, axis) and chunk(x, parts, dim) take the number of parts, "
+    "split(x, indices, axis) where to cut; PyTorch's takes the length of parts",
+    "transpose": "transpose(x, axes) takes the order of all axes; to exchange two of them write "
+    "swapaxes(x, axis1, axis2)",
+    "repeat": "repeat(x, n, axis) repeats each element, as repeat_interleave; copies side by side "
+    "are tile(x, reps)",
+    "where": "nonzero(condition, as_tuple=True) gives the indices where it is true",
+    "pad": "nn.functional.pad(x, pad) has PyTorch's order, from the last axis back; "
+    "here it is ((before, after), ...) from the first axis on",
+    "scatter_add": "scatter_add(x, index, updates) takes any NumPy index; PyTorch's index along "
+    "one axis is (*indices of the other axes, index)",
+    "add": "for alpha=c write x + c * y",
+    "subtract": "for alpha=c write x - c * y",
+    "divide": "for rounding_mode='floor' write x // y",
+}
+# With PyTorch's keyword for the axis these mean something else: that call is refused.
+REFUSED_WITH_DIM = {"max", "min", "var", "std", "split"}
+# Keywords that no op takes.
+OTHER_KEYWORDS = {
+    "dtype": "convert with .astype(dtype)",
+    "out": "tensors are not written to: use the result",
+    "inplace": "tensors are not written to: use the result",
+    "alpha": "multiply the second argument yourself",
+    "rounding_mode": "write x // y for 'floor'",
+    "non_blocking": "leave it out",
+    "memory_format": "leave it out",
+}
+
+
+def translated(op: str, named: dict, names: Collection[str]) -> dict:
+    """named with our keywords, of names, in place of PyTorch's.
+
+    TypeError if one is given twice, if it is unknown, or if the call means something else here.
+    """
+    found = {}
+    for name, value in named.items():
+        ours = name
+        if name not in names:
+            ours = next((k for k in KEYWORDS.get(name, ()) if k in names), name)
+            if ours not in names and name in OTHER_KEYWORDS:
+                raise TypeError(f"{op}() has no argument {name!r}: {OTHER_KEYWORDS[name]}")
+            if name in ("dim", "dims") and op in REFUSED_WITH_DIM and not named.keys() & _DDOF:
+                raise TypeError(f"{op}() with {name}= is PyTorch's, and another op: {CALLS[op]}")
+        if ours in found or (ours != name and ours in named):
+            raise TypeError(f"{op}() got {name!r} and {ours!r}, which are one argument")
+        found = {**found, ours: value}
+    return found
+
+
+_DDOF = {"correction", "unbiased", "ddof"}
+
+
+def with_hint(message: str, op: str) -> str:
+    """The message of a TypeError about the arguments of op, with the hint for it, if any."""
+    return f"{message}; {CALLS[op]}" if op in CALLS else message
