@@ -5,15 +5,14 @@
 Small files are damaged in the ways of damages.py. A reader must do one of three things. "refused":
 it raises its own error, which names the path, what it expected and what it got. "harmless": the
 result is that of the whole file. "as written", for formats without a checksum (plain IDX, text,
-another program's tensors): the result is that of an independent reader. Anything else is wrong.
-Reading may take 64 MB of memory, by a limit of the process. Prints a table. Exit code 1 if anything
-is wrong. Linux only.
+tables, JPEG, another program's tensors): the result is that of an independent reader. Anything
+else is wrong. Reading may take 64 MB of memory, by a limit of the process. Prints a table. Exit
+code 1 if anything is wrong. Linux only.
 """
 
 import argparse
 import gzip
 import io
-import json
 import random
 import resource
 import struct
@@ -26,6 +25,15 @@ from typing import Any
 
 import numpy as np
 from damages import bombs, damaged, idx_bytes
+from independent_readers import (
+    read_idx_bytes,
+    read_pairs_bytes,
+    read_picture_bytes,
+    read_table_bytes,
+    read_tensors_bytes,
+    read_text_bytes,
+)
+from PIL import Image
 from safetensors.numpy import save as encode
 
 import minigen as mg
@@ -35,36 +43,6 @@ from minigen.errors import CheckpointError, DatasetError
 from minigen.training import checkpoint
 
 MEMORY = 64 * 2**20  # bytes that reading may take
-
-# ------------------------------------------------------------------- independent readers
-
-
-def read_idx_bytes(content: bytes) -> np.ndarray:
-    ndim = content[3]
-    shape = struct.unpack(f">{ndim}I", content[4 : 4 + 4 * ndim])
-    return np.frombuffer(content[4 + 4 * ndim :], np.uint8).reshape(shape)
-
-
-def read_text_bytes(content: bytes) -> str:
-    return content.decode().removeprefix("\ufeff")
-
-
-def read_pairs_bytes(content: bytes) -> list[list[str]]:
-    pairs = [line.split("\t") for line in read_text_bytes(content).splitlines()]
-    return [list(column) for column in zip(*pairs)]
-
-
-def read_tensors_bytes(content: bytes) -> dict[str, np.ndarray]:
-    dtypes = {"F32": "<f4", "F64": "<f8", "U8": "u1", "I8": "i1", "BOOL": "?"}
-    dtypes |= {f"{k}{n}": f"<{k.lower()}{n // 8}" for k in "UI" for n in (16, 32, 64)}
-    start = 8 + int.from_bytes(content[:8], "little")
-    header, found = json.loads(content[8:start]), {}
-    header.pop("__metadata__", None)
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        raw = np.frombuffer(content[start + begin : start + end], dtypes[entry["dtype"]])
-        found[name] = raw.reshape(entry["shape"])
-    return found
 
 
 def same(a: Any, b: Any) -> bool:
@@ -96,6 +74,44 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     return {name: tensor.data for name, tensor in mg.load(path).items()}
 
 
+PICTURES = {"png": "png/a/file.png", "jpeg": "jpeg/a/file.jpg"}
+
+
+def picture_files(folder: Path, x: np.ndarray) -> tuple[list[bytes], list[bytes]]:
+    """PNG and JPEG files in several modes; another picture, all black, is put beside each path."""
+    for path in PICTURES.values():
+        (folder / path).parent.mkdir(parents=True)
+        Image.new("L", (7, 9)).save(folder / path, "PNG")
+        (folder / path).rename((folder / path).with_name("other.png"))
+    grey, exif = Image.fromarray(x), Image.Exif()
+    exif[0x0112] = 6  # orientation: turned by a quarter
+    images = [grey, grey.quantize(4), Image.fromarray(x.astype(np.uint16) * 257)]
+    images += [Image.merge("RGBA", [grey] * 4)]
+    wide = grey.resize((40, 30))
+    options = [{}, {"progressive": True}, {"exif": exif}]
+    return [encoded(image, "PNG") for image in images], [
+        encoded(wide.convert(mode), "JPEG", **each)
+        for mode, each in zip(("L", "RGB", "L"), options)
+    ]
+
+
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    """The picture in a folder that also has a black one."""
+    train_x, _, test_x, _, _ = data.image_folder(path.parents[1], (9, 7))
+    return [x for x in (*train_x, *test_x) if x.any()]
+
+
+def table(path: Path) -> list:
+    found = data.read_table(path, header=True, delimiter=",")
+    return [found.x, found.y, found.features, tuple(found.target)]
+
+
 def readers(folder: Path) -> dict[str, Reader]:
     """All readers by name, with undamaged files that are also written to the folder."""
     rng = np.random.default_rng(0)
@@ -117,12 +133,17 @@ def readers(folder: Path) -> dict[str, Reader]:
         foreign.append(encode(part, {"format": "pt"}))
     for name, x in zip(NAMES, (images, labels[:3], images[:2], labels[:2])):
         (folder / name).write_bytes(idx_bytes(x))
+    pngs, jpegs = picture_files(folder, images[0, :9, :7])
     marked = b"\xef\xbb\xbf" + b"to be, or not to be\n" * 20
     texts = ["naïve\r\n日本 🙂\n".encode() * 3, marked]
     pairs = [b"one\tun\ntwo, 2\tdeux\nthirty-three\t33\n" * 4]
     split = lambda path: [list(column) for column in data.text_pairs(path)]
     digits = lambda path: list(data.mnist(folder, download=False))
+    people = b'age,city,fit\n31,Rome,1.7\n42,"Paris, Texas",1.8\n25,Rome,1.65\n6e1,Oslo,.75\n'
     return {
+        "png": Reader(pictures, pngs, DatasetError),
+        "jpeg": Reader(pictures, jpegs, DatasetError, read_picture_bytes),
+        "table": Reader(table, [people], DatasetError, read_table_bytes),
         "idx": Reader(lambda path: data.read_idx(path, 3), plain, DatasetError, read_idx_bytes),
         "idx.gz": Reader(
             lambda path: data.read_idx(path, 3),
@@ -209,7 +230,7 @@ def main() -> None:
         print(f"{'wrong':>7}{'peak, MB':>10}{'seconds':>9}", flush=True)
         for i, name in enumerate(chosen):
             count, started = (args.count + i) // len(chosen), time.monotonic()
-            path = Path(folder) / (NAMES[1] if name == "mnist" else "file")
+            path = Path(folder) / {"mnist": NAMES[1], **PICTURES}.get(name, "file")
             check(name, found[name], path, min(count, 100), "warm")  # memory of first use
             Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak
             before = memory("VmRSS")
