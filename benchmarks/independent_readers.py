@@ -57,7 +57,9 @@ def written_numbers(cells: list[str]) -> list[float]:
 
 def read_picture_bytes(content: bytes) -> list[np.ndarray]:
     warnings.simplefilter("ignore", UserWarning)  # of Pillow, about damaged EXIF data
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    image = Image.open(io.BytesIO(content))
+    image.draft(None, (8 * 7, 8 * 9))  # a damaged header may say that it is larger
+    image = ImageOps.exif_transpose(image)
     x = np.asarray(image.convert("RGB").convert("L").resize((7, 9), Image.Resampling.BILINEAR))
     return [x] if x.any() else []
 

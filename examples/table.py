@@ -12,20 +12,18 @@ confusion.png (classification), curves.png, metrics.jsonl and a checkpoint.
 import numpy as np
 
 import minigen as mg
-from minigen import data, figures, nn
+from minigen import data, figures
 from minigen.models import MLP
 from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
 from minigen.training.classification import predict, score
 
-SHOWN = 5_000  # rows of each part, at most, that the figures show
 TABLE_DATA = "throws (made at once, no files needed) or a CSV file"
+SHOWN = 2_000  # rows for training and for test, at most, that figures show
 
 
 def main():
     args = flags()
-    run = saved_run(args) or train(args)
-    draw_classes(run) if run.kept["names"] else draw_numbers(run)
-    print(f"figures, metrics and checkpoint: {run.out}")
+    draw(saved_run(args) or train(args))
 
 
 def train(args):
@@ -34,86 +32,104 @@ def train(args):
     inputs = data.Standardizer.fit(train_x)  # of the training rows alone: the test stays unseen
     names = table.target.categories  # none for regression
     targets = None if names else data.Standardizer.fit(train_y)
-    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
-    sizes = [train_x.shape[1], args.hidden, args.hidden, len(names) or 1]
-    model = MLP(sizes, rng=rng, device=device)  # two hidden layers with relu
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     x, y = inputs(train_x), train_y if names else targets(train_y)
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
+    settings = {"sizes": [x.shape[1], args.hidden, args.hidden, len(names) or 1]}
+    model = MLP(**settings, rng=rng, device=device)
+    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
     loader = data.DataLoader((x, y), batch_size=64, shuffle=True, rng=rng, device=device)
-    output_of = lambda x: model(mg.tensor(x, device=device))
     task = f"one of {len(names)} classes" if names else "a number"
     print(f"{len(x)} rows for training, {len(test_x)} for test, of {', '.join(table.features)}")
     print(f"to predict: {table.target.name}, {task}")
-    print(nn.summary(model, mg.tensor(x[:64], device=device)))
+    print(mg.nn.summary(model, mg.tensor(x[:64], device=device)))
 
     def test():
-        """The outputs for the test rows, in units of the target, and how good they are."""
-        output = predict(output_of, inputs(test_x))  # (N, classes), or (N, 1)
+        """How good the outputs for the test rows are, and the baseline."""
+        output = outputs(model, inputs(test_x), device)
         if names:
-            return output, score(output, test_y)
-        output = targets.inverse(output[:, 0])  # (N,)
-        error = np.square(output - test_y).mean()
+            frequent = 100 * np.mean(test_y == np.bincount(train_y).argmax())
+            return {**score(output, test_y), "baseline": frequent}
+        error = np.square(targets.inverse(output[:, 0]) - test_y).mean()
         baseline = np.square(train_y.mean() - test_y).mean()
-        return output, {"rmse": error**0.5, "r2": 1 - error / max(baseline, 1e-300)}
+        r2 = 1 - error / max(baseline, 1e-300)
+        return {"rmse": error**0.5, "r2": r2, "baseline": baseline**0.5}
 
-    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    kept = {"train_x": x[:SHOWN], "train_y": train_y[:SHOWN], "names": list(names)}
+    kept = {"target": table.target.name, "names": list(names), "features": table.features}
+    kept |= {"columns": [list(column) for column in table.columns], **vars_of("input", inputs)}
+    kept |= vars_of("target", targets) if targets else {}
+    kept |= {"train_x": x[:SHOWN], "train_y": train_y[:SHOWN]}
     kept |= {"test_x": inputs(test_x[:SHOWN]), "test_y": test_y[:SHOWN]}
-    kept |= {"target": table.target.name, "targets": None if names else [*map(float, targets)]}
-    saved = {"settings": {"sizes": sizes}, "kept": kept}
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
+    saved = {"settings": settings, "kept": kept}
     with Run(args, **state, **saved, contents=[x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
-                output = output_of(x)
+                output = model(mg.tensor(x, device=device))
                 loss = mg.cross_entropy(output, y) if names else mg.mse_loss(output[:, 0], y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 run.record(loss=loss)
-            run.end_epoch(**test()[1])
+            run.end_epoch(**test())
     return run
 
 
 def read(args):
     """The table that --data names."""
-    options = {"drop": args.drop, "categorical": args.categorical}
+    options = {"drop": args.drop or [], "categorical": args.categorical or []}
     options |= {"missing": args.missing, "task": args.task}
     if args.data == "throws":
         return data.parse_table(data.throws(), args.target, name="throws", **options)
     return data.read_table(args.data, args.target, **options)
 
 
+def outputs(model, x, device):
+    """The outputs for standardized rows x: logits (N, classes), or standardized numbers (N, 1)."""
+    return predict(lambda x: model(mg.tensor(x, device=device)), x)
+
+
+def vars_of(name, standardizer):
+    """Mean and scale, as they are kept with the run, to standardize further rows."""
+    return {f"{name}_mean": standardizer.mean, f"{name}_scale": standardizer.scale}
+
+
+def draw(run):
+    """Draw what is predicted against what is true, and the curves; print the baseline, too."""
+    kept, last = run.kept, run.history[-1]
+    if kept["names"]:
+        draw_classes(run)
+        print(f"test accuracy {last['accuracy']:.2f} %; ", end="")
+        print(f"always the most frequent class: {last['baseline']:.2f} %")
+    else:
+        draw_numbers(run)
+        print(f"test error (RMSE) {last['rmse']:.4g}, R2 {last['r2']:.4f}; ", end="")
+        print(f"always the mean: {last['baseline']:.4g}, R2 0")
+    print(f"figures, metrics and checkpoint: {run.out}")
+
+
 def draw_numbers(run):
-    """Draw predicted over true numbers, and the curves; print the error and the baseline's."""
-    targets, pairs = data.Standardizer(*run.kept["targets"]), {}
+    """Draw predicted over true numbers, and the curves."""
+    kept, panels = run.kept, {}
+    targets = data.Standardizer(kept["target_mean"], kept["target_scale"])
     for part, title in (("train", "training rows"), ("test", "test rows")):
-        outputs = predict(
-            lambda x: run.model(mg.tensor(x, device=run.device)), run.kept[f"{part}_x"]
-        )
-        pairs[title] = run.kept[f"{part}_y"], targets.inverse(outputs[:, 0])
-    figures.predicted_against_true(run.path("predictions.png"), pairs, run.kept["target"])
-    rmse, r2 = run.series("rmse"), run.series("r2")
-    panels = [{"train": run.series("loss")}, {"test": r2}]
+        output = outputs(run.model, kept[f"{part}_x"], run.device)[:, 0]  # (N,)
+        panels[title] = kept[f"{part}_y"], targets.inverse(output)
+    figures.predicted_against_true(run.path("predictions.png"), panels, kept["target"])
+    panels = [{"train": run.series("loss")}, {"test": run.series("r2")}]
     ylabels = ["mean squared error, standardized", "R2"]
     figures.curves(run.path("curves.png"), panels, ylabels=ylabels)
-    baseline = np.square(targets.mean - run.kept["test_y"]).mean() ** 0.5
-    print(f"test error (RMSE) {rmse[-1]:.4g}, R2 {r2[-1]:.4f}; of the mean: {baseline:.4g}, R2 0")
 
 
 def draw_classes(run):
-    """Draw the confusion matrix and the curves; print the accuracy and the baseline's."""
-    train_y, test_y, names = (run.kept[key] for key in ("train_y", "test_y", "names"))
-    logits = predict(lambda x: run.model(mg.tensor(x, device=run.device)), run.kept["test_x"])
+    """Draw the confusion matrix of the test rows, and the curves."""
+    names, logits = run.kept["names"], outputs(run.model, run.kept["test_x"], run.device)
     counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (test_y, logits.argmax(1)), 1)  # (true, predicted)
+    np.add.at(counts, (run.kept["test_y"], logits.argmax(1)), 1)  # (true, predicted)
     figures.confusion_matrix(run.path("confusion.png"), counts, names)
     losses = {"train": run.series("loss"), "test": run.series("test_loss")}
     panels = [losses, {"test": run.series("accuracy")}]
-    figures.curves(run.path("curves.png"), panels, ylabels=["cross-entropy, nats", "accuracy, %"])
-    frequent = np.bincount(train_y).argmax()
-    baseline = 100 * (test_y == frequent).mean()
-    print(f"test accuracy {run.series('accuracy')[-1]:.2f} %; always {names[frequent]}: ", end="")
-    print(f"{baseline:.2f} %")
+    ylabels = ["cross-entropy, nats", "accuracy, %"]
+    figures.curves(run.path("curves.png"), panels, ylabels=ylabels)
 
 
 def flags():
@@ -123,8 +139,8 @@ def flags():
     add = parser.add_argument
     add("--target", help="the column to predict; default the last")
     add("--task", choices=["regression", "classification"], help="if the target leaves it open")
-    add("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
-    add("--categorical", nargs="+", default=[], metavar="COLUMN", help="numbers that are names")
+    add("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    add("--categorical", nargs="+", metavar="COLUMN", help="numbers that are names")
     add("--missing", choices=["refuse", "fill"], default="refuse", help="what empty fields get")
     add("--hidden", type=positive_int, default=64, help="units of each hidden layer")
     return parser.parse_args()
