@@ -113,7 +113,7 @@ def rows() -> dict[str, list]:
     _, *moments = reference.layer_norm(x, weight, bias, 1e-5)
     _, lse = reference.cross_entropy(logits, ids, 0.0)
     return {
-        "sum_rows": [normal(768, 512)],
+        "sum_over": [normal(768, 512), (0,)],
         "scatter_rows": [normal(65, 128), ids, x],
         "softmax": [scores, -1],
         "softmax_vjp": [normal(*y.shape), y, -1],
@@ -131,7 +131,6 @@ def channels() -> dict[str, list]:
     x, g, weight, bias = normal(64, 32, 196), normal(64, 32, 196), normal(32), normal(32)
     _, mean, _, rstd = reference.batch_norm(x, weight, bias, 1e-5)
     return {
-        "sum_channels": [g],
         "batch_norm": [x, weight, bias, 1e-5],
         "batch_norm_vjp": [g, x, weight, mean, rstd],
     }

@@ -22,10 +22,10 @@ FILES = {
     "backend": "arrays devices precision dtypes",
     "figures": "canvas images charts predictions attention_weights heat_maps",
     "kernels": "reference cpu gpu",
-    "kernels.reference": "functions activations products rows channels windows convolution "
+    "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
-    "kernels.cpu": "caching compiling memory loops vector_math functions activations rows softmax "
-    "channels windows random_bits updates tiles packing gemm atomics task_queue scheduler "
+    "kernels.cpu": "caching compiling memory loops vector_math functions activations sums rows "
+    "softmax channels windows random_bits updates tiles packing gemm atomics task_queue scheduler "
     "products packed_weights recurrent sequences lstm correlation few_filters convolution "
     "attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
@@ -33,8 +33,8 @@ FILES = {
     "autodiff": "graph cotangents walk fast_walk names left_out signatures explain checks "
     "primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
-    "counting linalg normalization windows conv pooling interpolation sequences recurrent "
-    "attention losses densities synonyms parts",
+    "counting contractions linalg normalization windows conv pooling interpolation sequences "
+    "recurrent attention losses densities synonyms parts",
     "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent recurrent_cells attention transformer losses summaries",
     "nn.utils": "clipping vectors rnn",

@@ -145,8 +145,12 @@ def draw_leaky_relu_vjp(c):
     return [c.array(x.shape), x, slope]
 
 
-def draw_sum_rows(c):
-    return [c.array(c.pick(((0, 3), (5, 0), (4, 7), (65, 70), (40, 500), (600, 3))))]
+def draw_sum_over(c):
+    """Sums of few and of many terms, over each group of axes; the last are cut in pieces."""
+    shapes = (0, 3), (5, 0), (4, 7), (65, 70), (600, 3), (3, 200, 2), (200, 3, 200), (500, 900)
+    shape = c.pick((c.shape(), *shapes))
+    axes = tuple(i for i in range(len(shape)) if c.integer(0, 1))
+    return [c.array(shape), axes, c.pick((False, True))]
 
 
 def draw_select(c):
@@ -194,7 +198,7 @@ DRAWS = {
     "bce_with_logits_vjp": draw_bce_vjp,
     "bce_total": draw_bce,
     "scatter_rows": draw_scatter_rows,
-    "sum_rows": draw_sum_rows,
+    "sum_over": draw_sum_over,
     "relu": draw_relu,
     "tanh": draw_relu,
     "relu_vjp": draw_relu_vjp,

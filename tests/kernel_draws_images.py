@@ -71,11 +71,6 @@ def draw_add_in_rows(c):
     return [c.array(index.shape), index, x.shape[1]]
 
 
-def draw_sum_channels(c):
-    # the last are cut in pieces
-    return [c.array(c.pick(((0, 3, 20), (2, 0, 5), (3, 4, 7), (4, 70, 20), (4, 3, 70_000))))]
-
-
 def draw_batch_norm(c):
     small = c.integer(2, 3), c.integer(0, 3), c.integer(1, 9)
     n, k, s = c.pick((small, (2, 3, 20), (2, 160, 300), (9, 2, 2000)))  # the last are cut
@@ -91,7 +86,6 @@ def draw_batch_norm_vjp(c):
 
 
 IMAGE_DRAWS = {
-    "sum_channels": draw_sum_channels,
     "batch_norm": draw_batch_norm,
     "batch_norm_vjp": draw_batch_norm_vjp,
     "convolve": draw_convolve,

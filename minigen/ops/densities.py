@@ -200,7 +200,8 @@ def gaussian_kl(mean: Array, logvar: Array) -> Array:
     """
     check_shapes("gaussian_kl", mean, logvar)
     expm1_logvar = np.expm1(logvar)
-    return 0.5 * (_above_tangent(logvar, expm1_logvar) + mean * mean).sum(-1), expm1_logvar
+    terms = _above_tangent(logvar, expm1_logvar) + mean * mean
+    return 0.5 * kernels.sum_over(terms, -1), expm1_logvar
 
 
 def _gaussian_sample_backward(g, std, wanted, mean, logvar, noise):

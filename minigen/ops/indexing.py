@@ -1,5 +1,6 @@
 """Indexing with any NumPy index, and its adjoint, which adds values at an index."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from minigen.backend.arrays import Array, Shape, array_module, is_cupy
 from minigen.backend.devices import capturing, to_numpy
 from minigen.backend.dtypes import as_array
 from minigen.errors import DTypeError, ShapeError
+from minigen.kernels.reference.sums import SHORT
 from minigen.ops.elementwise import add
 from minigen.ops.shape import axis_index, broadcast_to, reshape
 
@@ -33,13 +35,24 @@ def scatter(updates: Array, *, index, shape: Shape) -> Array:
         rows = np.where(rows < 0, rows + shape[0], rows)
         width = out.size // shape[0]
         kernels.scatter_rows(out.reshape(-1, width), rows, updates.reshape(-1, width))
-    elif is_cupy(out) and out.dtype.kind == "f":
-        # CuPy's add.at adds in an order that changes from call to call, and so would the last bits.
-        positions = array_module(out).arange(out.size).reshape(shape)[index]
-        kernels.scatter_rows(out.reshape(-1, 1), positions.reshape(-1), updates.reshape(-1, 1))
+    elif out.dtype.kind == "f" and (is_cupy(out) or updates.size > SHORT):
+        # NumPy's add.at adds in float32. CuPy's adds in an order that changes from call to call,
+        # and so would the last bits.
+        positions = _positions(index, shape, array_module(out)).reshape(-1)
+        kernels.scatter_rows(out.reshape(-1, 1), positions, updates.reshape(-1, 1))
     else:
         array_module(out).add.at(out, index, updates)
     return out
+
+
+def _positions(index, shape, xp):
+    """Where the elements that index names are in an array of that shape, flattened."""
+    positions = 0
+    for axis, n in enumerate(shape):
+        inner = shape[axis + 1 :]
+        along = (xp.arange(n) * math.prod(inner)).reshape(-1, *(1 for _ in inner))
+        positions = positions + xp.broadcast_to(along, shape)[index]
+    return positions
 
 
 def _is_integers(part) -> bool:

@@ -145,7 +145,7 @@ def _cross_entropy(x, target, *, smoothing, averaged=False):
     if not averaged:
         return loss, (lse, None)
     factor = _mean_factor(target, x.dtype)
-    return loss.sum() * factor, (lse, factor)
+    return kernels.sum_over(loss, 0) * factor, (lse, factor)
 
 
 def _mean_factor(target, dtype):

@@ -57,10 +57,7 @@ def spread(r, x, axis: Axis):
 @primitive(lambda g, y, x, axis, keepdims: spread(g, x, axis))
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The sum over axis; 0 for no values."""
-    axes = axes_of(axis, x.ndim)
-    if axes == (0, 2, 3) and x.ndim == 4 and not keepdims:  # x (N, C, H, W) to (C,)
-        return kernels.sum_channels(x.reshape(*x.shape[:2], x.shape[2] * x.shape[3]))
-    return x.sum(axes, keepdims=keepdims)
+    return kernels.sum_over(x, axes_of(axis, x.ndim), keepdims)
 
 
 @primitive(
@@ -69,7 +66,8 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 )
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over axis; NaN for no values."""
-    return x.sum(axes_of(axis, x.ndim), keepdims=keepdims) / (reduced_size(x, axis) or math.nan)
+    total = kernels.sum_over(x, axes_of(axis, x.ndim), keepdims)
+    return total / (reduced_size(x, axis) or math.nan)
 
 
 @primitive(
@@ -83,7 +81,7 @@ def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False)
     """The variance over axis: sum((x - mean)^2) / (n - ddof) of n values; NaN if n <= ddof."""
     axis = axes_of(axis, x.ndim)
     d = _deviation(x, axis)
-    return np.sum(d * d, axis, keepdims=keepdims) * _ratio(1, reduced_size(x, axis) - ddof)
+    return kernels.sum_over(d * d, axis, keepdims) * _ratio(1, reduced_size(x, axis) - ddof)
 
 
 @primitive(
@@ -101,8 +99,13 @@ def std(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False)
 
 
 def _deviation(x, axis):
-    """x minus its mean over axis."""
-    return x - mean(x, axis, keepdims=True)
+    """x minus its mean over axis.
+
+    The mean is rounded, by 0.004 at 10^5: so the mean of the deviations is subtracted from them
+    (the corrected two-pass algorithm of Chan, Golub and LeVeque 1983).
+    """
+    d = x - mean(x, axis, keepdims=True)
+    return d - mean(d, axis, keepdims=True)
 
 
 def _ratio(a, n):
@@ -118,7 +121,9 @@ def _quotient(g, y):
 @primitive(lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis))
 def cumsum(x: Array, *, axis: int) -> Array:
     """The cumulative sum along axis, y[i] = x[0] + ... + x[i]."""
-    return np.cumsum(x, axis_index(axis, x.ndim))
+    axis, dtype = axis_index(axis, x.ndim), np.float64 if x.dtype.kind == "f" else np.int64
+    y = np.cumsum(x, axis, dtype)
+    return y if dtype is np.int64 else y.astype(x.dtype, copy=False)
 
 
 @composite
@@ -172,6 +177,9 @@ def _not_empty(name, x, axis):
 # ------------------------------------------------------------------- products and powers
 
 
+LONG_PRODUCT = 64  # factors: each product is rounded, by 6e-8, so more are multiplied in double
+
+
 @composite
 def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product over axis; 1 for no values. Its gradient is right for zeros too: no division."""
@@ -179,7 +187,8 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     rest = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     n = reduced_size(x, axis)
-    x = astype(x, np.prod(np.empty(0, x.dtype)).dtype)
+    dtype = x.dtype if x.dtype.kind == "f" else np.int64
+    x = astype(x, np.float64 if dtype == np.float32 and n > LONG_PRODUCT else dtype)
     x = reshape(moveaxis(x, axes, tuple(range(len(axes)))), (n, *rest))
     if n == 0:
         x, n = concatenate([x, array_module(raw(x)).ones((1, *rest), x.dtype)]), 1
@@ -187,7 +196,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
         half = n // 2
         x = concatenate([multiply(x[:half], x[half : 2 * half]), x[2 * half :]])
         n -= half
-    return reshape(x, shape if keepdims else rest)
+    return astype(reshape(x, shape if keepdims else rest), dtype)
 
 
 @primitive(
@@ -201,7 +210,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     top = largest(x, axis, -math.inf)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
-        y = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
+        y = np.log(kernels.sum_over(np.exp(x - top), axis, True)) + top
     return y if keepdims else y.squeeze(axis)
 
 
@@ -233,5 +242,5 @@ def _norm(x, *, ord, axis, keepdims):
     axis, size = axes_of(axis, x.ndim), np.abs(x)
     top = largest(size, axis, 0)  # x is divided by it, so that no power overflows
     scale = np.where((top > 0) & np.isfinite(top), top, 1)
-    y = np.sum((size / scale) ** ord, axis, keepdims=True) ** (1 / ord) * scale
+    y = kernels.sum_over((size / scale) ** ord, axis, True) ** (1 / ord) * scale
     return y if keepdims else y.squeeze(axis)

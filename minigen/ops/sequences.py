@@ -88,7 +88,7 @@ def input_and_weight_cotangents(ga, gb, wanted, x, h, weight_ih):
     if ga is gb and bias_ih_wanted and bias_hh_wanted:
         gbias_hh = gbias_ih.copy()
     else:
-        gbias_hh = kernels.sum_rows(b_rows) if bias_hh_wanted else None
+        gbias_hh = kernels.sum_over(b_rows, 0) if bias_hh_wanted else None
     return (
         gx.reshape(x.shape) if x_wanted else None,
         gweight_ih,

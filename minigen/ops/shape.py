@@ -5,7 +5,6 @@ broadcast_to are a pair; reshape, transpose, flip, roll, tril, triu and astype a
 adjoints, with other settings.
 """
 
-import math
 import operator
 
 import numpy as np
@@ -59,10 +58,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
         raise ShapeError(f"sum_to: shape {shape} does not broadcast to {x.shape}")
     added = tuple(range(lead))
     stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
-    if not stretched:
-        rows = x.reshape(math.prod(x.shape[:lead]), math.prod(shape))
-        return kernels.sum_rows(rows).reshape(shape)
-    return x.sum(added + stretched, keepdims=True).reshape(shape)
+    return kernels.sum_over(x, added + stretched).reshape(shape)
 
 
 def unbroadcast(g, shape):

@@ -10,6 +10,7 @@ import numpy as np
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, U, compiled, inlined
 from minigen.kernels.cpu.packing import array_at
+from minigen.kernels.cpu.rows import CHUNK
 from minigen.kernels.cpu.softmax import largest
 
 # The loops that LLVM makes take four vectors at a time (of float32 with AVX2: 32 values) and the
@@ -25,12 +26,15 @@ def _exp_and_sum(row, top):
     `softmax.py` has such a function with another array for the result. LLVM does not vectorize that
     one if both are the same array.
     """
-    total = row.dtype.type(0)
-    for s in range(row.size):
-        e = vm.exp(row[s] - top)
-        row[s] = e
-        total += e
-    return total
+    total = 0.0
+    for start in range(0, row.size, CHUNK):
+        x, chunk_total = row[start : start + CHUNK], row.dtype.type(0)
+        for s in range(x.size):
+            e = vm.exp(x[s] - top)
+            x[s] = e
+            chunk_total += e
+        total += chunk_total
+    return row.dtype.type(total)
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -101,11 +105,13 @@ def dropout(p, keep_mask, scale, out):
 @inlined(fastmath=REASSOCIATE)
 def _dot_nonzero(p, gp):
     """The sum of p * gp over a row; terms where p is 0 are 0, even if gp is NaN."""
-    zero = p.dtype.type(0)
-    total = zero
-    for s in range(p.size):
-        total += gp[s] * p[s] if p[s] != 0 else zero
-    return total
+    total, zero = 0.0, p.dtype.type(0)
+    for start in range(0, p.size, CHUNK):
+        x, y, chunk_total = p[start : start + CHUNK], gp[start:], zero
+        for s in range(x.size):
+            chunk_total += y[s] * x[s] if x[s] != 0 else zero
+        total += chunk_total
+    return p.dtype.type(total)
 
 
 @compiled(fastmath=CONTRACT)

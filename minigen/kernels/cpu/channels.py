@@ -1,4 +1,4 @@
-"""Sums over channels and batch norm (Ioffe and Szegedy 2015) for batches (N, C, S).
+"""Batch norm (Ioffe and Szegedy 2015) for batches (N, C, S).
 
 The kernels work on one channel after the other: all passes over a channel find it in the cache.
 """
@@ -9,14 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.kernels.cpu.compiling import CONTRACT, compiled
-from minigen.kernels.cpu.rows import (
-    MIN_SIZE,
-    NS_PER_ADDITION,
-    row_sum,
-    squared_deviations_sum,
-    vjp_sums,
-)
-from minigen.kernels.reference import channels as reference
+from minigen.kernels.cpu.rows import deviation_sums, row_sum, vjp_sums
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 
@@ -41,27 +34,6 @@ class Cotangents(NamedTuple):
     gbias: np.ndarray
 
 
-@compiled
-def _sum_channels(x, first, last, out):
-    """`reference.sum_channels` for the channels from first to last, written to out (C,)."""
-    for k in range(first, last):
-        total = 0.0
-        for i in range(len(x)):
-            total += row_sum(x[i, k])
-        out[k] = total
-
-
-def sum_channels(x):
-    """`reference.sum_channels`, in tasks of channels, with sums of double precision over rows."""
-    _, c, s = x.shape
-    if x.size < MIN_SIZE or s < SHORT_ROW or x.dtype.kind != "f":
-        return reference.sum_channels(x)
-    x, out = np.ascontiguousarray(x), np.empty(c, x.dtype)
-    slices = shares(c, NS_PER_ADDITION * x.size)
-    pool.run(_sum_channels, [(x, part.start, part.stop, out) for part in slices])
-    return out
-
-
 @compiled(fastmath=CONTRACT)
 def _batch_norm(x, weight, bias, eps, first, last, results):
     """`reference.batch_norm` for the channels from first to last, written to results."""
@@ -69,16 +41,19 @@ def _batch_norm(x, weight, bias, eps, first, last, results):
     n, _, s = x.shape
     real = x.dtype.type
     for k in range(first, last):
-        total, squares = 0.0, 0.0
+        total, deviation_total, squares = 0.0, 0.0, 0.0
         for i in range(n):
             total += row_sum(x[i, k])
         mu = real(total / (n * s))
         for i in range(n):
-            squares += squared_deviations_sum(x[i, k], mu)
-        mean[k], variance[k] = mu, squares / (n * s)
-        rstd[k] = 1 / math.sqrt(squares / (n * s) + eps)
+            row_total, row_squares = deviation_sums(x[i, k], mu)
+            deviation_total += row_total
+            squares += row_squares
+        missing = deviation_total / (n * s)  # from mu
+        mean[k], variance[k] = mu + missing, squares / (n * s) - missing * missing
+        rstd[k] = 1 / math.sqrt(squares / (n * s) - missing * missing + eps)
         scale = rstd[k] if weight is None else rstd[k] * weight[k]
-        shift = real(0) if bias is None else bias[k]
+        shift = real((0.0 if bias is None else bias[k]) - missing * scale)
         for i in range(n):
             row, out = x[i, k], y[i, k]
             for j in range(s):

@@ -15,6 +15,7 @@ use the same elements and form a phase: there are `stride` phases along an axis,
 
 import math
 from functools import lru_cache
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -233,18 +234,24 @@ def convolve_weight(gy, x, size, stride, padding, dilation, groups):
     nanoseconds = 2 * gy.size * C * K / FLOPS_PER_NS * TASK_DISCOUNT
     cuts = spans(N, nanoseconds)
     if len(cuts) * gw.size <= x.size + gy.size:  # tasks of images, each with its own sums
-        sums = np.zeros((len(cuts), groups, rows, width), x.dtype)
-        tasks = [(FilterTask(s.start, s.stop, 0, width), part) for s, part in zip(cuts, sums)]
+        sums, totals = _zeros((len(cuts), groups, rows, width), x.dtype)
+        tasks = [FilterTask(s.start, s.stop, 0, width) for s in cuts]
     else:  # sums for each task would take more memory than the data: tasks of filter panels
         panel = tiles.WIDEST * tiles.VECTOR_BYTES // x.itemsize
-        sums = np.zeros((1, groups, rows, width), x.dtype)
+        sums, totals = _zeros((1, groups, rows, width), x.dtype)
         cuts = spans(-(-width // panel), nanoseconds)
-        tasks = [(FilterTask(0, N, s.start * panel, s.stop * panel), sums[0]) for s in cuts]
-    arguments = [(x, gy, task, block, tables, part) for task, part in tasks]
+        tasks = [FilterTask(0, N, s.start * panel, s.stop * panel) for s in cuts]
+    parts = zip(sums, totals) if len(sums) > 1 else repeat((sums[0], totals[0]))
+    arguments = [(x, gy, task, block, tables, *part) for task, part in zip(tasks, parts)]
     pool.run(correlation.correlate_weight, arguments)
-    total = sums.sum(0) if len(sums) > 1 else sums[0]
+    total = (totals.sum(0) if len(totals) > 1 else totals[0]).astype(x.dtype, copy=False)
     correlation.unpack_weight(total, gw.reshape(groups, F, C * K))
     return gw
+
+
+def _zeros(shape, dtype):
+    """Zeros of that dtype, and of float64."""
+    return np.zeros(shape, dtype), np.zeros(shape)
 
 
 def _common_dtype(*arrays):

@@ -24,6 +24,8 @@ from minigen.kernels.cpu.tiles import (
     pointer_to,
 )
 
+BLOCKS_PER_SUM = 32  # blocks of windows whose products are added in the dtype of the images
+
 
 class Block(NamedTuple):
     """How many outputs of a phase are computed at a time, and the patch of input they read."""
@@ -236,10 +238,21 @@ def _pack_cotangent(gy, strip, block, g, first_filter, last_filter, packed):
 
 
 @compiled
-def correlate_weight(x, gy, task, block, tables, gw):
-    """gw[g, k, f] += sum over windows of gy[n, g, f, window] * the value of x under element k.
+def _move_sums(sums, total, first, last):
+    """Add columns first to last of sums to those of total (float64), and set them to 0."""
+    flat_sums, flat_total, width = sums.reshape(-1), total.reshape(-1), sums.shape[-1]
+    for row in range(0, flat_sums.size, width):
+        for j in range(U(row + first), U(row + last)):
+            flat_total[j] += flat_sums[j]
+            flat_sums[j] = 0
 
-    x (N, G, C, H, W), gy (N, G, F, windows), gw (G, K padded to tiles, F padded to vectors).
+
+@compiled
+def correlate_weight(x, gy, task, block, tables, gw, total):
+    """total[g, k, f] += sum over windows of gy[n, g, f, window] * the value of x under element k.
+
+    x (N, G, C, H, W), gy (N, G, F, windows), total (G, K padded to tiles, F padded to vectors),
+    float64. gw, zeros of that shape and the dtype of x, is a buffer: sums of BLOCKS_PER_SUM blocks.
     Only the images and filters of the task take part.
     """
     groups, channels = x.shape[1:3]
@@ -249,7 +262,7 @@ def correlate_weight(x, gy, task, block, tables, gw):
     first_filter, last_filter = task.first_filter, min(width, task.last_filter)
     columns = last_filter - first_filter
     packed = aligned_zeros(len(tables.window_starts) * columns, x)
-    output_rows = gy.shape[3] // block.columns
+    output_rows, blocks = gy.shape[3] // block.columns, 0
     for n in range(task.first_image, task.last_image, block.images):
         images = min(block.images, task.last_image - n)
         for u in range(0, output_rows, block.rows):
@@ -265,6 +278,10 @@ def correlate_weight(x, gy, task, block, tables, gw):
                     Columns(c, width, first_filter, columns),
                     0,
                 )
+            blocks += 1
+            if blocks % BLOCKS_PER_SUM == 0:
+                _move_sums(gw, total, first_filter, last_filter)
+    _move_sums(gw, total, first_filter, last_filter)
 
 
 @compiled

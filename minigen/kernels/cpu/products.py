@@ -14,8 +14,8 @@ from minigen.backend.arrays import broadcast_shapes
 from minigen.backend.dtypes import FLOATS
 from minigen.kernels.cpu.gemm import N_BLOCK, with_element_strides
 from minigen.kernels.cpu.packing import strided
-from minigen.kernels.cpu.rows import sum_rows, sum_rows_tasks
 from minigen.kernels.cpu.scheduler import Scheduler, scheduler_for
+from minigen.kernels.cpu.sums import sum_over, sum_rows_tasks
 from minigen.kernels.cpu.task_queue import Product
 from minigen.kernels.cpu.tiles import K_BLOCK, TILE_ROWS, VECTOR_BYTES
 from minigen.kernels.reference import products as reference
@@ -34,6 +34,8 @@ blas.hold_to_one_thread()  # here, for this file is loaded at minigen's first pr
 
 def matmul(a, b, out=None):
     """`reference.matmul`, of two matrices by `gemm` if that is faster; the result is in C order."""
+    if a.shape[-1] > reference.FEW_TERMS and (terms := reference.terms_at_once(a, b)):
+        return reference.product_in_pieces(matmul, a, b, terms, out)
     if a.ndim == b.ndim == 2:
         if _is_for_gemm(a, b):
             if out is None:
@@ -73,8 +75,8 @@ def linear(x, weight, bias):
     """`reference.linear`, with the bias as the initial sums of the product."""
     if bias is None:
         return matmul(x, weight.T)
-    if not _is_for_gemm(x, weight.T) or bias.dtype != x.dtype:
-        return reference.linear(x, weight, bias)
+    if not _is_for_gemm(x, weight.T) or bias.dtype != x.dtype or x.shape[1] > reference.MANY_TERMS:
+        return reference.add_bias(matmul(x, weight.T), bias)
     padded = np.zeros((1, len(weight) + COLUMN_UNIT), x.dtype)
     padded[0, : len(bias)] = bias
     return _gemm(x, weight.T, padded)
@@ -83,12 +85,13 @@ def linear(x, weight, bias):
 def linear_vjp(g, x, weight, wanted, may_defer):
     """`reference.linear_vjp`, its products and the sum of the bias as one set of tasks."""
     x_wanted, weight_wanted, bias_wanted = wanted
-    if not (weight_wanted and bias_wanted) or not _is_for_gemm(g, weight) or x.dtype != g.dtype:
+    is_one_job = weight_wanted and bias_wanted and len(g) <= reference.MANY_TERMS
+    if not is_one_job or not _is_for_gemm(g, weight) or x.dtype != g.dtype:
         gx = matmul(g, weight) if x_wanted else None
         gw = matmul(g.T, x) if weight_wanted else None
-        return gx, gw, sum_rows(g) if bias_wanted else None
+        return gx, gw, sum_over(g, 0) if bias_wanted else None
     g, x, weight = with_element_strides(g), with_element_strides(x), with_element_strides(weight)
-    gb, sum_tasks = sum_rows_tasks(g)
+    gb, sum_tasks = sum_rows_tasks(np.ascontiguousarray(g)[None])
     gx = np.empty(x.shape, x.dtype) if x_wanted else None
     is_transposed = _is_faster_transposed(g.T, x, may_defer)
     a, b = (x.T, g) if is_transposed else (g.T, x)

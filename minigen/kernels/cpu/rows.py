@@ -1,4 +1,4 @@
-"""Sums over rows and over columns of a matrix, layer norm and row-wise scatter.
+"""Layer norm of the rows of a matrix, sums over a row, and row-wise scatter.
 
 A sum over a row is a function of its own, compiled with fastmath=REASSOCIATE: see `compiling`.
 
@@ -11,76 +11,62 @@ import math
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, U, compiled, inlined
+from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import parallel_for
-from minigen.kernels.reference import rows as reference
+from minigen.kernels.cpu.sums import ROWS_PER_CHUNK, SHORT
 from minigen.parallel import pool
-from minigen.parallel.pieces import shares, spans
+from minigen.parallel.pieces import spans
 
 CHUNK = 4096  # values of a row that are added in the dtype of the row
-ROWS_PER_CHUNK = 32  # rows that are added in the dtype of the matrix
 
 NS_PER_ELEMENT = 1.2  # of layer norm, roughly, on one thread: the number of tasks depends on it
-NS_PER_ADDITION = 0.2  # likewise, of an element of a sum
-MIN_SIZE = 4096  # elements: with fewer, NumPy has added them before a call of a kernel has begun
-MIN_COLUMNS = 64  # of a task
 
 
 @compiled
-def _scatter_rows(out, index, updates):
-    """`reference.scatter_rows`."""
+def _number_long_sums(index, numbers):
+    """numbers[row] = -1, -2, ... for the rows that index names more than SHORT times.
+
+    Returns how many these are. numbers (R,), which starts as zeros, counts the others' names.
+    """
+    for i in range(index.size):
+        numbers[index[i]] += 1
+    found = 0
+    for i in range(index.size):
+        if numbers[index[i]] > SHORT:
+            found += 1
+            numbers[index[i]] = -found
+    return found
+
+
+@compiled
+def _scatter_rows(out, index, updates, numbers, totals):
+    """`reference.scatter_rows`; totals (K, D), zeros, are the buffers of K long sums."""
     for i in range(index.size):
         row = index[i]
-        for j in range(out.shape[1]):
-            out[row, j] += updates[i, j]
+        number = numbers[row]
+        if number < 0:
+            for j in range(out.shape[1]):
+                totals[-1 - number, j] += updates[i, j]
+        else:
+            for j in range(out.shape[1]):
+                out[row, j] += updates[i, j]
+    for i in range(index.size):
+        row = index[i]
+        number = numbers[row]
+        if number < 0:
+            numbers[row] = 0
+            for j in range(out.shape[1]):
+                out[row, j] += totals[-1 - number, j]
 
 
 def scatter_rows(out, index, updates):
     """`reference.scatter_rows`, one row after the other: duplicate indices add up in order."""
-    _scatter_rows(out, np.ascontiguousarray(index), np.ascontiguousarray(updates))
+    index, updates = np.ascontiguousarray(index), np.ascontiguousarray(updates)
+    numbers = np.zeros(len(out), np.int64)
+    shape = _number_long_sums(index, numbers), out.shape[1]
+    totals = np.zeros(shape, np.float64 if out.dtype.kind == "f" else out.dtype)
+    _scatter_rows(out, index, updates, numbers, totals)
     return out
-
-
-@compiled(fastmath=CONTRACT)
-def _sum_rows(x, first, total, chunk_total, out):
-    """out[first : first + D] = the sum of the rows of x[:, first : first + D]; x (N, C), out (C,).
-
-    total (float64) and chunk_total (dtype of x), (D,), are buffers that start as zeros. Slices of
-    x, or buffers allocated by the kernel, would add 0.3 s to its compilation, and
-    out[first : first + D] = total 4 s.
-    """
-    for i in range(U(len(x))):
-        for j in range(U(chunk_total.size)):
-            chunk_total[j] += x[i, U(first) + j]
-        if i % U(ROWS_PER_CHUNK) == U(ROWS_PER_CHUNK - 1) or i == U(len(x) - 1):
-            for j in range(U(chunk_total.size)):
-                total[j] += chunk_total[j]
-                chunk_total[j] = 0
-    for j in range(U(chunk_total.size)):
-        out[U(first) + j] = total[j]
-
-
-def sum_rows(x):
-    """`reference.sum_rows`, with blocks of columns as the tasks."""
-    if x.size < MIN_SIZE or x.dtype.kind != "f":
-        return reference.sum_rows(x)
-    out, tasks = sum_rows_tasks(x)
-    pool.run(pool.call, tasks)
-    return out
-
-
-def sum_rows_tasks(x):
-    """An uninitialized array (C,), and the tasks that write the sum of the rows of x (N, C) to it.
-
-    A task is (function, *args), for `pool.call`.
-    """
-    x, out = np.ascontiguousarray(x), np.empty(x.shape[1], x.dtype)
-    blocks = shares(x.shape[1], NS_PER_ADDITION * x.size, MIN_COLUMNS)
-    zeros = lambda block, dtype: np.zeros(block.stop - block.start, dtype)
-    return out, [
-        (_sum_rows, x, block.start, zeros(block, np.float64), zeros(block, x.dtype), out)
-        for block in blocks
-    ]
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -102,15 +88,21 @@ def row_sum(row):
 
 
 @inlined(fastmath=REASSOCIATE)
-def squared_deviations_sum(row, mean):
-    """The sum of (row - mean)^2, row (N,), in two stages like `row_sum`."""
-    total = 0.0
+def deviation_sums(row, mean):
+    """The sums of row - mean and of (row - mean)^2, row (N,), in two stages like `row_sum`.
+
+    The first is not 0, since mean is rounded: see `reference.sums.deviations`.
+    """
+    total, square_total, zero = 0.0, 0.0, row.dtype.type(0)
     for start in range(0, row.size, CHUNK):
-        x, chunk_total = row[start : start + CHUNK], row.dtype.type(0)
+        x, chunk_total, chunk_squares = row[start : start + CHUNK], zero, zero
         for j in range(x.size):
-            chunk_total += (x[j] - mean) * (x[j] - mean)
+            d = x[j] - mean
+            chunk_total += d
+            chunk_squares += d * d
         total += chunk_total
-    return total
+        square_total += chunk_squares
+    return total, square_total
 
 
 @compiled(fastmath=CONTRACT)
@@ -120,10 +112,12 @@ def _layer_norm(x, y, mean, rstd, weight, bias, eps):
     real = x.dtype.type
     for i in range(rows):
         mu = real(row_sum(x[i]) / n)
-        r = real(1 / math.sqrt(squared_deviations_sum(x[i], mu) / n + eps))
-        mean[i, 0], rstd[i, 0] = mu, r
+        total, squares = deviation_sums(x[i], mu)
+        shift = total / n  # what is missing from mu
+        r = real(1 / math.sqrt(squares / n - shift * shift + eps))
+        mean[i, 0], rstd[i, 0], offset = mu + shift, r, real(shift * r)
         for j in range(n):
-            hat = (x[i, j] - mu) * r
+            hat = (x[i, j] - mu) * r - offset
             if weight is not None:
                 hat *= weight[j]
             if bias is not None:

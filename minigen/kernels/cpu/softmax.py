@@ -15,7 +15,7 @@ import numpy as np
 from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import parallel_for
-from minigen.kernels.cpu.rows import chunk_sum
+from minigen.kernels.cpu.rows import CHUNK, row_sum
 from minigen.kernels.reference import rows as reference
 
 NS_PER_ELEMENT = 2.0  # roughly, on one thread: the number of tasks depends on it
@@ -32,30 +32,39 @@ def largest(row):
 
 @inlined(fastmath=REASSOCIATE)
 def _exp_and_sum(row, top, out):
-    """Write exp(row - top) to out, both (N,); returns the sum of out."""
-    total = row.dtype.type(0)
-    for j in range(row.size):
-        e = vm.exp(row[j] - top)
-        out[j] = e
-        total += e
+    """Write exp(row - top) to out, both (N,); returns the sum of out, of two stages: see `rows`."""
+    total = 0.0
+    for start in range(0, row.size, CHUNK):
+        x, y, chunk_total = row[start:], out[start : start + CHUNK], row.dtype.type(0)
+        for j in range(y.size):
+            e = vm.exp(x[j] - top)
+            y[j] = e
+            chunk_total += e
+        total += chunk_total
     return total
 
 
 @inlined(fastmath=REASSOCIATE)
 def _sum_exp(row, top):
-    """The sum of exp(row - top), row (N,)."""
-    total = row.dtype.type(0)
-    for j in range(row.size):
-        total += vm.exp(row[j] - top)
+    """The sum of exp(row - top), row (N,), in two stages."""
+    total = 0.0
+    for start in range(0, row.size, CHUNK):
+        x, chunk_total = row[start : start + CHUNK], row.dtype.type(0)
+        for j in range(x.size):
+            chunk_total += vm.exp(x[j] - top)
+        total += chunk_total
     return total
 
 
 @inlined(fastmath=REASSOCIATE)
 def _dot(a, b):
-    """The sum of a * b, both (N,)."""
-    total = a.dtype.type(0)
-    for j in range(a.size):
-        total += a[j] * b[j]
+    """The sum of a * b, both (N,), in two stages."""
+    total = 0.0
+    for start in range(0, a.size, CHUNK):
+        x, y, chunk_total = a[start:], b[start : start + CHUNK], a.dtype.type(0)
+        for j in range(y.size):
+            chunk_total += x[j] * y[j]
+        total += chunk_total
     return total
 
 
@@ -75,7 +84,7 @@ def _softmax(x, y):
     rows, n = x.shape
     one = x.dtype.type(1)
     for i in range(rows):
-        scale = one / _exp_and_sum(x[i], largest(x[i]), y[i])
+        scale = one / x.dtype.type(_exp_and_sum(x[i], largest(x[i]), y[i]))
         for j in range(n):
             y[i, j] *= scale
 
@@ -94,7 +103,7 @@ def _softmax_vjp(g, y, gx):
     """gx = y * (g - sum(g * y)) for each row; all (M, N)."""
     rows, n = y.shape
     for i in range(rows):
-        gy_sum = _dot(g[i], y[i])
+        gy_sum = g.dtype.type(_dot(g[i], y[i]))
         for j in range(n):
             gx[i, j] = y[i, j] * (g[i, j] - gy_sum)
 
@@ -133,7 +142,7 @@ def _log_softmax_vjp(g, y, gx):
     """gx = g - exp(y) * sum(g) for each row; all (M, N)."""
     rows, n = y.shape
     for i in range(rows):
-        total = chunk_sum(g[i])
+        total = g.dtype.type(row_sum(g[i]))
         for j in range(n):
             gx[i, j] = g[i, j] - vm.exp(y[i, j]) * total
 
@@ -159,7 +168,7 @@ def _cross_entropy(x, target, loss, lse, smoothing):
         lse[i, 0] = x.dtype.type(math.log(_sum_exp(x[i], top))) + top
         loss[i] = lse[i, 0] - (1 - smoothing) * x[i, t] if t >= 0 else 0
         if smoothing and t >= 0:
-            loss[i] -= smoothing * (chunk_sum(x[i]) / n)
+            loss[i] -= smoothing * (row_sum(x[i]) / n)
 
 
 def cross_entropy(x, target, smoothing):

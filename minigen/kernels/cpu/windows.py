@@ -109,10 +109,13 @@ def take_along_rows(x, index):
 @compiled
 def _scatter_along_rows(g, index, x):
     """`reference.scatter_along_rows`, written to x (M, S)."""
+    total = np.zeros(x.shape[1], np.float64)  # of one row, so that it stays in the cache
     for m in range(index.shape[0]):
-        x[m] = 0  # row by row, so that the zeros are still in the cache for the additions
         for p in range(index.shape[1]):
-            x[m, np.uint64(index[m, p])] += g[m, p]
+            total[U(index[m, p])] += g[m, p]
+        for s in range(U(total.size)):
+            x[m, s] = total[s]
+            total[s] = 0
 
 
 def scatter_along_rows(g, index, size):

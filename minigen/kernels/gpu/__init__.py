@@ -28,7 +28,7 @@ from minigen.kernels.gpu.indexing import scatter_along_rows, take_along_rows
 from minigen.kernels.gpu.products import linear, linear_vjp, matmul
 from minigen.kernels.gpu.random_bits import bernoulli, philox, uniform
 from minigen.kernels.gpu.recurrent import gru_step, gru_step_vjp, lstm_step, lstm_step_vjp
-from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_rows
+from minigen.kernels.gpu.rows import layer_norm, layer_norm_vjp, scatter_rows, sum_over
 from minigen.kernels.gpu.sequences import gru_steps, gru_steps_vjp, lstm_steps, lstm_steps_vjp
 from minigen.kernels.gpu.softmax import (
     cross_entropy,

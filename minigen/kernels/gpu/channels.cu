@@ -33,14 +33,17 @@ struct Moments {
 // The moments of a chunk of x.
 __device__ Moments moments_of(const real* x, Chunk k, Sizes z) {
   index_t n = k.last - (k.first - threadIdx.x);
-  real sum = 0, squares = 0;
+  double sum = 0, squares = 0;
   for (index_t e = k.first; e < k.last; e += blockDim.x) sum += x[index_of(e, k.channel, z)];
   real mean = block_sum(sum) / n;
+  sum = 0;  // of the distances to mean, which is rounded: see `reference.sums.deviations`
   for (index_t e = k.first; e < k.last; e += blockDim.x) {
-    real centred = x[index_of(e, k.channel, z)] - mean;
-    squares += centred * centred;
+    real distance = x[index_of(e, k.channel, z)] - mean;
+    sum += distance;
+    squares += distance * distance;
   }
-  return {mean, block_sum(squares)};
+  real shift = block_sum(sum) / n;
+  return {mean + shift, block_sum(squares) - shift * shift * n};
 }
 
 // The moments of a channel from those of its chunks, (mean, squares) in chunk_moments (chunks, 2),
@@ -92,14 +95,14 @@ struct Sums {
 
 // The sums of a chunk.
 __device__ Sums sums_of(const real* g, const real* x, real mean, real rstd, Chunk k, Sizes z) {
-  real sum_g_x_hat = 0, sum_g = 0;
+  double thread_g_x_hat = 0, thread_g = 0;
   for (index_t e = k.first; e < k.last; e += blockDim.x) {
     index_t i = index_of(e, k.channel, z);
-    sum_g_x_hat += g[i] * ((x[i] - mean) * rstd);
-    sum_g += g[i];
+    thread_g_x_hat += g[i] * ((x[i] - mean) * rstd);
+    thread_g += g[i];
   }
-  sum_g_x_hat = block_sum(sum_g_x_hat);
-  return {sum_g_x_hat, block_sum(sum_g)};
+  real sum_g_x_hat = block_sum(thread_g_x_hat);
+  return {sum_g_x_hat, block_sum(thread_g)};
 }
 
 // The sums of a channel from those of its chunks, chunk_sums (chunks, 2).

@@ -11,11 +11,11 @@ KERNEL take_along_rows(const real* x, const int* index, real* y, index_t n, inde
 }
 
 // `reference.scatter_along_rows`: x (rows, n) = 0, then x[m, index[m, p]] += g[m, p] for p in
-// order, for g and index (rows, length). A warp for each row; items = 32 * rows.
+// order, in double, for g and index (rows, length). A warp for each row; items = 32 * rows.
 // A warp reads 32 indices at a time. Equal indices among them occur: windows that overlap share a
 // maximum. Atomic additions would add their values in any order. So of the threads with an equal
 // index the first adds the values of all, in order, and results are reproducible.
-KERNEL scatter_along_rows(const real* g, const int* index, real* x, index_t n, index_t length,
+KERNEL scatter_along_rows(const real* g, const int* index, double* x, index_t n, index_t length,
                           index_t items) {
   if (thread_index() >= items) return;  // true for whole warps only
   index_t row = thread_index() / 32;
@@ -29,7 +29,7 @@ KERNEL scatter_along_rows(const real* g, const int* index, real* x, index_t n, i
     unsigned equal = __match_any_sync(0xffffffffu, target);  // bit i: lane i has the same target
     __syncwarp();  // the writes to x before are visible
     if (target >= 0 && __ffs(equal) == lane + 1) {
-      real sum = x[target];
+      double sum = x[target];
       for (; equal; equal &= equal - 1) sum += g[p + __ffs(equal) - 1];
       x[target] = sum;
     }

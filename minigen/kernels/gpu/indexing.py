@@ -23,7 +23,7 @@ def scatter_along_rows(g, index, size):
     if g.dtype not in C_TYPES:
         return reference.scatter_along_rows(g, index, size)
     g, index = dense(g), dense(index, np.int32)
-    x = array_module(g).empty((len(g), size), g.dtype)
+    x = array_module(g).empty((len(g), size), np.float64)
     args = g, index, x, size, index.shape[1]
     launch_items("indexing.cu", "scatter_along_rows", g.dtype, 32 * len(g), *args)
-    return x
+    return x.astype(g.dtype, copy=False)

@@ -11,7 +11,10 @@ import numpy as np
 from minigen.backend.arrays import array_module
 from minigen.kernels.gpu.blas import DATA_TYPES, Operand, gemm
 from minigen.kernels.gpu.launching import result_dtype
-from minigen.kernels.gpu.rows import sum_rows
+from minigen.kernels.gpu.rows import sum_over
+from minigen.kernels.reference.products import product_in_pieces
+
+MAX_TERMS = 2**14  # of a float32 product: cuBLAS may add them one after the other in each thread
 
 
 class Calls(NamedTuple):
@@ -28,6 +31,8 @@ def matmul(a, b, out=None):
     dtype = result_dtype(a, b)
     if a.ndim < 2 or b.ndim < 2 or dtype not in DATA_TYPES:
         return xp.matmul(a, b, out=out)
+    if a.shape[-1] > MAX_TERMS and dtype == np.float32:
+        return product_in_pieces(matmul, a, b, MAX_TERMS // 4, out)
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit")
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -50,7 +55,7 @@ def linear_vjp(g, x, weight, wanted, may_defer):
     """`reference.linear_vjp`; nothing is deferred, as a launch does not wait for its result."""
     x_wanted, weight_wanted, bias_wanted = wanted
     gx, gw = matmul(g, weight) if x_wanted else None, matmul(g.T, x) if weight_wanted else None
-    return gx, gw, sum_rows(g) if bias_wanted else None
+    return gx, gw, sum_over(g, 0) if bias_wanted else None
 
 
 def multiply(a, b, out, accumulate=False):

@@ -9,19 +9,25 @@ KERNEL layer_norm(const real* x, const real* weight, const real* bias, real* y, 
                   index_t lanes) {
   Slice s = slice_of_thread(rows, n, inner, lanes);
   index_t size = n ? n : 1;
-  real mu = 0, variance = 0;
-  for (index_t i = s.first; i < s.last; i += s.stride) mu += x[i];
-  mu = group_sum(mu, lanes) / size;
-  for (index_t i = s.first; i < s.last; i += s.stride) variance += (x[i] - mu) * (x[i] - mu);
-  variance = group_sum(variance, lanes) / size;
+  double sum = 0, squares = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) sum += x[i];
+  real mu = group_sum(sum, lanes) / size;
+  sum = 0;  // of the deviations from mu, which is rounded: see `reference.sums.deviations`
+  for (index_t i = s.first; i < s.last; i += s.stride) {
+    real deviation = x[i] - mu;
+    sum += deviation;
+    squares += deviation * deviation;
+  }
+  real shift = group_sum(sum, lanes) / size;
+  real variance = group_sum(squares, lanes) / size - shift * shift;
   real r = 1 / sqrt(variance + (real)eps);
   for (index_t i = s.first; i < s.last; i += s.stride) {
-    real x_hat = (x[i] - mu) * r;
+    real x_hat = (x[i] - mu - shift) * r;
     if (weight) x_hat *= weight[i - s.start];
     y[i] = bias ? x_hat + bias[i - s.start] : x_hat;
   }
   if (s.lane || s.number >= rows) return;
-  mean[s.number] = mu;
+  mean[s.number] = mu + shift;
   rstd[s.number] = r;
 }
 
@@ -32,14 +38,14 @@ KERNEL layer_norm_vjp(const real* g, const real* x, const real* weight, const re
                       index_t lanes) {
   Slice s = slice_of_thread(rows, n, inner, lanes);
   index_t row = s.number < rows ? s.number : 0;
-  real mu = mean[row], r = rstd[row], mean_gh = 0, mean_gh_x_hat = 0;
+  real mu = mean[row], r = rstd[row];
+  double gh_sum = 0, gh_x_hat_sum = 0;
   for (index_t i = s.first; i < s.last; i += s.stride) {
     real gh = weight ? g[i] * weight[i - s.start] : g[i];
-    mean_gh += gh;
-    mean_gh_x_hat += gh * ((x[i] - mu) * r);
+    gh_sum += gh;
+    gh_x_hat_sum += gh * ((x[i] - mu) * r);
   }
-  mean_gh = group_sum(mean_gh, lanes) / n;
-  mean_gh_x_hat = group_sum(mean_gh_x_hat, lanes) / n;
+  real mean_gh = group_sum(gh_sum, lanes) / n, mean_gh_x_hat = group_sum(gh_x_hat_sum, lanes) / n;
   for (index_t i = s.first; i < s.last; i += s.stride) {
     real gh = weight ? g[i] * weight[i - s.start] : g[i];
     gx[i] = (gh - mean_gh - (x[i] - mu) * r * mean_gh_x_hat) * r;
@@ -79,9 +85,9 @@ __device__ __forceinline__ real column_sum(real x, index_t width) {
 KERNEL sum_rows(const real* x, real* y, index_t rows, index_t n, index_t chunk_rows,
                 index_t width) {
   ColumnTask t = column_task(rows, n, chunk_rows, width);
-  real sum = 0;
-  for (index_t i = t.first; i < t.last; i += t.stride) sum += x[i * n + t.column];
-  sum = column_sum(sum, width);
+  double thread_sum = 0;
+  for (index_t i = t.first; i < t.last; i += t.stride) thread_sum += x[i * n + t.column];
+  real sum = column_sum(thread_sum, width);
   if (threadIdx.x < width && t.column < n) y[t.chunk * n + t.column] = sum;
 }
 
@@ -91,7 +97,7 @@ KERNEL layer_norm_weight(const real* g, const real* x, const real* mean, const r
                          real* gw, real* gb, index_t rows, index_t n, index_t chunk_rows,
                          index_t width) {
   ColumnTask t = column_task(rows, n, chunk_rows, width);
-  real weight_sum = 0, bias_sum = 0;
+  double weight_sum = 0, bias_sum = 0;
   for (index_t i = t.first; i < t.last; i += t.stride) {
     real cotangent = g[i * n + t.column];
     weight_sum += cotangent * ((x[i * n + t.column] - mean[i]) * rstd[i]);
@@ -124,7 +130,7 @@ KERNEL scatter_rows(real* out, const index_t* index, const index_t* order, const
     if (index[order[middle]] == row) last = middle + 1;
     else upper = middle;
   }
-  real sum = out[row * n + column];
+  double sum = out[row * n + column];
   for (index_t i = first; i < last; i++) sum += updates[order[i] * n + column];
   out[row * n + column] = sum;
 }

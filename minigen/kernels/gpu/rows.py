@@ -6,6 +6,7 @@ Also: how many threads process a row, or a slice over another axis, together.
 import numpy as np
 
 from minigen.backend.arrays import array_module
+from minigen.kernels import reference
 from minigen.kernels.gpu.launching import (
     THREADS,
     dense,
@@ -13,7 +14,6 @@ from minigen.kernels.gpu.launching import (
     launch,
     launch_items,
 )
-from minigen.kernels.reference import rows as reference
 
 INT64 = np.dtype(np.int64)
 WARP = 32  # threads
@@ -78,10 +78,13 @@ def layer_norm_vjp(g, x, weight, mean, rstd):
     return gx, *_sums_over_rows("layer_norm_weight", 2, g, x, mean, rstd)
 
 
-def sum_rows(x):
-    """`reference.sum_rows` in one launch, or two if there are many rows."""
-    if not have_kernel_dtype(x):
-        return reference.sum_rows(x)
+def sum_over(x, axes, keepdims=False):
+    """`reference.sum_over`; over the first axis of a matrix in one launch, or two for many rows.
+
+    CuPy's sum has fewer threads there: one block for all sums of a few columns.
+    """
+    if keepdims or x.ndim != 2 or axes not in (0, (0,)) or not have_kernel_dtype(x):
+        return reference.sum_over(x, axes, keepdims)
     return _sums_over_rows("sum_rows", 1, dense(x))[0]
 
 
@@ -98,7 +101,7 @@ def _sums_over_rows(name, results, x, *others):
     sums = [xp.empty((chunks, n) if chunks > 1 else n, x.dtype) for _ in range(results)]
     args = x, *others, *sums, rows, n, chunk_rows, width
     launch("rows.cu", name, x.dtype, strips * chunks, *args, threads=MAX_THREADS)
-    return [sum_rows(chunk_sums) for chunk_sums in sums] if chunks > 1 else sums
+    return [sum_over(chunk_sums, 0) for chunk_sums in sums] if chunks > 1 else sums
 
 
 def scatter_rows(out, index, updates):

@@ -12,7 +12,8 @@ struct Normalizer {
 
 // The normalizer of slice s of x.
 __device__ __forceinline__ Normalizer normalizer_of(const real* x, Slice s, index_t lanes) {
-  real max = -INFINITY, sum = 0;
+  real max = -INFINITY;
+  double sum = 0;
   for (index_t i = s.first; i < s.last; i += s.stride) max = maximum(max, x[i]);
   max = group_max(max, lanes);
   for (index_t i = s.first; i < s.last; i += s.stride) sum += exp(x[i] - max);
@@ -30,9 +31,9 @@ KERNEL softmax(const real* x, real* y, index_t slices, index_t n, index_t inner,
 KERNEL softmax_vjp(const real* g, const real* y, real* gx, index_t slices, index_t n,
                    index_t inner, index_t lanes) {
   Slice s = slice_of_thread(slices, n, inner, lanes);
-  real dot = 0;
-  for (index_t i = s.first; i < s.last; i += s.stride) dot += g[i] * y[i];
-  dot = group_sum(dot, lanes);
+  double thread_dot = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) thread_dot += g[i] * y[i];
+  real dot = group_sum(thread_dot, lanes);
   for (index_t i = s.first; i < s.last; i += s.stride) gx[i] = y[i] * (g[i] - dot);
 }
 
@@ -49,9 +50,9 @@ KERNEL log_softmax(const real* x, real* y, index_t slices, index_t n, index_t in
 KERNEL log_softmax_vjp(const real* g, const real* y, real* gx, index_t slices, index_t n,
                        index_t inner, index_t lanes) {
   Slice s = slice_of_thread(slices, n, inner, lanes);
-  real sum = 0;
-  for (index_t i = s.first; i < s.last; i += s.stride) sum += g[i];
-  sum = group_sum(sum, lanes);
+  double thread_sum = 0;
+  for (index_t i = s.first; i < s.last; i += s.stride) thread_sum += g[i];
+  real sum = group_sum(thread_sum, lanes);
   for (index_t i = s.first; i < s.last; i += s.stride) gx[i] = g[i] - exp(y[i]) * sum;
 }
 
@@ -63,8 +64,9 @@ KERNEL cross_entropy(const real* x, const index_t* target, real* loss, real* lse
   Normalizer z = normalizer_of(x, s, lanes);
   real smoothed = 0;  // smoothing * mean(x)
   if (smoothing) {  // else an infinite logit of another class would make the loss infinite or NaN
-    for (index_t i = s.first; i < s.last; i += s.stride) smoothed += x[i];
-    smoothed = (real)smoothing * (group_sum(smoothed, lanes) / n);
+    double sum = 0;
+    for (index_t i = s.first; i < s.last; i += s.stride) sum += x[i];
+    smoothed = (real)smoothing * (group_sum(sum, lanes) / n);
   }
   if (s.lane || s.number >= rows) return;
   index_t t = target[s.number];

@@ -77,7 +77,7 @@ KERNEL sum_windows(const real* x, real* y, BY_VALUE Axis H, BY_VALUE Axis W, ind
   if (t >= items) return;
   index_t v = t % W.windows, u = t / W.windows % H.windows, plane = t / W.windows / H.windows;
   x += (plane * H.length + u * H.stride) * W.length + v * W.stride;
-  real sum = 0;
+  double sum = 0;
   for (index_t i = 0; i < H.kernel; i++)
     for (index_t j = 0; j < W.kernel; j++) sum += x[i * W.length + j];
   y[t] = sum;
@@ -97,7 +97,7 @@ KERNEL sum_windows_vjp(const real* g, real* x, BY_VALUE Axis H, BY_VALUE Axis W,
   index_t first_v = first_window(w, W);
   index_t last_u = min(h / H.stride, H.windows - 1), last_v = min(w / W.stride, W.windows - 1);
   g += plane * H.windows * W.windows;
-  real sum = 0;
+  double sum = 0;
   for (index_t u = first_window(h, H); u <= last_u; u++)
     for (index_t v = first_v; v <= last_v; v++) sum += g[u * W.windows + v];
   x[t] = sum;

@@ -17,7 +17,7 @@ from minigen.kernels.reference.activations import (
     tanh,
 )
 from minigen.kernels.reference.attention import dot_attention, dot_attention_vjp
-from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp, sum_channels
+from minigen.kernels.reference.channels import batch_norm, batch_norm_vjp
 from minigen.kernels.reference.convolution import (
     convolve,
     convolve_transpose,
@@ -49,7 +49,6 @@ from minigen.kernels.reference.rows import (
     scatter_rows,
     softmax,
     softmax_vjp,
-    sum_rows,
 )
 from minigen.kernels.reference.sequences import (
     gru_steps,
@@ -57,6 +56,7 @@ from minigen.kernels.reference.sequences import (
     lstm_steps,
     lstm_steps_vjp,
 )
+from minigen.kernels.reference.sums import sum_over
 from minigen.kernels.reference.windows import (
     max_indices,
     scatter_along_rows,

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigen.backend.arrays import array_module
 from minigen.kernels.reference.rows import softmax
+from minigen.kernels.reference.sums import sum_over
 
 
 def dot_attention(q, k, v, mask, keep_mask, is_causal, scale, dropout_p):
@@ -55,7 +56,7 @@ def dot_attention_vjp(g, q, k, v, p, keep_mask, is_causal, scale, dropout_p):
     if keep_mask is not None:
         weights, gp = (apply_dropout(x, keep_mask, dropout_p) for x in (p, gp))
     gp = xp.where(p == 0, 0, gp)
-    gs = xp.where(p == 0, 0, scale * p * (gp - (gp * p).sum(axis=-1, keepdims=True)))
+    gs = xp.where(p == 0, 0, scale * p * (gp - sum_over(gp * p, -1, keepdims=True)))
     gv = xp.matmul(weights.swapaxes(-1, -2), g)
     return xp.matmul(gs, k), xp.matmul(gs.swapaxes(-1, -2), q), gv
 

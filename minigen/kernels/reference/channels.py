@@ -1,4 +1,4 @@
-"""Sums over channels and batch normalization (Ioffe and Szegedy 2015), for batches x (N, C, S).
+"""Batch normalization (Ioffe and Szegedy 2015), for batches x (N, C, S).
 
 S is the number of pixels of an image, or the length of a sequence.
 """
@@ -6,11 +6,7 @@ S is the number of pixels of an image, or the length of a sequence.
 import math
 
 from minigen.backend.arrays import array_module
-
-
-def sum_channels(x):
-    """sum over n, s of x[n, c, s]: x (N, C, S), result (C,)."""
-    return x.sum(axis=(0, 2))
+from minigen.kernels.reference.sums import deviations, sum_over
 
 
 def batch_norm(x, weight, bias, eps):
@@ -21,9 +17,8 @@ def batch_norm(x, weight, bias, eps):
     y (N, C, S) and mean, variance and rstd, each (C,).
     """
     m = len(x) * x.shape[2] or math.nan
-    mean = x.sum(axis=(0, 2), keepdims=True) / m
-    centred = x - mean
-    variance = (centred * centred).sum(axis=(0, 2), keepdims=True) / m
+    centred, mean = deviations(x, (0, 2))
+    variance = sum_over(centred * centred, (0, 2), keepdims=True) / m
     rstd = 1 / array_module(x).sqrt(variance + eps)
     y = centred * rstd
     if weight is not None:
@@ -45,7 +40,7 @@ def batch_norm_vjp(g, x, weight, mean, rstd):
     """
     m = len(x) * x.shape[2] or math.nan
     hat = (x - mean[:, None]) * rstd[:, None]
-    gw, gb = (g * hat).sum(axis=(0, 2)), g.sum(axis=(0, 2))
+    gw, gb = sum_over(g * hat, (0, 2)), sum_over(g, (0, 2))
     scale = rstd if weight is None else rstd * weight
     gx = (g - (gb / m)[:, None] - hat * (gw / m)[:, None]) * scale[:, None]
     return gx, gw, gb

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from minigen.backend.arrays import array_module, is_cupy
+from minigen.kernels.reference.products import matmul
 from minigen.kernels.reference.windows import col2im, im2col, window_counts
 
 # The most values that the columns of a block of images may have; a block has at least one image.
@@ -71,15 +72,15 @@ def convolve_weight(gy, x, size, stride, padding, dilation, groups):
     """
     N, F, *out_size = gy.shape
     C = x.shape[1] // groups
-    gw = _empty((groups, F // groups, C * math.prod(size)), gy, x)
-    gw[...] = 0
+    dtype = np.result_type(gy, x)
+    gw = array_module(gy).zeros((groups, F // groups, C * math.prod(size)), np.float64)
     gy = gy.reshape(N, groups, F // groups, math.prod(out_size))
     for part in _blocks(x, F, size, out_size, groups):
         # (n, G, F/G, OH*OW) @ (n, G, OH*OW, K)
         cols = _columns(x[part], size, out_size, stride, padding, dilation, groups)
-        gw += (gy[part] @ cols.swapaxes(2, 3)).sum(0)
+        gw += matmul(gy[part], cols.swapaxes(2, 3)).sum(0, dtype=np.float64)
         del cols
-    return gw.reshape(F, C, *size)
+    return gw.reshape(F, C, *size).astype(dtype, copy=False)
 
 
 def _empty(shape, *arrays):

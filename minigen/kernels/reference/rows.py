@@ -3,20 +3,16 @@
 import numpy as np
 
 from minigen.backend.arrays import array_module, largest
+from minigen.kernels.reference.sums import add_at, deviations, sum_over
 
 
 def scatter_rows(out, index, updates):
     """out[index[i]] += updates[i] for i in order; out (R, D), index (N,) in [0, R), updates (N, D).
 
-    Writes to out and returns it; duplicate indices add up.
+    Writes to out and returns it; duplicate indices add up, floats in double precision.
     """
-    array_module(out).add.at(out, index, updates)
+    add_at(out, index, updates)
     return out
-
-
-def sum_rows(x):
-    """The sum of the rows of x (N, D): (D,)."""
-    return x.sum(0)
 
 
 # In the formulas of softmax and log-softmax, sums are along `axis`. x (...), the result y and the
@@ -30,7 +26,7 @@ def softmax(x, axis):
     """
     with np.errstate(invalid="ignore"):  # -inf - (-inf) is NaN, as documented
         e = array_module(x).exp(x - largest(x, axis, -np.inf))
-    return e / e.sum(axis=axis, keepdims=True)
+    return e / sum_over(e, axis, keepdims=True)
 
 
 def softmax_vjp(g, y, axis):
@@ -40,7 +36,7 @@ def softmax_vjp(g, y, axis):
     interpretation of feedforward classification network outputs").
     """
     gy = g * y
-    return gy - y * gy.sum(axis=axis, keepdims=True)
+    return gy - y * sum_over(gy, axis, keepdims=True)
 
 
 def log_softmax(x, axis):
@@ -48,7 +44,7 @@ def log_softmax(x, axis):
     xp = array_module(x)
     with np.errstate(invalid="ignore"):
         shifted = x - largest(x, axis, -np.inf)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted - xp.log(sum_over(xp.exp(shifted), axis, keepdims=True))
 
 
 def log_softmax_vjp(g, y, axis):
@@ -56,7 +52,7 @@ def log_softmax_vjp(g, y, axis):
 
     With s = exp(y) = softmax(x) the Jacobian of a slice is I - 1 s^T, and gx its transpose times g.
     """
-    return g - array_module(g).exp(y) * g.sum(axis=axis, keepdims=True)
+    return g - array_module(g).exp(y) * sum_over(g, axis, keepdims=True)
 
 
 def layer_norm(x, weight, bias, eps):
@@ -65,10 +61,8 @@ def layer_norm(x, weight, bias, eps):
     weight and bias are (N,) or None; rstd = 1 / sqrt(variance + eps). Returns y (M, N), mean (M, 1)
     and rstd (M, 1).
     """
-    n = max(x.shape[1], 1)
-    mean = x.sum(axis=1, keepdims=True) / n
-    centred = x - mean
-    variance = (centred * centred).sum(axis=1, keepdims=True) / n
+    centred, mean = deviations(x, (1,))
+    variance = sum_over(centred * centred, 1, keepdims=True) / max(x.shape[1], 1)
     rstd = 1 / array_module(x).sqrt(variance + eps)
     y = centred * rstd
     if weight is not None:
@@ -91,10 +85,10 @@ def layer_norm_vjp(g, x, weight, mean, rstd):
     when x - mean is scaled. (Ioffe and Szegedy 2015, section 3: the same for batch norm.)
     """
     hat = (x - mean) * rstd
-    gw, gb = (g * hat).sum(axis=0), g.sum(axis=0)
+    gw, gb = sum_over(g * hat, 0), sum_over(g, 0)
     gh = g if weight is None else g * weight
     n = max(x.shape[1], 1)
-    mean_gh, mean_gh_hat = (part.sum(axis=1, keepdims=True) / n for part in (gh, gh * hat))
+    mean_gh, mean_gh_hat = (sum_over(part, 1, keepdims=True) / n for part in (gh, gh * hat))
     return (gh - mean_gh - hat * mean_gh_hat) * rstd, gw, gb
 
 
@@ -107,10 +101,10 @@ def cross_entropy(x, target, smoothing):
     """
     xp = array_module(x)
     top = x.max(axis=1, keepdims=True)
-    lse = xp.log(xp.exp(x - top).sum(axis=1, keepdims=True)) + top
+    lse = xp.log(sum_over(xp.exp(x - top), 1, keepdims=True)) + top
     loss = lse[:, 0] - (1 - smoothing) * x[xp.arange(len(x)), xp.maximum(target, 0)]
     if smoothing:
-        loss = loss - smoothing * x.mean(axis=1)
+        loss = loss - smoothing * (sum_over(x, 1) / x.shape[1])
     return xp.where(target < 0, 0, loss), lse
 
 

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from minigen.backend.arrays import array_module
+from minigen.kernels.reference.sums import add_at, wide_if_long
 
 
 def window_counts(image_size, size, stride, dilation=(1, 1)):
@@ -58,12 +59,18 @@ def _pixels_under(element, counts, stride, dilation):
 
 
 def sum_windows(x, size, stride):
-    """y[n, c, u, v], the sum of x under window (u, v): x (N, C, H, W), y (N, C, OH, OW)."""
-    counts = window_counts(x.shape[2:], size, stride)
-    y = array_module(x).zeros((*x.shape[:2], *counts), x.dtype)
-    for element in product(*map(range, size)):
-        y += x[_pixels_under(element, counts, stride, (1, 1))]
-    return y
+    """y[n, c, u, v], the sum of x under window (u, v): x (N, C, H, W), y (N, C, OH, OW).
+
+    Rows are added first, then columns: kh + kw additions for each window instead of kh * kw.
+    """
+    counts, dtype = window_counts(x.shape[2:], size, stride), x.dtype
+    for axis in (0, 1):
+        shape = (*x.shape[: 2 + axis], counts[axis], *x.shape[3 + axis :])
+        y = array_module(x).zeros(shape, wide_if_long(dtype, size))
+        for i in range(size[axis]):
+            y += x[_along(axis, i, counts[axis], stride[axis])]
+        x = y
+    return x.astype(dtype, copy=False)
 
 
 def sum_windows_vjp(g, size, stride, image_size):
@@ -71,10 +78,19 @@ def sum_windows_vjp(g, size, stride, image_size):
 
     image_size = (H, W).
     """
-    x = array_module(g).zeros((*g.shape[:2], *image_size), g.dtype)
-    for element in product(*map(range, size)):
-        x[_pixels_under(element, g.shape[2:], stride, (1, 1))] += g
-    return x
+    dtype = g.dtype
+    for axis in (1, 0):
+        n, shape = g.shape[2 + axis], (*g.shape[: 2 + axis], image_size[axis], *g.shape[3 + axis :])
+        x = array_module(g).zeros(shape, wide_if_long(dtype, size))
+        for i in range(size[axis]):
+            x[_along(axis, i, n, stride[axis])] += g
+        g = x
+    return g.astype(dtype, copy=False)
+
+
+def _along(axis, i, count, stride):
+    """The index of images (N, C, H, W): `count` rows (axis 0) or columns (1) from number i on."""
+    return (slice(None),) * (2 + axis) + (slice(i, i + stride * (count - 1) + 1, stride),)
 
 
 def max_indices(x, size, stride, padding):
@@ -111,5 +127,5 @@ def scatter_along_rows(g, index, size):
     """
     xp = array_module(g)
     x = xp.zeros((len(g), size), g.dtype)
-    xp.add.at(x, (xp.arange(len(g))[:, None], index), g)
+    add_at(x, (xp.arange(len(g))[:, None], index), g)
     return x
