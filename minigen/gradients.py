@@ -1,19 +1,27 @@
 """Gradients as return values (`grad`), and the switches of grad mode."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, overload
 
 from minigen.autodiff.cotangents import start_cotangent
 from minigen.autodiff.fast_walk import backprop
-from minigen.autodiff.graph import grad_mode, is_grad_enabled
+from minigen.autodiff.graph import F, grad_mode, is_grad_enabled
 from minigen.autodiff.walk import copied
 from minigen.errors import GradError
 from minigen.tensors import Tensor
 
+Outputs = Tensor | Sequence[Tensor]
 
+
+@overload
+def grad(outputs: Outputs, inputs: Tensor, cotangents: Any = ..., **options: Any) -> Tensor: ...
+@overload
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    outputs: Outputs, inputs: Iterable[Tensor], cotangents: Any = ..., **options: Any
+) -> tuple[Tensor, ...]: ...
+def grad(
+    outputs: Outputs,
+    inputs: Tensor | Iterable[Tensor],
     cotangents: Any = None,
     *,
     create_graph: bool = False,
@@ -61,11 +69,19 @@ def grad(
     return gradients[0] if isinstance(inputs, Tensor) else gradients
 
 
+@overload
+def no_grad(function: F) -> F: ...
+@overload
+def no_grad(function: None = ...) -> grad_mode: ...
 def no_grad(function: Callable | None = None) -> Any:
     """A context manager, or a decorator, in which ops record no graph."""
     return grad_mode(False) if function is None else grad_mode(False)(function)
 
 
+@overload
+def inference_mode(mode: F) -> F: ...
+@overload
+def inference_mode(mode: bool = ...) -> grad_mode: ...
 def inference_mode(mode: Callable | bool = True) -> Any:
     """`no_grad`; with mode=False nothing changes."""
     if callable(mode):
@@ -83,11 +99,15 @@ class set_grad_enabled(grad_mode):
     def __enter__(self) -> None:
         """The mode is set already."""
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         self.__exit__()
         return super().__call__(function)
 
 
+@overload
+def enable_grad(function: F) -> F: ...
+@overload
+def enable_grad(function: None = ...) -> grad_mode: ...
 def enable_grad(function: Callable | None = None) -> Any:
     """A context manager, or a decorator, in which ops record a graph, also inside no_grad."""
     return grad_mode(True) if function is None else grad_mode(True)(function)

@@ -1,6 +1,6 @@
 """PyTorch's names of the methods of tensors, where the meaning is the same."""
 
-from typing import Any
+from typing import Any, Self
 
 from minigen import ops
 from minigen.autodiff.graph import Node, Output
@@ -63,31 +63,34 @@ class Synonyms(Operators):
 
     # ------------------------------------------------------------------------------ shapes
 
-    def view(self, *shape: Any) -> Any:
+    def view(self, *shape: Any) -> Self:
         """`reshape`: the result is a view where one is possible."""
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def view_as(self, other: Any) -> Any:
+    def view_as(self, other: Any) -> Self:
         """self in the shape of other."""
         return ops.reshape(self, other.shape)
 
     reshape_as = view_as
 
-    def permute(self, *dims: Any) -> Any:
+    def permute(self, *dims: Any) -> Self:
         """`transpose`: axis dims[i] of self is axis i of the result."""
         return ops.transpose(self, tuple(dims[0]) if len(dims) == 1 else dims)
 
-    mT = property(lambda self: ops.swapaxes(self, -2, -1), doc="Matrices transposed.")
+    @property
+    def mT(self) -> Self:
+        """The matrices in the last two axes, transposed."""
+        return ops.swapaxes(self, -2, -1)
 
-    def expand(self, *size: Any) -> Any:
+    def expand(self, *size: Any) -> Self:
         """self broadcast to size, where -1 leaves a length as it is."""
         return synonyms.expand(self, size[0] if isinstance(size[0], tuple | list) else size)
 
-    def expand_as(self, other: Any) -> Any:
+    def expand_as(self, other: Any) -> Self:
         """self broadcast to the shape of other."""
         return ops.broadcast_to(self, other.shape)
 
-    def where(self, condition: Any, other: Any) -> Any:
+    def where(self, condition: Any, other: Any) -> Self:
         """self where condition is true, else other."""
         return ops.where(condition, self, other)
 
@@ -117,7 +120,10 @@ class Synonyms(Operators):
         """Whether the values are in memory one after the other, in C order."""
         return bool(self.data.flags.c_contiguous)
 
-    is_cuda = property(lambda self: is_cupy(self.data), doc="Whether the values are on a GPU.")
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the values are on a GPU."""
+        return is_cupy(self.data)
 
     @property
     def is_leaf(self) -> bool:
@@ -130,32 +136,32 @@ class Synonyms(Operators):
 
     # -------------------------------------------------------- copies, devices and new tensors
 
-    def contiguous(self) -> Any:
+    def contiguous(self) -> Self:
         """self: where memory must be in C order, ops copy it themselves."""
         return self
 
-    def cpu(self) -> Any:
+    def cpu(self) -> Self:
         """self on the CPU."""
         return ops.to_device(self, "cpu")
 
-    def cuda(self, device: str | int = "cuda") -> Any:
+    def cuda(self, device: str | int = "cuda") -> Self:
         """self on a GPU."""
         return ops.to_device(self, f"cuda:{device}" if isinstance(device, int) else device)
 
-    def type_as(self, other: Any) -> Any:
+    def type_as(self, other: Any) -> Self:
         """self in the dtype of other."""
         return ops.astype(self, other.dtype)
 
-    def new_zeros(self, *size: Any, dtype: Any = None) -> Any:
+    def new_zeros(self, *size: Any, dtype: Any = None) -> Self:
         """Zeros with the dtype and device of self."""
         return self.new_full(*size, fill_value=0, dtype=dtype)
 
-    def new_ones(self, *size: Any, dtype: Any = None) -> Any:
+    def new_ones(self, *size: Any, dtype: Any = None) -> Self:
         """Ones with the dtype and device of self."""
         return self.new_full(*size, fill_value=1, dtype=dtype)
 
     @with_any_keyword
-    def new_full(self, *size: Any, fill_value: Any = None, dtype: Any = None) -> Any:
+    def new_full(self, *size: Any, fill_value: Any = None, dtype: Any = None) -> Self:
         """A tensor with all values fill_value, and the dtype and device of self."""
         if fill_value is None:
             *size, fill_value = size
@@ -163,37 +169,37 @@ class Synonyms(Operators):
         dtype = self.data.dtype if dtype is None else check_dtype(dtype)
         return type(self)(array_module(self.data).full(shape, fill_value, dtype))
 
-    def new_tensor(self, data: Any) -> Any:
+    def new_tensor(self, data: Any) -> Self:
         """A tensor with a copy of data, and the dtype and device of self."""
         xp = array_module(self.data)
         return type(self)(xp.array(to_numpy(getattr(data, "data", data)), self.data.dtype))
 
     # Last, since they hide Python's names in what follows.
 
-    def double(self) -> Any:
+    def double(self) -> Self:
         """self as float64."""
         return ops.astype(self, "float64")
 
-    def long(self) -> Any:
+    def long(self) -> Self:
         """self as int64."""
         return ops.astype(self, "int64")
 
-    def short(self) -> Any:
+    def short(self) -> Self:
         """self as int16."""
         return ops.astype(self, "int16")
 
-    def byte(self) -> Any:
+    def byte(self) -> Self:
         """self as uint8."""
         return ops.astype(self, "uint8")
 
-    def float(self) -> Any:
+    def float(self) -> Self:
         """self as float32."""
         return ops.astype(self, "float32")
 
-    def int(self) -> Any:
+    def int(self) -> Self:
         """self as int32."""
         return ops.astype(self, "int32")
 
-    def bool(self) -> Any:
+    def bool(self) -> Self:
         """self as bool: whether each value is not 0."""
         return ops.astype(self, "bool")

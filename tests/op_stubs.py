@@ -1,17 +1,19 @@
-"""The types of the public ops: `python tests/op_stubs.py` prints minigen/ops/__init__.pyi.
+"""The types of the public ops and of PyTorch's names for them: `python tests/op_stubs.py`.
 
-Type checkers cannot follow the decorators that make an op of its forward. So each public op stands
-in a stub file with the arguments of its forward, as two overloads: raw arrays in, raw arrays out;
-with a tensor among them, tensors out. test_types.py compares the file with what is printed here.
+Type checkers cannot follow the decorators that make an op of its forward. So each public function
+of `minigen/ops/` stands in a stub file with the arguments of its forward, as two overloads: raw
+arrays in, raw arrays out; with a tensor among them, tensors out. This script writes the files, and
+test_types.py compares them with what it would write.
 """
 
 import ast
 from pathlib import Path
 
 from minigen import ops
+from minigen.ops import parts, synonyms
 
 FOLDER = Path(ops.__file__).parent
-HEAD = '''"""The types of the public ops. `python tests/op_stubs.py` writes this file."""
+HEAD = '''"""The types of {subject}. `python tests/op_stubs.py` writes this file."""
 
 from collections.abc import Sequence
 from typing import Any, overload
@@ -20,30 +22,50 @@ import numpy as np
 {imports}
 Raw = np.ndarray[Any, Any] | np.generic | complex | Sequence[Any]  # Python floats are complex
 TensorLike = Tensor | Raw
-
-__all__ = [
-{names}
-]
 '''
+SUBJECTS = {
+    "__init__": "the public ops",
+    "parts": "parts of arrays",
+    "synonyms": "PyTorch's names of ops",
+}
 WIDTH = 100
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}  # PyTorch's names of these arguments
 
 
-def forwards() -> dict[str, tuple[ast.FunctionDef, dict[str, str]]]:
-    """By name of a public op: its forward, and the module of each name in its file."""
+def functions_of(path: Path) -> dict[str, tuple[ast.FunctionDef, dict[str, str]]]:
+    """The functions of a file by name, each with the modules of the names that the file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    sources = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            sources |= {alias.name: node.module for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            sources[node.targets[0].id] = f"minigen.ops.{path.stem}"
+    found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {name: (node, sources) for name, node in found.items() if not name.startswith("_")}
+
+
+def public_functions(stem: str) -> dict[str, tuple[ast.FunctionDef, dict[str, str]]]:
+    """What the stub of a file declares; that of __init__ declares the ops of all files."""
+    if stem != "__init__":
+        return functions_of(FOLDER / f"{stem}.py")
+    every = {}
+    for path in FOLDER.glob("*.py"):
+        every |= functions_of(path)
+    return {name: every[name] for name in ops.__all__}
+
+
+def other_names(stem: str) -> dict[str, str]:
+    """The op of each name that is only another name of an op, such as cat of concatenate."""
+    module = {"parts": parts, "synonyms": synonyms}.get(stem)
     found = {}
-    for path in sorted(FOLDER.glob("*.py")):
-        module = f"minigen.ops.{path.stem}"
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        sources = {}
-        for node in tree.body:
-            if isinstance(node, ast.ImportFrom):
-                sources |= {alias.name: node.module for alias in node.names}
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                sources[node.targets[0].id] = module
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name in ops.__all__:
-                found[node.name] = (node, sources)
+    for target in ast.parse((FOLDER / f"{stem}.py").read_text(encoding="utf-8")).body:
+        if module is None or not isinstance(target, ast.Assign):
+            continue
+        for name in ast.walk(ast.Module(target.targets, [])):
+            op = getattr(getattr(module, getattr(name, "id", ""), None), "__name__", None)
+            if isinstance(name, ast.Name) and op in ops.__all__:
+                found[name.id] = op
     return found
 
 
@@ -87,10 +109,10 @@ def stub(function: ast.FunctionDef, array: str, result: str) -> str:
     return f"@overload\n{short}\n"
 
 
-def stubs() -> str:
-    """The text of the file."""
+def stubs(stem: str) -> str:
+    """The text of the stub of a file."""
     body, imports = [], {"minigen.tensors": {"Tensor"}}
-    for _, (function, sources) in sorted(forwards().items()):
+    for _, (function, sources) in sorted(public_functions(stem).items()):
         body += [stub(function, "Raw", "Any"), stub(function, "TensorLike", "Tensor")]
         for node in ast.walk(function.args):
             source = sources.get(node.id, "") if isinstance(node, ast.Name) else ""
@@ -100,9 +122,26 @@ def stubs() -> str:
         f"from {module} import {', '.join(sorted(names))}\n"
         for module, names in sorted(imports.items())
     )
-    names = "\n".join(f'    "{name}",' for name in ops.__all__)
-    return HEAD.format(imports="\n" + lines, names=names) + "\n" + "".join(body)
+    text = HEAD.format(subject=SUBJECTS[stem], imports="\n" + lines)
+    if stem == "__init__":
+        text += (
+            "\n__all__ = [  # noqa: RUF022\n"
+            + "".join(f'    "{name}",\n' for name in ops.__all__)
+            + "]\n"
+        )
+    if aliases := other_names(stem):
+        text = text.replace(
+            "import numpy as np\n\n", "import numpy as np\n\nfrom minigen import ops\n"
+        )
+        text += "\n" + "".join(f"{name} = ops.{op}\n" for name, op in sorted(aliases.items()))
+    return text + "\n" + "".join(body)
+
+
+def write() -> None:
+    """Write all stub files."""
+    for stem in SUBJECTS:
+        (FOLDER / f"{stem}.pyi").write_text(stubs(stem), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    print(stubs(), end="")
+    write()

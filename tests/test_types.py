@@ -1,8 +1,10 @@
-"""What type checkers read: the stub of the ops says what the ops are."""
+"""What type checkers read: the stubs of the ops say what the ops are."""
 
-from op_stubs import FOLDER, stubs
+import pytest
+from op_stubs import FOLDER, SUBJECTS, stubs
 
 
-def test_the_stub_of_the_ops_is_that_of_the_ops():
-    written = (FOLDER / "__init__.pyi").read_text(encoding="utf-8")
-    assert written == stubs(), "python tests/op_stubs.py > minigen/ops/__init__.pyi"
+@pytest.mark.parametrize("stem", SUBJECTS)
+def test_the_stubs_of_the_ops_are_those_of_the_ops(stem):
+    written = (FOLDER / f"{stem}.pyi").read_text(encoding="utf-8")
+    assert written == stubs(stem), "run: python tests/op_stubs.py"

@@ -12,15 +12,18 @@ This file depends neither on arrays nor on tensors nor on any op. The next file 
 `walk.py`: the backward walk through the graph.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from minigen.errors import GradError
 
 trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # see trace.py
 _grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
 is_grad_enabled = _grad_enabled.get
+
+F = TypeVar("F", bound=Callable[..., Any])  # a decorated function keeps its type
 
 
 class Traced:
@@ -235,13 +238,13 @@ class grad_mode:
     def __init__(self, enabled: bool):
         self.enabled, self.tokens = enabled, []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.tokens.append(_grad_enabled.set(self.enabled))
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         _grad_enabled.reset(self.tokens.pop())
 
-    def __call__(self, function):
+    def __call__(self, function: F) -> F:
         """function, with grad mode set during each call, on whichever thread it is called."""
 
         @wraps(function)
@@ -252,7 +255,7 @@ class grad_mode:
         return in_mode
 
 
-def in_place(op):
+def in_place(op: F) -> F:
     """An operator such as += that computes x = op(x, y), which binds the name to a new handle.
 
     GradError for a parameter, which would stay as it is: a leaf that requires grad, where grad mode

@@ -1,12 +1,12 @@
-"""A user's script, with the types that a checker finds: `mypy --strict` and `pyright` pass on it."""
+"""A user's script: `mypy --strict` and `pyright` pass on it, and find these types."""
 
 from pathlib import Path
 from typing import Any, assert_type
 
+import minigen.nn.functional as F
 import numpy as np
 
 import minigen as mg
-import minigen.nn.functional as F
 from minigen import data, nn, optim
 
 
