@@ -23,7 +23,6 @@ from minigen.data import DataLoader
 from minigen.errors import CheckpointError
 from minigen.training import Run, SavedRun, argument_parser, image_data, run_example, saved_run
 from minigen.training.classification import predict, report_samples
-from minigen.training.flags import home_path
 
 NETWORKS = {
     "dense": (models.Generator, models.Discriminator),
@@ -122,7 +121,7 @@ def load_judge(path, data, classes, device):
     """The classifier that examples/cnn.py saved at path; None, with a message, if there is none."""
     train = f"train one by `python examples/cnn.py --data {data} --out DIR` for --judge "
     train += f"DIR/{JUDGE.name}"
-    if not path.exists():
+    if not path.expanduser().exists():
         print(f"no judge at {path}: {train}, also later, with --resume")
         return None
     judge = SavedRun(path, device)
@@ -135,9 +134,7 @@ def load_judge(path, data, classes, device):
 def flags():
     parser = argument_parser(__doc__, out="runs/gan", epochs="100 for dense, 20 for dc")
     parser.add_argument("--arch", choices=list(SHAPES), default="dense", help="networks")
-    parser.add_argument(
-        "--judge", type=home_path, default=JUDGE, help="checkpoint of cnn.py, or none"
-    )
+    parser.add_argument("--judge", type=Path, default=JUDGE, help="checkpoint of cnn.py, or none")
     args = parser.parse_args()
     args.epochs = args.epochs or EPOCHS[args.arch]
     return args

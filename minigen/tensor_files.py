@@ -13,16 +13,19 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from minigen.backend.arrays import Array
 from minigen.backend.devices import to_numpy
-from minigen.backend.dtypes import DTYPES, as_array
+from minigen.backend.dtypes import as_array
 from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
 FORMAT = 2
+HALVES = ("BF16", "F16")  # floats of 16 bits, which are read as float32
+READABLE = (*HALVES, "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
 # A file was written by minigen, and so has a checksum, if its metadata has one of these keys or its
 # header ends with TAIL. TAIL is white space to a JSON reader; with a flipped bit in TAIL the header
 # is no valid JSON. So no single flipped bit makes a file pass as one of another program.
@@ -50,16 +53,21 @@ def save(
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
     text = {"minigen": str(FORMAT), "format": "np", **text}
     text["sha256"] = _digest(arrays, text)
-    replace_file(Path(path), _encoded(arrays, text), keep_previous=True)
+    replace_file(home_path(path), _encoded(arrays, text), keep_previous=True)
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; CheckpointError if it is damaged.
+    """The tensors of a safetensors file; CheckpointError if it is damaged. `~` is the home folder.
 
     A file that minigen wrote has a SHA-256 of its contents, which is checked. Of a file of another
-    program only the structure is checked.
+    program only the structure is checked; its bfloat16 and float16 become float32, exactly.
     """
-    return {name: Tensor(array) for name, array in read(Path(path))[0].items()}
+    return {name: Tensor(array) for name, array in read(path)[0].items()}
+
+
+def home_path(path: str | os.PathLike) -> Path:
+    """path, in which ~ is the home folder."""
+    return Path(os.path.expanduser(path))
 
 
 def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes:
@@ -77,29 +85,46 @@ def _encoded(arrays: Mapping[str, np.ndarray], text: Mapping[str, str]) -> bytes
     return b"".join([len(packed).to_bytes(8, "little"), packed, data[start:]])
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata text of a file, verified; CheckpointError if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
+    path = home_path(path)
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
             raise OSError("a folder or a device")
+        _refuse_pickles(path)
         with safe_open(path, framework="np") as file:  # checks all sizes against the file's size
             text = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            dtypes = {k: file.get_slice(k).get_dtype() for k in file.keys()}  # noqa: SIM118
+            for name, dtype in dtypes.items():
+                if dtype not in READABLE:
+                    raise CheckpointError(
+                        f"{path}: expected dtypes that minigen has, got {dtype} for tensor "
+                        f"{name!r}; convert it in the program that wrote it"
+                    )
+            plain = [name for name, dtype in dtypes.items() if dtype not in HALVES]
+            arrays = {name: file.get_tensor(name) for name in plain}
         with path.open("rb") as file:
-            file.seek(int.from_bytes(file.read(8), "little") + 8 - len(TAIL))
+            start = int.from_bytes(file.read(8), "little") + 8
+            file.seek(start - len(TAIL))
             has_tail = file.read(len(TAIL)) == TAIL
+            if len(plain) < len(dtypes):
+                arrays |= _halves(file, start)
+                arrays = {name: arrays[name] for name in dtypes}
     except FileNotFoundError:
         raise refusal(path, "a safetensors file", "no such file") from None
-    except (SafetensorError, AttributeError, OSError, TypeError, ValueError) as error:
+    except CheckpointError:
+        raise
+    except (
+        SafetensorError,
+        AttributeError,
+        ArithmeticError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise refusal(path, "a whole safetensors file", error) from None
-    for name, array in arrays.items():
-        if array.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{path}: expected dtypes that minigen has, got {array.dtype} for tensor {name!r}; "
-                "convert it in the program that wrote it"
-            )
     if has_tail or KEYS & text.keys():
         version, digest = text.get("minigen", ""), text.get("sha256")
         if version.isdecimal() and version != str(FORMAT):
@@ -112,9 +137,38 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return arrays, text
 
 
+def _halves(file: BinaryIO, start: int) -> dict[str, np.ndarray]:
+    """The tensors of 16-bit floats, as float32; the data of the file begins at byte start."""
+    file.seek(8)
+    header, arrays = json.loads(file.read(start - 8)), {}
+    for name, entry in header.items():
+        if entry.get("dtype") in HALVES:
+            first, end = entry["data_offsets"]
+            file.seek(start + first)
+            bits = np.frombuffer(file.read(end - first), "<u2").reshape(entry["shape"])
+            if entry["dtype"] == "BF16":  # the upper half of a float32
+                arrays[name] = (bits.astype(np.uint32) << 16).view(np.float32)
+            else:
+                arrays[name] = bits.view("<f2").astype(np.float32)
+    return arrays
+
+
+def _refuse_pickles(path: Path) -> None:
+    """CheckpointError for a file of torch.save or pickle: to read one would execute its code."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"):
+        raise CheckpointError(
+            f"{path}: expected a whole safetensors file, got a pickle, as torch.save writes; reading it "
+            "would run the code in it. Convert it where you trust it: `safetensors.torch.save_file("
+            "torch.load(path, weights_only=True), 'weights.safetensors')`"
+        )
+
+
 def refusal(path: Path, expected: str, got: object) -> CheckpointError:
     """The error for a damaged file; it names NAME.previous, if there is one, as the remedy."""
-    previous = path.with_name(f"{path.name}.previous")
+    real = Path(os.path.realpath(path))
+    previous = real.with_name(f"{real.name}.previous")
     remedy = f"take {previous}, the save before" if previous.is_file() else "name a whole copy"
     return CheckpointError(f"{path}: expected {expected}, got {got}; {remedy}")
 
@@ -135,6 +189,7 @@ def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
     With keep_previous the old file is kept as NAME.previous. CheckpointError if data cannot be
     written.
     """
+    path = Path(os.path.realpath(path))  # a link stays, and the file that it names is replaced
     new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +198,8 @@ def replace_file(path: Path, data: bytes, keep_previous: bool = False) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if path.exists():
+                shutil.copymode(path, new)
             if keep_previous and path.exists():
                 _keep(path)
             os.replace(new, path)

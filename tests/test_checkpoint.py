@@ -141,7 +141,7 @@ def test_invalid_json_of_a_state_is_refused(path):
 
 @pytest.mark.parametrize(
     ("dtype", "shape", "end"),
-    [("F32", [2**40], 2**42), ("F32", [0, 2**62, 2**62], 0), ("U8", [1] * 70, 1), ("BF16", [1], 2)],
+    [("F32", [2**40], 2**42), ("F32", [0, 2**62, 2**62], 0), ("U8", [1] * 70, 1), ("BF16", [2], 2)],
 )
 def test_an_impossible_header_is_refused_before_allocation(path, dtype, shape, end):
     header = {"w": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
@@ -179,8 +179,8 @@ def test_files_of_other_formats_are_refused_with_the_reason(path):
     path.write_bytes(b"\x80\x04K\x01.")  # a pickle
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
         mg.load(path)
-    save_file({"h": np.zeros(2, np.float16)}, path)
-    with pytest.raises(CheckpointError, match="float16"):
+    save_file({"h": np.zeros(2, np.complex64)}, path)
+    with pytest.raises(CheckpointError, match="got C64 for tensor .h."):
         mg.load(path)
     for version, remedy in (("99", "update minigen"), ("1", "the release that wrote it")):
         save_file({"v": np.zeros(2)}, path, metadata={"minigen": version})

@@ -33,7 +33,7 @@ def load_state(path: str | os.PathLike) -> Any:
 
     Raises CheckpointError if the file is missing, damaged or not a state.
     """
-    path = Path(path)
+    path = tensor_files.home_path(path)
     arrays, text = tensor_files.read(path)
     if not {"state", "sha256"} <= text.keys():
         raise tensor_files.refusal(
@@ -48,7 +48,7 @@ def load_state(path: str | os.PathLike) -> Any:
 
 def in_folder(path: str | os.PathLike) -> Path:
     """The checkpoint that path is, or that the folder path contains; ~ is the home folder."""
-    path = Path(os.path.expanduser(path))
+    path = tensor_files.home_path(path)
     is_file = path.is_file() or (path.suffix == Path(NAME).suffix and not path.is_dir())
     return path if is_file else path / NAME
 

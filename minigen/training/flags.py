@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigen import console, data
+from minigen import console, data, tensor_files
 from minigen.data.mnist_files import has_idx_files
 from minigen.data.picture_files import NamedSplits
 from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
@@ -42,7 +42,7 @@ def argument_parser(
     words = f"; default {epochs}" if isinstance(epochs, str) else ""
     default_epochs = None if words else epochs
     add("--epochs", type=positive_int, default=default_epochs, help=f"passes over the data{words}")
-    add("--out", type=home_path, default=Path(out), help="folder for results")
+    add("--out", type=tensor_files.home_path, default=Path(out), help="folder for results")
     one = parser.add_mutually_exclusive_group().add_argument
     one("--resume", action="store_true", help="go on from the checkpoint in --out")
     one("--overwrite", action="store_true", help="replace the run in --out by a new one")
@@ -116,11 +116,6 @@ def nonnegative_float(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
     return value
-
-
-def home_path(text: str) -> Path:
-    """A flag's text as a path, in which ~ is the home folder, for argparse's `type`."""
-    return Path(os.path.expanduser(text))
 
 
 def device(text: str) -> str:

@@ -72,7 +72,7 @@ class Run(Progress, Results):
     ):
         super().__init__(model, optimizer, rng, loader)
         self.description, self.kept = described(model, settings), dict(kept or {})
-        self.out, self.max_seconds = Path(args.out), args.max_seconds
+        self.out, self.max_seconds = tensor_files.home_path(args.out), args.max_seconds
         self.total_epochs = args.epochs
         changeable = {*CHANGEABLE_FLAGS, *free}
         flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
