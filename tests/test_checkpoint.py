@@ -180,7 +180,7 @@ def test_files_of_other_formats_are_refused_with_the_reason(path):
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
         mg.load(path)
     save_file({"h": np.zeros(2, np.complex64)}, path)
-    with pytest.raises(CheckpointError, match="got C64 for tensor .h."):
+    with pytest.raises(CheckpointError, match="got C64 for tensor"):
         mg.load(path)
     for version, remedy in (("99", "update minigen"), ("1", "the release that wrote it")):
         save_file({"v": np.zeros(2)}, path, metadata={"minigen": version})
