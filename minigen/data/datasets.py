@@ -132,7 +132,8 @@ def collate(examples: Sequence[Any]) -> Any:
     if isinstance(first, tuple | list):
         if len({len(example) for example in examples}) != 1:
             raise ShapeError(f"collate: {UNEQUAL}, got lengths {[len(x) for x in examples]}")
-        return tuple(collate(column) for column in zip(*examples))
+        columns = [collate(column) for column in zip(*examples)]
+        return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
     if isinstance(first, str | bytes):
         return list(examples)
     python = isinstance(first, bool | int | float)

@@ -54,7 +54,8 @@ class DataLoader:
                 "this process, and copied from pinned memory if `device` is a GPU",
                 stacklevel=2,
             )
-        self.dataset, self._rows = dataset, None  # rows: of the data set, if it is a part of it
+        self.dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
+        self._rows: np.ndarray | None = None  # of the data set, if it is a part of another
         while type(dataset) is Subset:
             rows, dataset = dataset.indices, dataset.dataset
             self._rows = rows if self._rows is None else rows[self._rows]
@@ -91,7 +92,7 @@ class DataLoader:
         full, remainder = divmod(self.examples, self.batch_size)
         return full + (remainder > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Array | tuple[Array, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         if self._resume:
             (order_state, done), self._resume = self._resume, None
             # The order is drawn again from a copy: rng itself is already past this draw.

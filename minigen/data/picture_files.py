@@ -17,7 +17,7 @@ from minigen.data.splitting import held_out
 from minigen.errors import DatasetError
 from minigen.random import Generator
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
 OTHER_PICTURES = (  # are refused by name, since leaving them out would not be noticed
     *(".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".svg", ".ppm", ".pgm"),
     *(".jp2", ".jxl", ".ico", ".tga", ".psd", ".npy", ".npz"),

@@ -1,5 +1,6 @@
 """The columns of a table: which hold numbers and which categories, and their cells as numbers."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from minigen.errors import DatasetError
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}  # in a column of numbers, in any case
 MAX_CATEGORIES = 1000  # of a column
+DECORATED = re.compile(r"[$€£]?\s?[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?\s?[%$€£]?")  # 1,234 or 5 %
 FEW = 20  # whole numbers: a target of fewer, with five rows each, is of classes
 
 
@@ -75,12 +77,15 @@ class Survey:
         if (self.empty and not fill) or not self.numbers + self.texts:
             raise self.refused(rows, self.empty or self.missing or None)
         distinct, cells = len(self.values), self.numbers + self.texts
+        example = repr(next((x for x in self.values if x), "")[:40])
         if distinct > MAX_CATEGORIES or (distinct > FEW and distinct > cells / 2):
-            most = f"at most {MAX_CATEGORIES} different texts, in twice as many rows,"
-            got = (
-                f"{min(distinct, MAX_CATEGORIES)} or more, such as {next(iter(self.values))[:40]!r}"
-            )
-            raise rows.error(f"{most} in the column {self.name!r}", got, "name it in `drop`")
+            limit = f"at most {MAX_CATEGORIES}, in two rows or more on average"
+            expected = f"texts that repeat in the column {self.name!r} ({limit})"
+            got = f"{min(distinct, MAX_CATEGORIES)} different ones or more, such as {example}"
+            raise rows.error(expected, got, "name the column in `drop`")
+        if not self.categorical and all(DECORATED.fullmatch(x[:64]) for x in self.values if x):
+            expected = f"plain numbers, such as 1234.5, in the column {self.name!r}"
+            raise rows.error(expected, example, "rewrite them, or name it in `categorical`")
         return Column(self.name, tuple(sorted(self.values)))
 
     def target(self, rows: CSVRows, n: int, task: str | None) -> Column:

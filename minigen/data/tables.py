@@ -130,7 +130,8 @@ def parse_table(
         return _filled(rows, like.columns, like.target, sum(1 for _ in rows), fill)
     names = [each for each in rows.names if each not in drop]
     if len(names) < 2:
-        raise rows.error("two columns or more", f"{len(names)}", "check delimiter and `drop`")
+        remedy = "separate fields by comma, semicolon or tab, or name the delimiter"
+        raise rows.error("two columns or more", f"{len(names)}", remedy)
     target = target or names[-1]
     for each in (target, *categorical, *drop):
         if each not in rows.names or (each == target and each in drop):

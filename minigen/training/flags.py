@@ -172,12 +172,13 @@ def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:
     if not path.is_dir():
         got = "a file" if path.exists() else "nothing of this name"
         raise DatasetError(f"--data {name}: expected {IMAGE_DATA}; got {got}. {_advice(path)}")
+    print(f"reading the pictures in {path}", flush=True)  # minutes, if they are large or many
     splits = data.image_folder(path, seed=seed)
     train_x, _, test_x, _, names = splits
     if len(names) < min_classes:
         raise DatasetError(
             f"{name}: expected pictures in subfolders, one for each of at least {min_classes} "
-            f"classes, got {len(names)} subfolders; sort the pictures into subfolders"
+            f"classes, got {len(names)} subfolders; name the folder that the subfolders are in"
         )
     found = f"{len(names)} classes, {len(train_x)} pictures for training, {len(test_x)} for test"
     print(f"{name}: {found}, as grey images of 28 x 28")

@@ -1,6 +1,7 @@
 """Data sets as one writes them for PyTorch: own classes, parts, batches of any structure."""
 
 import json
+from collections import namedtuple
 from itertools import islice
 
 import numpy as np
@@ -137,6 +138,14 @@ def test_options_of_pytorch_without_an_effect_say_so():
     with pytest.warns(UserWarning, match="pin_memory"):
         DataLoader(Y, batch_size=5, pin_memory=True)
     assert len(DataLoader(Y)) == 10  # one example each, as in PyTorch
+
+
+def test_the_structure_of_examples_and_the_length_of_the_data_set_are_kept():
+    Pair = namedtuple("Pair", "image label")
+    batch = next(iter(DataLoader([Pair(x, int(y)) for x, y in zip(X, Y)], 4)))
+    assert type(batch) is Pair and batch.label.tolist() == [0, 1, 2, 3]
+    for dataset in ((X, Y), X, TensorDataset(X, Y), Squares(10), Subset(Y, range(10))):
+        assert len(DataLoader(dataset, 4).dataset) == 10
 
 
 class Ragged(Bare):

@@ -130,6 +130,12 @@ def test_further_rows_are_read_with_the_categories_of_the_first():
         ("a,b\n1,2\n\x00,4\n", "line 3: expected text, got '\\x00'"),
         ("a,a\n1,2\n", "line 1: expected a name for each column, got 'a' twice"),
         ("a\n1\n2\n", "two columns or more, got 1"),
+        ("a|b\n1|2\n", "two columns or more, got 1; separate fields by comma"),
+        (
+            'a,b\n"1,234",2\n"51,678",3\n',
+            "expected plain numbers, such as 1234.5, in the column 'a'",
+        ),
+        ("a,b\n12 %,2\n$3,3\n", "expected plain numbers, such as 1234.5, in the column 'a'"),
         ("a,b\n1,2\n", "two rows or more"),
         ("a,b\n", "two rows or more"),
         ("\n\n", "two columns or more, got 0"),
@@ -140,7 +146,7 @@ def test_further_rows_are_read_with_the_categories_of_the_first():
         ("a,b\n" + "1,1\n1,1.0\n" * 10, "one way to write each class"),
         ("a,b\n" + "1,1\n1,2.0\n1,2\n" * 10, "one way to write each class of 'b'"),
     ],
-    ids=range(19),
+    ids=range(22),
 )
 def test_a_damaged_table_is_refused_by_its_line(content, says):
     refused(content, says)
