@@ -54,7 +54,7 @@ class DataLoader:
                 "this process, and copied from pinned memory if `device` is a GPU",
                 stacklevel=2,
             )
-        self.dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
+        self.dataset = dataset
         self._rows: np.ndarray | None = None  # of the data set, if it is a part of another
         while type(dataset) is Subset:
             rows, dataset = dataset.indices, dataset.dataset
@@ -69,6 +69,8 @@ class DataLoader:
             arrays = dataset if self._tupled else (dataset,)
             self.arrays = tuple(map(array_of, arrays))
             length = _common_length(self.arrays)
+            if isinstance(self.dataset, tuple):
+                self.dataset = TensorDataset(*dataset)  # whose length is that of the arrays
         else:
             length = _length(dataset)
         self.examples = length if self._rows is None else len(self._rows)
@@ -114,7 +116,8 @@ class DataLoader:
         rows = order[i * self.batch_size :][: self.batch_size]
         if self._by_example:
             examples = [self._example(row) for row in rows.tolist()]
-            return _moved(self._collate(examples), self.device)
+            batch = self._collate(examples)
+            return batch if self.device == "cpu" else _moved(batch, self.device)
         # Indexing with an array copies. A slice of unshuffled data would be a view, and a caller
         # that writes into the batch would change the data set.
         return tuple(x[array_module(x).asarray(rows)] for x in self.arrays)
@@ -190,13 +193,12 @@ def _length(dataset: Any) -> int:
 
 
 def _moved(batch: Any, device: str) -> Any:
-    """A batch with its arrays on the device; other parts stay as they are."""
+    """A batch with its NumPy arrays on the device; other parts stay as they are."""
     if isinstance(batch, dict):
         return {key: _moved(value, device) for key, value in batch.items()}
     if isinstance(batch, tuple):
         return tuple(_moved(value, device) for value in batch)
-    movable = device != "cpu" and isinstance(batch, np.ndarray)
-    return to_device(batch, device) if movable else batch
+    return to_device(batch, device) if isinstance(batch, np.ndarray) else batch
 
 
 def _generator_at(state: Sequence[int] | None) -> Generator | None:
