@@ -9,7 +9,7 @@ from minigen import nn, ops, optim
 from minigen.autodiff import left_out as _left_out
 from minigen.autodiff import trace
 from minigen.autodiff.fused import fused
-from minigen.autodiff.graph import is_grad_enabled
+from minigen.autodiff.grad_modes import is_grad_enabled
 from minigen.autodiff.primitives import composite, primitive
 from minigen.autodiff.trace import detect_anomaly
 from minigen.backend.devices import (

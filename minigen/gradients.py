@@ -5,7 +5,7 @@ from typing import Any, overload
 
 from minigen.autodiff.cotangents import start_cotangent
 from minigen.autodiff.fast_walk import backprop
-from minigen.autodiff.graph import F, grad_mode, is_grad_enabled
+from minigen.autodiff.grad_modes import F, grad_mode, is_grad_enabled
 from minigen.autodiff.walk import copied
 from minigen.errors import GradError
 from minigen.tensors import Tensor

@@ -160,8 +160,8 @@ def _refuse_pickles(path: Path) -> None:
     if head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"):
         raise CheckpointError(
             f"{path}: expected a whole safetensors file, got a pickle, as torch.save writes; "
-            "reading it would run the code in it. Convert it where you trust it: `safetensors.torch.save_file("
-            "torch.load(path, weights_only=True), 'weights.safetensors')`"
+            "reading it would run its code. Convert it where you trust it: `safetensors.torch."
+            "save_file(torch.load(path, weights_only=True), 'weights.safetensors')`"
         )
 
 

@@ -11,6 +11,7 @@ from numpy import asarray, ndarray
 from minigen import ops
 from minigen.autodiff.cotangents import check_cotangent, start_cotangent
 from minigen.autodiff.fast_walk import backprop
+from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.graph import (
     Alias,
     Leaf,
@@ -18,7 +19,6 @@ from minigen.autodiff.graph import (
     Output,
     Traced,
     Vertex,
-    grad_mode,
     leaf_of_memory,
 )
 from minigen.autodiff.left_out import missing

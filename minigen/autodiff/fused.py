@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from minigen.autodiff import checks
 from minigen.autodiff.fast_walk import backprop
-from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Spec, Traced, grad_mode
+from minigen.autodiff.grad_modes import grad_mode
+from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Spec, Traced
 from minigen.autodiff.primitives import Op, Primitive, function_of
 from minigen.backend.dtypes import checked
 

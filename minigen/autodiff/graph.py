@@ -12,18 +12,13 @@ This file depends neither on arrays nor on tensors nor on any op. The next file 
 `walk.py`: the backward walk through the graph.
 """
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
+from minigen.autodiff.grad_modes import F, is_grad_enabled
 from minigen.errors import GradError
 
 trace_observer: ContextVar[Any] = ContextVar("trace_observer", default=None)  # see trace.py
-_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
-is_grad_enabled = _grad_enabled.get
-
-F = TypeVar("F", bound=Callable[..., Any])  # a decorated function keeps its type
 
 
 class Traced:
@@ -230,29 +225,6 @@ class Spec(NotSaved):
 
 
 NOT_SAVED = NotSaved()  # stands for a result that was not saved
-
-
-class grad_mode:
-    """Sets whether ops record a graph, inside a with block or a decorated function."""
-
-    def __init__(self, enabled: bool):
-        self.enabled, self.tokens = enabled, []
-
-    def __enter__(self) -> None:
-        self.tokens.append(_grad_enabled.set(self.enabled))
-
-    def __exit__(self, *_: Any) -> None:
-        _grad_enabled.reset(self.tokens.pop())
-
-    def __call__(self, function: F) -> F:
-        """function, with grad mode set during each call, on whichever thread it is called."""
-
-        @wraps(function)
-        def in_mode(*args, **kwargs):
-            with grad_mode(self.enabled):
-                return function(*args, **kwargs)
-
-        return in_mode
 
 
 def in_place(op: F) -> F:

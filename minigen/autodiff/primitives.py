@@ -16,6 +16,7 @@ from numpy import ndarray
 
 from minigen.autodiff import checks
 from minigen.autodiff.explain import explained, with_number_as_array
+from minigen.autodiff.grad_modes import is_grad_enabled
 from minigen.autodiff.graph import (
     NOT_SAVED,
     Alias,
@@ -24,7 +25,6 @@ from minigen.autodiff.graph import (
     Spec,
     Traced,
     View,
-    is_grad_enabled,
     leaf_of_memory,
     trace_observer,
 )

@@ -36,7 +36,8 @@ The call chain of a backward pass:
 
 from contextlib import nullcontext
 
-from minigen.autodiff.graph import Leaf, Node, Traced, grad_mode
+from minigen.autodiff.grad_modes import grad_mode
+from minigen.autodiff.graph import Leaf, Node, Traced
 
 
 def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=()):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.grad_modes import grad_mode
 from minigen.backend.arrays import Array, array_module
 from minigen.errors import ShapeError
 from minigen.models.sampling import sampled

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen import ops
-from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.grad_modes import grad_mode
 from minigen.backend.arrays import Array, array_module
 from minigen.errors import ShapeError
 from minigen.nn import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff.graph import grad_mode
+from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.trace import Observer, observed, outputs_of
 from minigen.backend.devices import to_numpy
 from minigen.nn.modes import evaluation
