@@ -193,6 +193,26 @@ def test_read_only_gradients_are_read_and_read_only_parameters_named(make):
 
 
 @every_optimizer
+def test_a_model_that_changes_its_dtype_takes_the_state_along(make):
+    p, q = with_gradient(1.0, 2.0), with_gradient(1.0, 2.0, dtype=np.float64)
+    optimizer, exact = make([p], 0.1, weight_decay=0.1), make([q], 0.1, weight_decay=0.1)
+    optimizer.step(), exact.step()
+    p.data, p.grad = p.data.astype(np.float64), None  # as Module.to does
+    p.grad = q.grad
+    optimizer.step(), exact.step()
+    assert p.dtype == np.float64 and np.allclose(p.data, q.data, atol=1e-6)
+    state = optimizer.state_dict()
+    assert all(x.dtype == np.float64 for x in state["state"][0].values() if np.ndim(x))
+    optimizer.load_state_dict(state)
+
+
+def test_an_optimizer_shows_its_settings():
+    p, q = parameter(), parameter()
+    shown = repr(optim.RMSprop([{"params": [p]}, {"params": [q], "lr": 0.5}], 0.1))
+    assert shown.startswith("RMSprop(lr=0.1, alpha=0.99, ") and "; lr=0.5, alpha" in shown
+
+
+@every_optimizer
 def test_zero_grad_sets_none_or_zeros(make):
     p, q = with_gradient(1.0, 2.0), parameter()
     optimizer = make([p, q], 0.1, weight_decay=0.5)
@@ -244,6 +264,8 @@ def test_one_tensor_is_clipped_a_shared_one_once_and_a_read_generator_is_an_erro
                 clip(empty, 1.0)
         with pytest.raises(TypeError, match=f"{clip.__name__}: .*ndarray"):
             clip([np.ones(2)], 1.0)
+        with pytest.raises(TypeError, match=rf"{clip.__name__}: .*model\.parameters\(\)"):
+            clip(nn.Linear(2, 3), 1.0)
     assert optim.clip_grad_norm([parameter()], 1.0) == 0.0  # without a gradient
 
 

@@ -40,7 +40,7 @@ WRITES = {
     },
     "ops/recurrent.py": {
         "gz[t] = gh": OWN,
-        "h[t + 1] = _if_valid": RETURNED,
+        "h[t + 1] = ": RETURNED,
         "gh += gy[t]": "a copy of the cotangent, or a product made here",
     },
     "ops/shape.py": {"y.setflags(write=False)": RETURNED},

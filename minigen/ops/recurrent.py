@@ -259,5 +259,7 @@ def rnn(
     (h,) = buffers(len(x), (h0,))
     activation = {"tanh": np.tanh, "relu": relu}[nonlinearity]
     for t in range(len(x)):
-        h[t + 1] = _if_valid(valid, t, activation(z[t] + kernels.matmul(h[t], w)), h[t])
+        h[t + 1] = activation(z[t] + kernels.matmul(h[t], w))
+        if valid is not None:
+            h[t + 1] = where(valid[t], h[t + 1], h[t])
     return (zero_padded(h[1:], valid), last(h, valid)), (x, h, valid)

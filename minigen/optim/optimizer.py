@@ -17,7 +17,7 @@ from minigen.backend.devices import capturing, device_of
 from minigen.errors import ShapeError
 from minigen.gradients import enable_grad
 from minigen.optim.groups import Params, check_settings, checked_tensors, list_of_groups, listed
-from minigen.optim.states import State, checked_state, snapshot
+from minigen.optim.states import State, checked_state, moved, snapshot
 from minigen.tensors import Tensor
 
 Row = tuple[Array | None, ...]  # of one parameter: (p, g, *arrays of its state)
@@ -170,6 +170,7 @@ class Optimizer:
                         f"{type(self).__name__}: parameter {i} is read-only, and a step writes to "
                         "it; make it from a copy, with mg.tensor(array, requires_grad=True)"
                     )
+                self.state[i] = moved(self.state[i], p)
                 # A kernel updates the parameters of a bucket on several threads. Those that may
                 # share memory go to different buckets, since threads would overwrite updates.
                 uses[id(owner(p))] += 1
@@ -209,13 +210,16 @@ class Optimizer:
         group, rows = self.group_of[bucket.indices[0]], []
         if group.get("maximize"):
             gs = [-g for g in gs]
-        used = [(key, not setting or group[setting]) for key, setting in self.STATE.items()]
+        keys = [
+            key if setting is None or group[setting] else None
+            for key, setting in self.STATE.items()
+        ]
         for i, g in zip(bucket.indices, gs):
             p, state, row = self.params[i].data, self.state[i], []
-            for key, is_used in used:
-                if is_used and key not in state:
+            for key in keys:
+                if key is not None and key not in state:
                     state[key] = self.first_state(key, p, g, group)
-                row.append(state[key] if is_used else None)
+                row.append(None if key is None else state[key])
             rows.append((p, g, *row))
         if self.kernel is not None:
             rows = self.kernel(rows, bucket.settings)
@@ -225,6 +229,12 @@ class Optimizer:
     def first_state(self, key: str, p: Array, g: Array, group: dict[str, Any]) -> Array:
         """The array `key` of the state of p before the first step, whose gradient is g."""
         return np.zeros_like(p)
+
+    def __repr__(self) -> str:
+        groups = [
+            ", ".join(f"{key}={group[key]}" for key in self.defaults) for group in self.param_groups
+        ]
+        return f"{type(self).__name__}({'; '.join(groups)})"
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradient of every parameter to None; with set_to_none=False to zeros.

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend.arrays import is_cupy
-from minigen.backend.devices import to_device
+from minigen.backend.arrays import Array, is_cupy
+from minigen.backend.devices import device_of, to_device
 from minigen.errors import CheckpointError
 from minigen.optim.groups import check_settings
 from minigen.tensors import Tensor
@@ -25,6 +25,14 @@ def snapshot(states: list[State]) -> list[State]:
         {key: value.copy() if _is_array(value) else value for key, value in state.items()}
         for state in states
     ]
+
+
+def moved(state: State, p: Array) -> State:
+    """state with its arrays on the device and in the dtype of p, which `Module.to` may change."""
+    for key, value in state.items():
+        if _is_array(value) and (value.dtype != p.dtype or device_of(value) != device_of(p)):
+            state = {**state, key: to_device(value, device_of(p)).astype(p.dtype)}
+    return state
 
 
 def checked_state(optimizer: Any, state: Any) -> tuple[list[State], list[dict[str, Any]]]:

@@ -149,7 +149,7 @@ def _flattened(rows):
             if x is not None and (not x.flags.c_contiguous or x.dtype != p.dtype):
                 rest.append(row)
                 break
-            views.append((p if x is None else x).ravel())
+            views.append(views[0] if x is None else x.ravel())
         else:
             flat.append(views)
     return flat, rest

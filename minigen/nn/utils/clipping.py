@@ -64,6 +64,8 @@ clip_grad_value_ = clip_grad_value
 
 def _with_gradients(params: Params, name: str) -> list[Tensor]:
     """The tensors that have a gradient, each once."""
+    if callable(getattr(params, "parameters", None)):
+        raise TypeError(f"{name}: params are tensors; give model.parameters()")
     params = [params] if isinstance(params, Tensor) else list(params)
     if not params:
         raise ValueError(
