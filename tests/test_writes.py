@@ -80,7 +80,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     *("order[", "must_save[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "found[i] ="),
     *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
     *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
-    *("self.weights[", "self.flops[", "self.bytes[", "mesh[axis]", "axis +=", "terms[i]"),
+    *("self.weights[", "self.flops[", "self.bytes[", "positions[axis]", "axis +=", "terms[i]"),
     *("lengths[letter]", "n -= half", "self.state[i]", "start +=", "self._counter +="),
     *(
         "hooks[",
