@@ -8,9 +8,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from numpy import generic
+
 from minigen.autodiff.names import with_hint
 from minigen.backend.devices import device_of, free_memory
-from minigen.backend.dtypes import PYTHON_SCALARS, as_array
+from minigen.backend.dtypes import PYTHON_SCALARS, as_array, plain_number
 from minigen.errors import DeviceError, DTypeError, ShapeError
 
 ARRAY_ATTRIBUTES = ("dtype", "ndim", "shape", "size", "reshape", "sum", "transpose", "astype")
@@ -26,8 +28,8 @@ def with_number_as_array(error: Exception, args: Sequence) -> list | None:
     if type(number) not in PYTHON_SCALARS:
         return None
     for i, x in enumerate(args):
-        if x is number:
-            return [*args[:i], as_array(x), *args[i + 1 :]]
+        if x is number or (isinstance(x, generic) and plain_number(x) == number):
+            return [*args[:i], as_array(number), *args[i + 1 :]]
     return None
 
 

@@ -12,7 +12,7 @@ returns handles, and adds a node to the graph if an argument requires a gradient
 from collections.abc import Callable
 from functools import wraps
 
-from numpy import ndarray
+from numpy import generic, ndarray
 
 from minigen.autodiff import checks
 from minigen.autodiff.explain import explained, with_number_as_array
@@ -30,7 +30,7 @@ from minigen.autodiff.graph import (
 )
 from minigen.autodiff.names import translated
 from minigen.autodiff.signatures import Signature
-from minigen.backend.dtypes import NOT_ARRAYS, checked
+from minigen.backend.dtypes import NOT_ARRAYS, checked, plain_number
 
 # Every op by the name of its forward, filled while minigen is imported. Some public functions
 # prepare their arguments, then call an op with an underscore in its name: `where` calls `_where`.
@@ -75,6 +75,8 @@ def composite(function: Callable) -> Callable:
     def call(*args, **named):
         if named and not named.keys() <= names:
             named = translated(op.name, named, names)
+        if any(isinstance(x, generic) for x in (*args, *named.values())):
+            args, named = _plain_beside_handles(args, named)
         try:
             return function(*args, **named)
         except Exception as error:
@@ -257,6 +259,14 @@ def fixed(x):
     return x.data.copy() if isinstance(x, Traced) and x.node is not None else raw(x)
 
 
+def _plain_beside_handles(args, named):
+    """args and named; if one is a handle, with Python numbers in place of NumPy's."""
+    if any(isinstance(x, Traced) for x in (*args, *named.values())):
+        args = [plain_number(x) for x in args]
+        named = {name: plain_number(x) for name, x in named.items()}
+    return args, named
+
+
 def _unwrapped(args):
     """(arrays, parents, tracked): raw arguments, their vertices, whether each needs a gradient."""
     arrays, parents, tracked = [], [], ()
@@ -264,6 +274,8 @@ def _unwrapped(args):
         vertex = None
         if isinstance(x, Traced):
             vertex, x = x.node, x.data
+        elif isinstance(x, generic):
+            x = plain_number(x)
         arrays.append(x)
         if vertex is None:
             tracked += (False,)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TypeVar
 
+from numpy import generic
+
 from minigen.autodiff.names import translated, with_hint
+from minigen.backend.dtypes import plain_number
 
 Function = TypeVar("Function", bound=Callable)
 POSITIONAL, KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -49,7 +52,7 @@ class Signature:
             complete = len(static) == len(self.statics)
             complete = complete and (self.all_default or static.keys() <= self.names)
             if complete and len(args) <= num_arrays + len(static):
-                return args[:num_arrays], _plain_floats(static)
+                return args[:num_arrays], _plain(static)
         return self._bind_any(args, dict(named))
 
     def _bind_any(self, args, named):
@@ -71,7 +74,7 @@ class Signature:
             unknown = sorted(complete.keys() - self.names)
             message = f"{self.name}() has no argument {unknown[0]!r}; it is {self}"
             raise TypeError(with_hint(message, self.name))
-        return [complete.pop(name) for name in self.arrays], _plain_floats(complete)
+        return [complete.pop(name) for name in self.arrays], _plain(complete)
 
     def __str__(self) -> str:
         return self.name + str(self.public)
@@ -90,9 +93,8 @@ def with_any_keyword(function: Function) -> Function:
     return call
 
 
-def _plain_floats(static):
-    """static with Python floats in place of NumPy's, which would promote float32 arrays."""
-    for name, value in static.items():
-        if type(value) is not float and type(value).__name__ in ("float64", "float32"):
-            static = {**static, name: float(value)}
+def _plain(static):
+    """static with Python numbers in place of NumPy's, which would promote float32 arrays."""
+    if any(isinstance(value, generic) for value in static.values()):
+        return {name: plain_number(value) for name, value in static.items()}
     return static

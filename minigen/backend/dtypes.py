@@ -82,6 +82,15 @@ def names_dtype(name: Any) -> bool:
     return True
 
 
+def plain_number(x: Any) -> Any:
+    """A NumPy scalar such as np.float64(2) as a Python number, which never widens; else x.
+
+    NumPy promotes float32 with np.float64(2) to float64, with 2.0 to float32. An array of shape ()
+    has a dtype on purpose, as the arrays of tensors do, and stays as it is.
+    """
+    return x.item() if isinstance(x, np.generic) and x.dtype in DTYPES else x
+
+
 def checked(args: Sequence) -> Sequence:
     """args, subclasses of ndarray as ndarray; DTypeError for a dtype that is not supported."""
     for x in args:

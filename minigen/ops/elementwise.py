@@ -11,9 +11,10 @@ from functools import wraps
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.graph import Traced
 from minigen.autodiff.primitives import composite, fixed, primitive
 from minigen.backend.arrays import Array
-from minigen.backend.dtypes import checked, floating, promoted
+from minigen.backend.dtypes import NOT_ARRAYS, checked, floating, promoted
 from minigen.ops.shape import unbroadcast, zeros_like
 
 REALS, POSITIVE, ABOVE_MINUS_ONE = (-3.0, 3.0), (0.5, 3.0), (-0.9, 3.0)
@@ -212,13 +213,18 @@ def erf(x: Array) -> Array:
     dtype="asis",
 )
 def _where(condition, a, b):
-    return kernels.select(condition, *promoted([a, b]))
+    y = kernels.select(condition, *promoted([a, b]))
+    if type(a) in NOT_ARRAYS and type(b) in NOT_ARRAYS and y.dtype == np.float64:
+        return y.astype(np.float32)  # the dtype of Python's floats
+    return y
 
 
 @composite
 def where(condition: Array, a: Array, b: Array) -> Array:
     """a where condition is true, else b. The gradient of the value not taken is 0."""
-    return _where(fixed(condition), a, b)
+    if isinstance(condition, Traced):
+        condition = type(condition)(fixed(condition))
+    return _where(condition, a, b)
 
 
 def _if_larger(g, a, b):

@@ -9,7 +9,7 @@ from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive, raw
 from minigen.backend.arrays import Array, Shape, array_module, is_cupy
 from minigen.backend.devices import capturing, to_numpy
-from minigen.backend.dtypes import as_array
+from minigen.backend.dtypes import PYTHON_SCALARS, as_array, promoted
 from minigen.errors import DTypeError, ShapeError
 from minigen.kernels.reference.sums import SHORT
 from minigen.ops.elementwise import add
@@ -122,6 +122,9 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
     except IndexError:
         _check_index("scatter_add", index, x.shape)
         raise
+    if type(updates) in PYTHON_SCALARS:
+        dtype = promoted([raw(x), updates])[0].dtype
+        updates = array_module(raw(x)).full((), updates, dtype)
     try:
         updates = broadcast_to(updates, shape)
     except ShapeError:
