@@ -236,6 +236,7 @@ class Tensor(Synonyms):
     expand_dims, broadcast_to, flip, roll = ops.expand_dims, ops.broadcast_to, ops.flip, ops.roll
     repeat, tile, tril, triu, split = ops.repeat, ops.tile, ops.tril, ops.triu, ops.split
     take_along_axis, scatter_add = ops.take_along_axis, ops.scatter_add
+    gather = ops.gather
 
     def reshape(self, *shape: Any) -> "Tensor":
         """`ops.reshape`; the shape is one tuple or several numbers."""
@@ -259,7 +260,8 @@ class Tensor(Synonyms):
     sum, mean, var, std, norm = ops.sum, ops.mean, ops.var, ops.std, ops.norm
     max, min, prod, cumsum, logsumexp = ops.max, ops.min, ops.prod, ops.cumsum, ops.logsumexp
     argmax, argmin, any, all, sort = ops.argmax, ops.argmin, ops.any, ops.all, ops.sort
-    isfinite, floor, round, topk = ops.isfinite, ops.floor, ops.round, ops.topk
+    isfinite, isinf, isnan, topk = ops.isfinite, ops.isinf, ops.isnan, ops.topk
+    floor, ceil, round, argsort = ops.floor, ops.ceil, ops.round, ops.argsort
 
     exp, log, log1p, expm1, sqrt = ops.exp, ops.log, ops.log1p, ops.expm1, ops.sqrt
     abs, square, sign, reciprocal, erf = ops.abs, ops.square, ops.sign, ops.reciprocal, ops.erf

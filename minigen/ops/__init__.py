@@ -35,7 +35,21 @@ from minigen.ops.comparing import (
     ne,
 )
 from minigen.ops.conv import conv1d, conv2d, conv_transpose2d
-from minigen.ops.counting import all, any, argmax, argmin, floor, isfinite, round, sort, topk
+from minigen.ops.counting import (
+    all,
+    any,
+    argmax,
+    argmin,
+    argsort,
+    ceil,
+    floor,
+    isfinite,
+    isinf,
+    isnan,
+    round,
+    sort,
+    topk,
+)
 from minigen.ops.densities import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

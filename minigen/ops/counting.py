@@ -1,36 +1,34 @@
-"""Ops without a derivative: they take tensors or arrays, and return raw arrays."""
+"""Ops that count, compare or round. Only the values that sort and topk give have a derivative.
+
+Of a tensor they give tensors. NaN counts as the largest value, as in NumPy's sort.
+"""
 
 import numpy as np
 
-from minigen.autodiff.primitives import composite, raw
-from minigen.backend.arrays import Array, array_module
-from minigen.backend.dtypes import checked
+from minigen.autodiff.primitives import composite, primitive, raw
+from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
+from minigen.ops.indexing import along_axis, getitem
 from minigen.ops.reduce import Axis, axes_of
 from minigen.ops.shape import axis_index
 
 
-def _values(x):
-    """The raw array of x; DTypeError if its dtype is not supported."""
-    return checked([raw(x)])[0]
-
-
-@composite
-def argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+@primitive(None)
+def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first largest value along axis, by default in the flattened x.
 
     ShapeError for no values.
     """
-    return np.argmax(_not_empty("argmax", _values(x), axis), axis, keepdims=keepdims)
+    return np.argmax(_not_empty("argmax", x, axis), axis, keepdims=keepdims)
 
 
-@composite
-def argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Array:
+@primitive(None)
+def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the first smallest value along axis, by default in the flattened x.
 
     ShapeError for no values.
     """
-    return np.argmin(_not_empty("argmin", _values(x), axis), axis, keepdims=keepdims)
+    return np.argmin(_not_empty("argmin", x, axis), axis, keepdims=keepdims)
 
 
 def _not_empty(name, x, axis):
@@ -42,52 +40,83 @@ def _not_empty(name, x, axis):
     return x
 
 
-@composite
-def any(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+@primitive(None)
+def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any value over axis is not 0."""
-    return np.any(_values(x), axes_of(axis, x.ndim), keepdims=keepdims)
+    return np.any(x, axes_of(axis, x.ndim), keepdims=keepdims)
 
 
-@composite
-def all(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+@primitive(None)
+def all(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether no value over axis is 0."""
-    return np.all(_values(x), axes_of(axis, x.ndim), keepdims=keepdims)
+    return np.all(x, axes_of(axis, x.ndim), keepdims=keepdims)
 
 
-@composite
+@primitive(None)
 def isfinite(x: Array) -> Array:
     """Whether each value is neither infinite nor NaN."""
-    return np.isfinite(_values(x))
+    return np.isfinite(x)
 
 
-@composite
+@primitive(None)
+def isinf(x: Array) -> Array:
+    """Whether each value is infinite, of either sign."""
+    return np.isinf(x)
+
+
+@primitive(None)
+def isnan(x: Array) -> Array:
+    """Whether each value is NaN."""
+    return np.isnan(x)
+
+
+@primitive(None)
 def floor(x: Array) -> Array:
     """The largest integer <= x, elementwise."""
-    return np.floor(_values(x))
+    return np.floor(x)
 
 
-@composite
-def round(x: Array, decimals: int = 0) -> Array:
+@primitive(None)
+def ceil(x: Array) -> Array:
+    """The smallest integer >= x, elementwise."""
+    return np.ceil(x)
+
+
+@primitive(None)
+def round(x: Array, *, decimals: int = 0) -> Array:
     """x rounded to a number of decimals; a value midway is rounded to the even digit."""
-    return np.round(_values(x), decimals)
+    return np.round(x, decimals)
+
+
+@primitive(None)
+def argsort(x: Array, *, axis: int = -1, descending: bool = False) -> Array:
+    """The indices that sort x along axis; those of equal values in their order in x."""
+    axis = axis_index(axis, x.ndim)
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    # An ascending sort of the reversed x, read backward: descending, equal values in their order.
+    return np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
 
 
 @composite
-def sort(x: Array, axis: int = -1) -> Array:
-    """The values along axis in ascending order."""
-    return np.sort(_values(x), axis_index(axis, x.ndim))
+def sort(x: Array, axis: int = -1, descending: bool = False) -> tuple[Array, Array]:
+    """(values, indices): the values along axis in order, and where each stood in x.
 
-
-@composite
-def topk(x: Array, k: int, axis: int = -1) -> tuple[Array, Array]:
-    """(values, indices) of the k largest values along axis, which has length k in both.
-
-    They are in descending order, equal values by index. ShapeError unless 0 <= k <= the length.
+    Equal values stay in their order. The gradient of a value goes to where it stood.
     """
-    x, axis = _values(x), axis_index(axis, x.ndim)
+    return topk(x, x.shape[axis_index(axis, x.ndim)], axis, descending)
+
+
+@composite
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> tuple[Array, Array]:
+    """(values, indices) of the k largest values along axis, or smallest, with gradients as of sort.
+
+    Both have length k along axis, the most extreme value first, equal ones by index. ShapeError
+    unless 0 <= k <= the length.
+    """
+    axis = axis_index(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk: k = {k} of axis {axis} of shape {x.shape}")
-    # A stable ascending sort of the reversed x, read backward: descending, equal values by index.
-    order = np.flip(x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
-    index = array_module(x).take(order, array_module(x).arange(k), axis)
-    return np.take_along_axis(x, index, axis), index
+    first = (*[slice(None)] * axis, slice(k))
+    index = argsort(x, axis, largest)[first]
+    return getitem(x, along_axis(axis, raw(index), index.shape)), index

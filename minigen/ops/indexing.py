@@ -151,7 +151,7 @@ def take_along_axis(x: Array, index: Array, axis: int | None) -> Array:
             f"all axes but {axis}; gather takes an index that is shorter"
         )
     check_range("take_along_axis", index, -x.shape[axis], x.shape[axis])
-    return _getitem(x, index=_along(axis, index, x.shape))
+    return _getitem(x, index=along_axis(axis, index, x.shape))
 
 
 @composite
@@ -169,10 +169,10 @@ def gather(x: Array, axis: int, index: Array) -> Array:
             f"not longer but along axis {axis}"
         )
     check_range("gather", index, 0, x.shape[axis])
-    return _getitem(x, index=_along(axis, index, index.shape))
+    return _getitem(x, index=along_axis(axis, index, index.shape))
 
 
-def _along(axis, index, shape):
+def along_axis(axis, index, shape):
     """An index of all axes: index along axis, and each position along the others."""
     positions = list(array_module(index).ogrid[tuple(slice(n) for n in shape)])
     positions[axis] = index

@@ -150,26 +150,44 @@ def _draw_round(c):
     )
 
 
+def _sort_options(c, ndim):
+    return c.pick(({}, {"axis": c.axis(ndim)})) | c.pick(({}, {"descending": c.flag()}))
+
+
+def _draw_argsort(c):
+    shape = c.shape(min_dims=1)
+    return (_tied(c, shape),), _sort_options(c, len(shape))
+
+
 def _draw_sort(c):
     shape = c.shape(min_dims=1)
-    return (_tied(c, shape),), c.pick(({}, {"axis": c.axis(len(shape))}))
+    return (c.distinct(shape),), _sort_options(c, len(shape))
 
 
 def _draw_topk(c):
     shape = c.shape(min_dims=1)
     axis = c.axis(len(shape))
-    return (_tied(c, shape), c.integer(0, shape[axis])), {"axis": axis}
+    options = {"axis": axis} | c.pick(({}, {"largest": c.flag()}))
+    return (c.distinct(shape), c.integer(0, shape[axis])), options
 
 
-def topk(x, k, axis=-1):
-    """By k searches for the first of the largest values."""
-    rest, picked = np.moveaxis(x.copy(), axis, -1), []
-    for _ in range(k):
-        picked.append(np.argmax(rest, -1)[..., None])
-        np.put_along_axis(rest, picked[-1], -np.inf, -1)
-    empty = np.empty((*rest.shape[:-1], 0), np.int64)
-    index = np.moveaxis(np.concatenate([empty, *picked], -1), -1, axis)
+def argsort(x, axis=-1, descending=False):
+    """By Python's sorted, which leaves equal values in their order, also in reverse."""
+    index = np.empty(x.shape, np.int64)
+    rows, order = np.moveaxis(x.real, axis, -1), np.moveaxis(index, axis, -1)
+    for i in np.ndindex(rows.shape[:-1]):
+        order[i] = sorted(range(rows.shape[-1]), key=rows[i].__getitem__, reverse=descending)
+    return index
+
+
+def sort(x, axis=-1, descending=False):
+    index = argsort(x, axis, descending)
     return np.take_along_axis(x, index, axis), index
+
+
+def topk(x, k, axis=-1, largest=True):
+    values, index = sort(x, axis, largest)
+    return values.take(range(k), axis), index.take(range(k), axis)
 
 
 def floor(x):
@@ -189,6 +207,8 @@ REDUCE = {
     "norm": Case(over(_norm), _draw_norm),
     "cumsum": Case(np.cumsum, _draw_cumsum),
     "cumprod": Case(np.cumprod, _draw_cumsum),
+    "sort": Case(sort, _draw_sort, returns_tuple=True),
+    "topk": Case(topk, _draw_topk, returns_tuple=True),
 }
 
 RAW = {
@@ -197,8 +217,10 @@ RAW = {
     "any": Case(over(lambda r: (r != 0).sum(-1) > 0), _draw_truth, raw=True),
     "all": Case(over(lambda r: (r == 0).sum(-1) == 0), _draw_truth, raw=True),
     "isfinite": Case(lambda x: (x - x) == 0, _draw_values, raw=True),
+    "isinf": Case(lambda x: (x == x) & ((x - x) != 0), _draw_values, raw=True),
+    "isnan": Case(lambda x: x != x, _draw_values, raw=True),
     "floor": Case(floor, _draw_values, raw=True),
+    "ceil": Case(lambda x: -floor(-x), _draw_values, raw=True),
     "round": Case(np.round, _draw_round, raw=True),
-    "sort": Case(np.sort, _draw_sort, raw=True),
-    "topk": Case(topk, _draw_topk, raw=True, returns_tuple=True),
+    "argsort": Case(argsort, _draw_argsort, raw=True),
 }
