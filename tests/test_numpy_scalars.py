@@ -121,12 +121,6 @@ def test_every_op_takes_numpy_scalars_for_numbers_and_computes_the_same(name):
             )
 
 
-def test_a_tensor_filled_with_a_numpy_float_is_float32_as_with_pythons():
-    assert mg.full((2,), np.sqrt(2)).dtype == np.float32
-    assert mg.full((2,), np.int8(2)).dtype == np.int64
-    assert mg.full((2,), np.float64(2), dtype=np.float64).dtype == np.float64
-
-
 def test_an_array_of_shape_0d_promotes_as_numpy_says():
     x = mg.ones(3)
     assert (x * np.array(2.0)).dtype == np.float64
