@@ -96,8 +96,6 @@ from minigen.ops.synonyms import (
     is_floating_point,
     is_tensor,
     isclose,
-    isinf,
-    isnan,
     lerp,
     less,
     less_equal,

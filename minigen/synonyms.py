@@ -40,8 +40,7 @@ class Synonyms(Operators):
     logical_or, logical_xor = ops.logical_or, ops.logical_xor
     bitwise_not, bitwise_and = ops.bitwise_not, ops.bitwise_and
     bitwise_or, bitwise_xor = ops.bitwise_or, ops.bitwise_xor
-    isnan, isinf, isclose = synonyms.isnan, synonyms.isinf, synonyms.isclose
-    allclose, equal = synonyms.allclose, synonyms.equal
+    isclose, allclose, equal = synonyms.isclose, synonyms.allclose, synonyms.equal
 
     mm = bmm = mv = dot = ops.matmul
     ger = outer = ops.outer

@@ -15,7 +15,7 @@ from minigen.tensors import Tensor
 Raw = np.ndarray[Any, Any] | np.generic | complex | Sequence[Any]  # Python floats are complex
 TensorLike = Tensor | Raw
 
-__all__ = [  # noqa: RUF022
+__all__ = [
     "abs",
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigen.backend.arrays import Array
-from minigen.ops.elementwise import REALS, elementwise, square
+from minigen.ops.elementwise import REALS, clip, elementwise, square
 
 POSITIVE, WITHIN_1 = (0.5, 3.0), (-0.9, 0.9)
 
@@ -46,7 +46,12 @@ def arccos(x: Array) -> Array:
     return np.arccos(x)
 
 
-@elementwise(lambda g, y, x: g / (1 + x * x), saves="x", domain=REALS)
+@elementwise(
+    # Beyond 1e18 the slope is below 1e-36. Unbounded, an infinite x makes the next derivative NaN.
+    lambda g, y, x: g / (1 + square(clip(x, -1e18, 1e18))),
+    saves="x",
+    domain=REALS,
+)
 def arctan(x: Array) -> Array:
     """The angle in (-pi / 2, pi / 2) whose tangent is x."""
     return np.arctan(x)

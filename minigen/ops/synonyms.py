@@ -14,7 +14,7 @@ from minigen.autodiff.graph import Traced
 from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, Shape
 from minigen.errors import ShapeError
-from minigen.ops.comparing import eq, ge, gt, le, lt, ne
+from minigen.ops.comparing import ge, gt, le, lt, ne
 from minigen.ops.elementwise import (
     abs,
     add,
@@ -84,16 +84,6 @@ def lerp(input: Array, end: Array, weight: Array | float) -> Array:
 def masked_fill(input: Array, mask: Array, value: float) -> Array:
     """value where mask is true, else input."""
     return where(mask, value, input)
-
-
-def isnan(x: Array) -> Array:
-    """Whether each value is NaN."""
-    return ne(x, x)
-
-
-def isinf(x: Array) -> Array:
-    """Whether each value is infinite."""
-    return eq(abs(x), math.inf)
 
 
 def isclose(
