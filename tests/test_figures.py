@@ -1,6 +1,7 @@
 """Figures show what they are given, at the sizes that the code says."""
 
 import numpy as np
+import pytest
 
 from minigen import figures
 from minigen.training.metrics import mean_interval
@@ -45,3 +46,25 @@ def test_an_interval_that_is_wider_is_drawn_longer(tmp_path):
         left = rows[columns < columns.mean()]
         lengths.append(np.ptp(left))
     assert 1.8 < lengths[1] / lengths[0] < 2.2
+
+
+@pytest.mark.parametrize("n", [2, 20, 21, 300])
+def test_a_confusion_matrix_is_drawn_for_any_number_of_classes_and_any_names(n, tmp_path):
+    names = ["$x$", "$\\nothing$", "日本", "a very long name of a class", *map(str, range(n))][:n]
+    counts = np.eye(n, dtype=np.int64) * 3
+    counts[0, 1] = 10
+    pixels = pixels_of(figures.confusion_matrix(tmp_path / "c.png", counts, names))
+    assert pixels.std() > 0.05
+
+
+@pytest.mark.parametrize("true", [[1.0, 2, 3], [5.0], [1e300, -1e300]])
+def test_predictions_are_drawn_beside_the_diagonal(true, tmp_path):
+    panels = {"training": (true, true), "test": (true, np.zeros(len(true)))}
+    pixels = pixels_of(figures.predicted_against_true(tmp_path / "p.png", panels, "price in $"))
+    assert pixels.std() > 0.05
+
+
+def pixels_of(picture):
+    from matplotlib.image import imread
+
+    return imread(picture.path)[..., :3]

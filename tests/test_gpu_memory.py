@@ -5,7 +5,7 @@ import pytest
 
 import minigen as mg
 from minigen.backend.arrays import is_cupy
-from minigen.data import DataLoader
+from minigen.data import DataLoader, Subset, TensorDataset
 
 pytestmark = pytest.mark.usefixtures("device")
 X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10)
@@ -38,6 +38,17 @@ def test_data_that_lies_on_the_device_stays_there():
     x = mg.tensor(X).to("cuda").data
     (batch, *_) = DataLoader(x, 4, device="cuda")
     assert np.array_equal(batch.get(), X[:4])
+
+
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_batches_of_a_data_set_of_ones_own_and_of_parts_are_on_the_device(where):
+    examples = [{"x": mg.tensor(x, device=where), "y": int(y), "name": "a"} for x, y in zip(X, Y)]
+    (batch, *_) = DataLoader(examples, 4, device="cuda")
+    assert is_cupy(batch["x"]) and batch["name"] == ["a"] * 4
+    assert np.array_equal(batch["x"].get(), X[:4]) and batch["y"].get().tolist() == [0, 1, 2, 3]
+    whole = TensorDataset(mg.tensor(X, device=where), mg.tensor(Y, device=where))
+    (x, y), *_ = DataLoader(Subset(whole, [9, 0, 3]), 2, device="cuda")
+    assert is_cupy(x) and np.array_equal(x.get(), X[[9, 0]]) and y.get().tolist() == [9, 0]
 
 
 def test_a_module_goes_there_and_back_with_buffers_and_gradients_apart():

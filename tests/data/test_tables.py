@@ -1,7 +1,12 @@
 """CSV files as arrays: what is found out, what is kept, and what is refused by its line."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minigen.data import Standardizer, parse_table, read_table, throws
 from minigen.errors import DatasetError
@@ -112,6 +117,34 @@ def test_further_rows_are_read_with_the_categories_of_the_first():
     assert more.x.tolist() == [[50, 1, 0, 0, 2]] and more.y is None
     refused("city,height,age\nBonn,2,50\n", "line 2", "category of the column 'city'", like=table)
     refused("city,age\nOslo,50\n", "a column 'height'", like=table)
+
+
+TEXTS = st.text("abcü日 .;,\t\"'\n", min_size=1, max_size=6).map(lambda x: f"t{x}t")
+
+
+@given(
+    st.integers(2, 12).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=n, max_size=n),
+            st.lists(TEXTS, min_size=n, max_size=n),
+            st.lists(st.integers(-(10**6), 10**6), min_size=n, max_size=n, unique=True),
+        )
+    ),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+)
+def test_a_table_that_was_written_by_the_csv_module_is_read_as_it_was(
+    columns, delimiter, end, quoting
+):
+    file = io.StringIO(newline="")
+    options = {"delimiter": delimiter, "lineterminator": end, "quoting": quoting}
+    csv.writer(file, **options).writerows([["a", "b", "c"], *zip(*columns)])
+    table = parse_table(file.getvalue(), delimiter=delimiter, task="regression")
+    numbers, texts, target = columns
+    assert table.x[:, 0].tolist() == numbers and table.y.tolist() == target
+    assert table.columns[1].categories == tuple(sorted(set(texts)))
+    assert [table.columns[1].categories[i] for i in table.x[:, 1:].argmax(1)] == texts
 
 
 # ---------------------------------------------------------------------------- what is refused
