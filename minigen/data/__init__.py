@@ -5,7 +5,7 @@ from minigen.data.datasets import (
     Dataset,
     Subset,
     TensorDataset,
-    collate,
+    default_collate,
     random_split,
 )
 from minigen.data.glyph_images import GLYPH_CLASSES, glyphs
@@ -29,8 +29,8 @@ __all__ = [
     "Table",
     "TensorDataset",
     "Vocabulary",
-    "collate",
     "dates",
+    "default_collate",
     "fashion_mnist",
     "glyphs",
     "image_folder",

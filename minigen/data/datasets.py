@@ -27,6 +27,9 @@ class Dataset:
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index)")
 
+    def __add__(self, other: Any) -> "ConcatDataset":
+        return ConcatDataset([self, other])
+
 
 class TensorDataset(Dataset):
     """Arrays or tensors of one length; example i is the tuple of their rows i."""
@@ -120,7 +123,7 @@ def array_of(x: Any) -> Array:
     return x if is_cupy(x) else np.asarray(x)
 
 
-def collate(examples: Sequence[Any]) -> Any:
+def default_collate(examples: Sequence[Any]) -> Any:
     """A batch of examples, in their structure: arrays with a new first axis, texts as lists.
 
     Arrays and tensors keep their dtype; Python's floats become float32 and its integers int64.
@@ -128,11 +131,13 @@ def collate(examples: Sequence[Any]) -> Any:
     """
     first = examples[0]
     if isinstance(first, Mapping):
-        return {key: collate([example[key] for example in examples]) for key in first}
+        return {key: default_collate([example[key] for example in examples]) for key in first}
     if isinstance(first, tuple | list):
         if len({len(example) for example in examples}) != 1:
-            raise ShapeError(f"collate: {UNEQUAL}, got lengths {[len(x) for x in examples]}")
-        columns = [collate(column) for column in zip(*examples)]
+            raise ShapeError(
+                f"default_collate: {UNEQUAL}, got lengths {[len(x) for x in examples]}"
+            )
+        columns = [default_collate(column) for column in zip(*examples)]
         return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
     if isinstance(first, str | bytes):
         return list(examples)
@@ -140,11 +145,11 @@ def collate(examples: Sequence[Any]) -> Any:
     arrays = [array_of(example) for example in examples]
     if arrays[0].dtype.kind not in "biufc":
         raise DTypeError(
-            "collate: expected arrays, tensors, numbers, texts, or tuples or dicts of such, got "
-            f"{type(first).__name__}; convert it in the data set, or pass collate_fn"
+            "default_collate: expected arrays, tensors, numbers, texts, or tuples or dicts of such, "
+            f"got {type(first).__name__}; convert it in the data set, or pass collate_fn"
         )
     if len({x.shape for x in arrays}) != 1:
-        raise ShapeError(f"collate: {UNEQUAL}, got {sorted({x.shape for x in arrays})}")
+        raise ShapeError(f"default_collate: {UNEQUAL}, got {sorted({x.shape for x in arrays})}")
     batch = array_module(arrays[0]).stack(arrays)
     return batch.astype(np.float32) if python and batch.dtype == np.float64 else batch
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.backend.devices import resolve_device, to_device
-from minigen.data.datasets import Subset, TensorDataset, array_of, collate, is_tensor
+from minigen.data.datasets import Subset, TensorDataset, array_of, default_collate, is_tensor
 from minigen.data.transfer import ahead
 from minigen.random import Generator, default_generator
 
@@ -30,8 +30,8 @@ class DataLoader:
     Each `for` over it is a new epoch, also after a `break`. It yields new arrays (batch, ...) or
     tuples of them, on the device of the data. With a GPU as `device` and data on the host, each
     batch is copied to the GPU while the previous one is in use. With shuffle each epoch draws its
-    order from rng (by default the default generator). The examples of a Dataset, or of an object
-    with `__len__` and `__getitem__`, are made to a batch by collate_fn (by default `collate`).
+    order from rng (by default the default generator). collate_fn makes a batch of the examples of
+    a Dataset, or of an object with `__len__` and `__getitem__` (by default `default_collate`).
     num_workers and pin_memory change nothing. Raises ValueError for invalid arguments.
     """
 
@@ -63,7 +63,7 @@ class DataLoader:
             dataset = dataset.tensors
         self._tupled = isinstance(dataset, tuple)
         self._by_example = collate_fn is not None or _is_by_example(dataset)
-        self._collate, self._source = collate_fn or collate, dataset
+        self._collate, self._source = collate_fn or default_collate, dataset
         self.arrays: tuple[Array, ...] = ()
         if not self._by_example or self._tupled:
             arrays = dataset if self._tupled else (dataset,)

@@ -186,6 +186,7 @@ def test_parts_and_pairs_that_do_not_fit_are_refused():
     with pytest.raises(IndexError):
         ConcatDataset([Y])[10]
     assert ConcatDataset([Y[:4], Y[4:]])[-1] == 9
+    assert [len(Squares(4) + Squares(3)), (Squares(4) + Squares(3))[5]["name"]] == [7, "no. 1"]
     with pytest.raises(ValueError, match="at least one"):
         ConcatDataset([])
     assert len(list(islice(DataLoader(Squares(), 4, shuffle=True, rng=Generator(0)), 2))) == 2
