@@ -145,7 +145,7 @@ def default_collate(examples: Sequence[Any]) -> Any:
     arrays = [array_of(example) for example in examples]
     if arrays[0].dtype.kind not in "biufc":
         raise DTypeError(
-            "default_collate: expected arrays, tensors, numbers, texts, or tuples or dicts of such, "
+            "default_collate: expected arrays, tensors, numbers, texts, tuples or dicts of such, "
             f"got {type(first).__name__}; convert it in the data set, or pass collate_fn"
         )
     if len({x.shape for x in arrays}) != 1:
