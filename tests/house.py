@@ -38,7 +38,7 @@ FILES = {
     "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
     "dropout embedding recurrent recurrent_cells attention transformer losses summaries",
     "nn.utils": "clipping vectors rnn",
-    "optim": "groups states optimizer sgd rmsprop adam schedules scheduler lr_scheduler",
+    "optim": "groups states optimizer sgd rmsprop adam schedules scheduler one_cycle lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",

@@ -104,6 +104,13 @@ def test_a_group_that_is_added_later_joins_the_schedule():
     assert halved.get_last_lr() == [0.025, 0.0075, 0.5]
 
 
+def test_names_that_are_left_out_say_what_to_write():
+    with pytest.raises(AttributeError, match=r"PolynomialLR.*LambdaLR"):
+        lr_scheduler.PolynomialLR  # noqa: B018
+    with pytest.raises(AttributeError, match=r"Adagrad.*Adam has replaced it"):
+        mg.optim.Adagrad  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [

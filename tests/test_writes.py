@@ -89,6 +89,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "saved |=",
         "lines +=",
         "uses[",
+        "positions[",
         "state[key] =",
         "found[key] =",
         'found["betas"] =',

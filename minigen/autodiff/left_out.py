@@ -220,7 +220,28 @@ MINIGEN = {
     "normalize": "nn.functional.normalize",
 }
 
+_OPTIMIZER = "it is left out: Adam has replaced it; optim.Optimizer is the base for one of your own"
+OPTIM = {
+    **dict.fromkeys(("Adagrad", "Adadelta", "Adamax", "Rprop", "ASGD"), _OPTIMIZER),
+    **dict.fromkeys(("NAdam", "RAdam", "Adafactor", "Muon"), "it is left out: optim.AdamW"),
+    "SparseAdam": "optim.Adam; sparse tensors are left out",
+    "LBFGS": "it is left out, as it is not for batches; SciPy has it, for "
+    "nn.utils.parameters_to_vector",
+    "swa_utils": "keep a moving average of model.state_dict() in a loop",
+}
+LR_SCHEDULER = {
+    "ConstantLR": "LambdaLR(optimizer, lambda epoch: factor if epoch < total_iters else 1)",
+    "PolynomialLR": "LambdaLR(optimizer, lambda epoch: max(0, 1 - epoch / total_iters) ** power)",
+    "MultiplicativeLR": "LambdaLR, with the product of the factors so far",
+    "ChainedScheduler": "step() of each schedule: those of one optimizer multiply",
+    "CyclicLR": "LambdaLR, or OneCycleLR",
+    "CosineAnnealingWarmRestarts": "LambdaLR(optimizer, lambda epoch: 0.5 + 0.5 * "
+    "math.cos(math.pi * (epoch % T_0) / T_0))",
+}
+
 HINTS: dict[str, dict[str, str]] = {
+    "optim": OPTIM,
+    "optim.lr_scheduler": LR_SCHEDULER,
     "Tensor": TENSOR,
     "minigen": {name: hint for name, hint in TENSOR.items() if not name.endswith("_")} | MINIGEN,
 }

@@ -2,11 +2,14 @@
 
 In reading order: `groups` and `states`, what an optimizer takes and saves; `optimizer`, the base
 class; `sgd`, `rmsprop` and `adam`, each with its formula in array code; `schedules`, functions of
-the step; `scheduler` and `lr_scheduler`, PyTorch's objects. Clipping of gradients stands in
-`nn.utils`. Left out on purpose: Adagrad, Adamax and their like, which Adam has replaced, and
-L-BFGS, which is not for batches; `Optimizer` says how to add one.
+the step; `scheduler`, `one_cycle` and `lr_scheduler`, PyTorch's objects. Clipping of gradients
+stands in `nn.utils`. Left out on purpose: Adagrad, Adamax and their like, which Adam has replaced,
+and L-BFGS, which is not for batches; `Optimizer` says how to add one.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from minigen.autodiff import left_out as _left_out
 from minigen.nn.utils.clipping import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -31,3 +34,8 @@ __all__ = [
     "clip_grad_value_",
     "lr_scheduler",
 ]
+
+if not _TYPE_CHECKING:  # for type checkers it would make any name an attribute
+
+    def __getattr__(name):
+        raise AttributeError(_left_out.missing("optim", name))

@@ -104,3 +104,10 @@ def _alike(own: Any, value: Any) -> bool:
 def _not_negative(value: Any) -> bool:
     """Whether value, if it is a number (a learning rate), is finite and not negative."""
     return not isinstance(value, int | float) or 0 <= value < math.inf
+
+
+def checked_count(name: str, key: str, value: int) -> int:
+    """value, the argument `key` of a schedule, as an integer of at least 1; else ValueError."""
+    if isinstance(value, bool) or value != int(value) or value < 1:
+        raise ValueError(f"{name}: {key} must be an integer of at least 1, got {value}")
+    return int(value)
