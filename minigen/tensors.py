@@ -149,7 +149,10 @@ class Tensor(Synonyms):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
-            raise GradError("a tensor that requires grad is no plain array; use .detach() first")
+            raise GradError(
+                "a tensor that requires grad is no plain array; use minigen's function in place of "
+                "NumPy's, as mg.stack for np.stack, or .detach() first"
+            )
         if self.device != "cpu":
             raise DeviceError(f"a tensor on {self.device} is no NumPy array; use .numpy()")
         return np.array(self.data, dtype=dtype, copy=copy)

@@ -111,7 +111,7 @@ def limits_of(name):
 
 
 def test_the_table_of_limits_has_every_elementwise_op_of_one_argument():
-    assert sorted({*UNARY, "gelu"}) == sorted(LIMITS)
+    assert sorted({*UNARY, "gelu", "clip"}) == sorted(LIMITS)
 
 
 @BOTH

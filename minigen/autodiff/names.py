@@ -73,6 +73,8 @@ def translated(op: str, named: dict, names: Collection[str]) -> dict:
     """
     found = {}
     for name, value in named.items():
+        if value is None and name in ("out", "dtype") and name not in names:
+            continue  # np.sum(x) is x.sum(axis=None, dtype=None, out=None), and so are its like
         ours = name
         if name not in names:
             ours = next((k for k in KEYWORDS.get(name, ()) if k in names), name)

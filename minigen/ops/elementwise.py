@@ -262,11 +262,23 @@ def minimum(a: Array, b: Array) -> Array:
     domain=REALS,
     dtype="any",
 )
-def clip(x: Array, *, min: float | None = None, max: float | None = None) -> Array:
-    """x clipped to [min, max], None for no bound. The gradient is 1 at the bounds."""
+def _clip(x, *, min, max):
     if x.dtype.kind != "f" and float in (type(min), type(max)):
         x = x.astype(np.float32)
     return np.clip(x, min, max)
+
+
+@composite
+def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """x clipped to [min, max], numbers or arrays that broadcast, None for no bound.
+
+    The gradient of x is 1 at the bounds; beyond a bound, the bound gets the gradient.
+    """
+    if type(min) in NOT_ARRAYS and type(max) in NOT_ARRAYS:
+        return _clip(x, min=min, max=max)
+    if min is not None:
+        x = where(x < min, min, x)
+    return x if max is None else where(x > max, max, x)
 
 
 def _outside(x, min, max):

@@ -8,7 +8,7 @@ import numpy as np
 from minigen.autodiff.primitives import REGISTRY
 from minigen.random import Generator
 from minigen.testing.case import Case, modulus, where_real
-from minigen.testing.choices import Choices, away_from
+from minigen.testing.choices import GAP, Choices, away_from
 
 
 def _case(
@@ -101,8 +101,8 @@ def softplus(x, beta=1, threshold=20):
 
 def clip(x, min=None, max=None):
     if min is not None:
-        x = where_real(x.real < min, min, x)
-    return x if max is None else where_real(x.real > max, max, x)
+        x = where_real(x.real < np.real(min), min, x)
+    return x if max is None else where_real(x.real > np.real(max), max, x)
 
 
 def dropout(x, p=0.5, training=True, rng=None):
@@ -145,9 +145,17 @@ def _draw_relu_vjp(c):
     return (c.array(shape), c.signed(shape, 0.1, 3.0)), {}
 
 
-def _clip_options(c):
-    bounds = {"min": c.pick((None, -1.5, 0.0)), "max": c.pick((None, 0.5, 2))}
-    return {key: value for key, value in bounds.items() if value is not None or c.flag()}
+def _draw_clip(c):
+    """Numbers, arrays or None as bounds, and values that are not near them."""
+    shape = c.shape()
+    x, named = c.array(shape), {}
+    for key, numbers in (("min", (-1.5, -0.5)), ("max", (0.5, 2))):
+        bound = c.pick((None, c.pick(numbers), c.array(c.narrowed(shape), *numbers)))
+        if bound is not None:
+            x = np.where(np.abs(x - bound) < GAP, bound + 2 * GAP, x)
+        if bound is not None or c.flag():
+            named[key] = bound
+    return (np.asarray(x),), named
 
 
 def _softplus_options(c):
@@ -178,9 +186,7 @@ ELEMENTWISE = {
     "where": Case(where_real, _draw_where),
     "maximum": _case("maximum", lambda a, b: where_real(a.real > b.real, a, b), untied=True),
     "minimum": _case("minimum", lambda a, b: where_real(a.real < b.real, a, b), untied=True),
-    "clip": _case(
-        "clip", clip, _clip_options, lambda o: sorted(b for b in o.values() if b is not None)
-    ),
+    "clip": Case(clip, _draw_clip),
     "sigmoid": _case("sigmoid", sigmoid),
     "log_sigmoid": _case("log_sigmoid", lambda x: np.log(sigmoid(x))),
     "relu": _case("relu", lambda x: where_real(x.real > 0, x, 0.0), both_signs=True),
