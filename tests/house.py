@@ -44,10 +44,11 @@ FILES = {
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",
-    "testing": "closeness numerical pullback aliasing causes diagnosis functional checking choices "
-    "case cases_elementwise cases_comparing cases_shape cases_indexing cases_reduce cases_linalg "
-    "cases_neural cases_losses cases_conv cases_pooling cases_recurrent cases_attention cases "
-    "memory ownership properties table graphs graph_draws graph_properties strategies faults",
+    "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
+    "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
+    "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "
+    "cases_recurrent cases_attention cases memory ownership properties table graphs graph_draws "
+    "graph_properties strategies faults",
     "testing.faults": "planting memory_misuse any_rule elementwise shapes layers ties listing",
     "doctor": "environment self_test",
 }

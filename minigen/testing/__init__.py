@@ -1,8 +1,9 @@
 """Gradient checks for minigen's ops and for yours, and Hypothesis strategies for more tests.
 
 Reading order. gradcheck: `closeness` (errors and limits), `numerical` (derivatives by differences),
-`pullback` (one order of derivatives against differences), `aliasing` (misuse of memory),
-`causes` and `diagnosis` (which op is wrong, and why), `functional`, `checking` (gradcheck itself).
+`slopes` (a gradient compared with them), `pullback` (one order of derivatives), `aliasing` (misuse
+of memory), `causes` and `diagnosis` (which op is wrong, and why), `functional`, `checking`
+(gradcheck itself).
 Tests of ops: `choices` (random shapes and values), `case` (how one op is tested), `cases_*` (a
 family of ops each) and their table `cases`; `memory` (layouts); `ownership` and `properties` (what
 must hold of a call of an op); `table` (the report of the command line). Random programs: `graphs`,

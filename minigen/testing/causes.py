@@ -143,16 +143,16 @@ class _Probe:
 
     def agrees(self, a: np.ndarray, b: np.ndarray, limit: float = NEAR) -> bool:
         """Whether two gradients are equal within limit, relative to the right one."""
-        scale = max(1.0, np.abs(self.want).max(initial=0))
+        scale = max(np.abs(x).max(initial=0) for x in (self.want, self.got))
         return a.shape == b.shape and bool(np.abs(a - b).max(initial=0) <= limit * scale)
 
     def worst(self) -> str:
         """A sentence on the entry with the largest error."""
         gap = np.abs(self.got - self.want)
-        k = int(np.argmax(gap))
+        k, wrong = int(np.argmax(gap)), int((gap > NEAR * np.abs(self.want).max()).sum())
         index = tuple(int(n) for n in np.unravel_index(self.indices[k], self.whole.shape))
         return (
-            f"{int((gap > NEAR).sum())} of {len(gap)} entries; at index {index} the rule gives "
+            f"{wrong} of {len(gap)} entries; at index {index} the rule gives "
             f"{self.got[k]:.6g}, differences {self.want[k]:.6g}"
         )
 

@@ -19,8 +19,8 @@ def as_numpy(x: Any) -> np.ndarray:
     return np.asarray(to_numpy(x.data if isinstance(x, Traced) else x))
 
 
-def relative_error(got: Any, want: Any) -> float:
-    """max|got - want| / max(1, max|want|) over the finite values.
+def relative_error(got: Any, want: Any, scale: float | None = None) -> float:
+    """max|got - want| / scale over the finite values; by default scale is max(1, max|want|).
 
     Infinities and NaN must be at the same indices, or else the error is infinite. The error is
     relative to the largest value, not to each: a correct float32 matrix product has small
@@ -30,8 +30,10 @@ def relative_error(got: Any, want: Any) -> float:
     if got.shape != want.shape or not _same_special_values(got, want):
         return np.inf
     finite = np.isfinite(want)
-    difference, scale = _wide(got)[finite] - _wide(want)[finite], _wide(want)[finite]
-    return float(np.abs(difference).max(initial=0) / max(1.0, np.abs(scale).max(initial=0)))
+    difference = np.abs(_wide(got)[finite] - _wide(want)[finite])
+    if scale is None:
+        scale = max(1.0, np.abs(_wide(want)[finite]).max(initial=0))
+    return float(difference.max(initial=0) / scale)
 
 
 def assert_close(got: Any, want: Any, limit: float | None = None, name: str = "result") -> None:
