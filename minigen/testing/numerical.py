@@ -108,9 +108,9 @@ def _lepski(slopes, sizes, steps, rounding, base):
     agrees, best = np.ones(rounding.shape, bool), np.full(rounding.shape, len(steps) - 1)
     for k in reversed(range(len(steps))):
         below, above = values[k] - errors[k], values[k] + errors[k]
-        known = np.isfinite(errors[k])
-        agrees &= ~known | ((below <= high) & (above >= low) & ~too_large[k])
-        use = known & agrees
+        finite = np.isfinite(errors[k])
+        agrees &= ~finite | ((below <= high) & (above >= low) & ~too_large[k])
+        use = finite & agrees
         low = np.where(use & (below > low), below, low)
         high = np.where(use & (above < high), above, high)
         best = np.where(use & (errors[k] < _rows(errors, best)), k, best)
