@@ -116,6 +116,7 @@ from minigen.ops.synonyms import (
     swapdims,
     t,
     true_divide,
+    trunc,
     unflatten,
     unsqueeze,
 )

@@ -6,6 +6,7 @@ from typing import Any, overload
 from minigen.autodiff.cotangents import start_cotangent
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.grad_modes import F, grad_mode, is_grad_enabled
+from minigen.autodiff.signatures import with_any_keyword
 from minigen.autodiff.walk import copied
 from minigen.errors import GradError
 from minigen.tensors import Tensor
@@ -19,6 +20,7 @@ def grad(outputs: Outputs, inputs: Tensor, cotangents: Any = ..., **options: Any
 def grad(
     outputs: Outputs, inputs: Iterable[Tensor], cotangents: Any = ..., **options: Any
 ) -> tuple[Tensor, ...]: ...
+@with_any_keyword
 def grad(
     outputs: Outputs,
     inputs: Tensor | Iterable[Tensor],

@@ -44,7 +44,8 @@ class Synonyms(Operators):
 
     mm = bmm = mv = dot = ops.matmul
     ger = outer = ops.outer
-    amax, amin, cumprod = ops.max, ops.min, ops.cumprod
+    amax, amin, cumprod = synonyms.amax, synonyms.amin, ops.cumprod
+    trunc = synonyms.trunc
     count_nonzero, nonzero, argwhere = parts.count_nonzero, parts.nonzero, parts.argwhere
 
     unsqueeze, swapdims, movedim = ops.expand_dims, ops.swapaxes, ops.moveaxis

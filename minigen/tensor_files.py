@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from minigen.autodiff.signatures import with_any_keyword
 from minigen.backend.arrays import Array
 from minigen.backend.devices import to_numpy
 from minigen.backend.dtypes import as_array
@@ -42,6 +43,8 @@ def save(
 
     CheckpointError if it cannot be written.
     """
+    if isinstance(path, Mapping):
+        raise TypeError("save(path, tensors): the path comes first, PyTorch's has it second")
     # safetensors writes the memory of an array as it is, so a transposed array must be copied to C
     # order first; otherwise it would be read back with its values in the wrong order.
     arrays = {
@@ -56,6 +59,7 @@ def save(
     replace_file(home_path(path), _encoded(arrays, text), keep_previous=True)
 
 
+@with_any_keyword
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file; CheckpointError if it is damaged. `~` is the home folder.
 

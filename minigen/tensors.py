@@ -22,6 +22,7 @@ from minigen.autodiff.graph import (
     leaf_of_memory,
 )
 from minigen.autodiff.left_out import missing
+from minigen.autodiff.signatures import with_any_keyword
 from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of, to_numpy
 from minigen.backend.dtypes import DTYPES, NUMPY_FLOATS, as_array, names_dtype
@@ -201,6 +202,7 @@ class Tensor(Synonyms):
 
     # ------------------------------------------------------------------ derivatives
 
+    @with_any_keyword
     def backward(
         self,
         cotangent: "Tensor | Array | None" = None,

@@ -30,8 +30,8 @@ FILES = {
     "attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
-    "autodiff": "grad_modes graph cotangents walk fast_walk names left_out signatures explain "
-    "checks primitives fused trace",
+    "autodiff": "grad_modes graph cotangents walk fast_walk names left_out_layers left_out "
+    "signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
     "counting contractions linalg normalization windows conv pooling interpolation sequences "
     "recurrent attention losses densities synonyms parts",

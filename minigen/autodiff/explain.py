@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy import generic
 
-from minigen.autodiff.names import with_hint
+from minigen.autodiff.names import OF_SHAPES, with_hint
 from minigen.backend.devices import device_of, free_memory
 from minigen.backend.dtypes import PYTHON_SCALARS, as_array, plain_number
 from minigen.errors import DeviceError, DTypeError, ShapeError
@@ -37,6 +37,9 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
     """The error to raise instead of error, which the op `name` raised for args."""
     if type(error) is TypeError and str(error).startswith((f"{name}() ", "an axis is")):
         return TypeError(with_hint(str(error), name))  # about the arguments of the call
+    if isinstance(error, ShapeError) and name in OF_SHAPES:
+        message = str(error) if str(error).startswith(name) else f"{name}: {error}"
+        return ShapeError(with_hint(message, name))
     if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
         return error  # its message names an op already
     if isinstance(error, MemoryError):

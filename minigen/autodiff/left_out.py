@@ -4,6 +4,8 @@
 AttributeError with the sentence of `missing`.
 """
 
+from minigen.autodiff.left_out_layers import FUNCTIONAL, LR_SCHEDULER, MODULE, NN, OPTIM
+
 _RAW = "it is left out; for numbers without gradient use NumPy on x.numpy()"
 _ONE_NETWORK = "it is left out: minigen runs ops as they are called"
 
@@ -40,7 +42,7 @@ TENSOR = {
     "addcmul": "x + value * a * b",
     "addcdiv": "x + value * a / b",
     "inner": "mg.einsum('...i,...i', a, b), or a @ b for vectors",
-    "fmod": "x - b * (x / b).int() has the sign of x; x % b has the sign of b",
+    "fmod": "x - b * (x / b).trunc() has the sign of x, x % b that of b",
     "heaviside": "(x > 0).float()",
     "signbit": "x < 0",
     "copysign": "x.abs() * y.sign()",
@@ -133,16 +135,14 @@ TENSOR = {
     "vsplit": "x.split(parts, axis=0)",
     "sum_to_size": "mg.sum_to(x, shape)",
     "gelu": "mg.gelu(x)",
-    "ceil": "-mg.floor(-x)",
-    "trunc": "x.sign() * x.abs().floor()",
-    "fix": "x.sign() * x.abs().floor()",
-    "frac": "x - x.sign() * x.abs().floor()",
+    "fix": "x.trunc()",
+    "frac": "x - x.trunc()",
     "msort": "x.sort(0)[0]",
     "positive": "x",
 }
 
 MINIGEN = {
-    "autograd": "mg.grad(outputs, inputs), mg.primitive for ops of your own",
+    "autograd": "mg.grad(outputs, inputs); mg.primitive declares ops; mg.detect_anomaly()",
     "cuda": "mg.cuda_is_available(), mg.devices(); devices are strings, x.to('cuda')",
     "backends": "leave it out: results do not depend on such switches",
     "mps": "Apple's GPUs are left out; devices are 'cpu' and 'cuda'",
@@ -164,7 +164,6 @@ MINIGEN = {
     "multiprocessing": "minigen.distributed",
     "profiler": "study.record() and run.times()",
     "quantization": "it is left out",
-    "random": "mg.Generator(seed), mg.manual_seed(seed)",
     "set_default_dtype": "dtype= of what makes tensors and layers; the default is float32",
     "get_default_dtype": "mg.float32",
     "set_default_device": "device= of what makes tensors and layers",
@@ -220,37 +219,27 @@ MINIGEN = {
     "normalize": "nn.functional.normalize",
 }
 
-_OPTIMIZER = "it is left out: Adam has replaced it; optim.Optimizer is the base for one of your own"
-OPTIM = {
-    **dict.fromkeys(("Adagrad", "Adadelta", "Adamax", "Rprop", "ASGD"), _OPTIMIZER),
-    **dict.fromkeys(("NAdam", "RAdam", "Adafactor", "Muon"), "it is left out: optim.AdamW"),
-    "SparseAdam": "optim.Adam; sparse tensors are left out",
-    "LBFGS": "it is left out, as it is not for batches; SciPy has it, for "
-    "nn.utils.parameters_to_vector",
-    "swa_utils": "keep a moving average of model.state_dict() in a loop",
-}
-LR_SCHEDULER = {
-    "ConstantLR": "LambdaLR(optimizer, lambda epoch: factor if epoch < total_iters else 1)",
-    "PolynomialLR": "LambdaLR(optimizer, lambda epoch: max(0, 1 - epoch / total_iters) ** power)",
-    "MultiplicativeLR": "LambdaLR, with the product of the factors so far",
-    "ChainedScheduler": "step() of each schedule: those of one optimizer multiply",
-    "CyclicLR": "LambdaLR, or OneCycleLR",
-    "CosineAnnealingWarmRestarts": "LambdaLR(optimizer, lambda epoch: 0.5 + 0.5 * "
-    "math.cos(math.pi * (epoch % T_0) / T_0))",
-}
+FUNCTIONS = ("multinomial", "bernoulli", "gelu")  # which are no methods
 
 HINTS: dict[str, dict[str, str]] = {
+    "Module": MODULE,
+    "nn": NN,
+    "nn.functional": FUNCTIONAL,
     "optim": OPTIM,
     "optim.lr_scheduler": LR_SCHEDULER,
     "Tensor": TENSOR,
-    "minigen": {name: hint for name, hint in TENSOR.items() if not name.endswith("_")} | MINIGEN,
+    "minigen": {k: hint for k, hint in TENSOR.items() if k[-1] != "_" and k not in FUNCTIONS}
+    | MINIGEN,
 }
 
 
-def missing(room: str, name: str) -> str:
-    """The sentence of the AttributeError for a name that a room or class lacks."""
+def missing(room: str, name: str, owner: str | None = None) -> str:
+    """The sentence of the AttributeError for a name that a room or class lacks; owner is its name.
+
+    Without a hint it is what Python would say.
+    """
     hint = HINTS[room].get(name)
     if hint is None and name.endswith("_") and not name.startswith("_") and room == "Tensor":
         hint = f"tensors are not written to: bind the result, x = x.{name.rstrip('_')}(...)"
-    what = f"{room!r} has no attribute {name!r}"
-    return f"{what}: {hint}" if hint else what
+    sentence = f"{owner or room!r} has no attribute {name!r}"
+    return f"{sentence}: {hint}" if hint else sentence

@@ -28,6 +28,9 @@ KEYWORDS = {
     "end": ("stop",),
     "steps": ("num",),
     "fill_value": ("value",),
+    "gradient": ("cotangent",),
+    "grad_outputs": ("cotangents",),
+    "f": ("path",),
 }
 
 # Calls that would mean something else here. They are refused with these hints: where a keyword is
@@ -63,6 +66,9 @@ OTHER_KEYWORDS = {
     "rounding_mode": "write x // y for 'floor'",
     "non_blocking": "leave it out",
     "memory_format": "leave it out",
+    "map_location": "leave it out: tensors are loaded to the CPU, and .to(device) moves them",
+    "weights_only": "leave it out: files hold tensors and text alone",
+    "only_inputs": "leave it out",
 }
 
 
@@ -80,15 +86,19 @@ def translated(op: str, named: dict, names: Collection[str]) -> dict:
             ours = next((k for k in KEYWORDS.get(name, ()) if k in names), name)
             if ours not in names and name in OTHER_KEYWORDS:
                 raise TypeError(f"{op}() has no argument {name!r}: {OTHER_KEYWORDS[name]}")
-            if name in ("dim", "dims") and op in REFUSED_WITH_DIM and not named.keys() & _DDOF:
-                raise TypeError(f"{op}() with {name}= is PyTorch's, and another op: {CALLS[op]}")
-        if ours in found or (ours != name and ours in named):
-            raise TypeError(f"{op}() got {name!r} and {ours!r}, which are one argument")
+            if ours in found or (ours != name and ours in named):
+                raise TypeError(f"{op}() got {name!r} and {ours!r}, which are one argument")
+            if name == "dim" and op in REFUSED_WITH_DIM and not named.keys() & _DDOF:
+                raise TypeError(f"{op}() with dim= is PyTorch's, and another op: {CALLS[op]}")
         found = {**found, ours: value}
     return found
 
 
 _DDOF = {"correction", "unbiased", "ddof"}
+
+
+# Ops whose errors about shapes come of calls that mean something else in PyTorch.
+OF_SHAPES = ("repeat", "split", "pad")
 
 
 def with_hint(message: str, op: str) -> str:

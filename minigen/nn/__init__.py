@@ -1,5 +1,8 @@
 """Modules: layers, losses and containers, with PyTorch's names, parameter shapes and defaults."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from minigen.autodiff import left_out as _left_out
 from minigen.nn import init, utils
 from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from minigen.nn.attention import MultiheadAttention
@@ -40,3 +43,8 @@ from minigen.nn.transformer import (
     TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
+
+if not _TYPE_CHECKING:  # for type checkers it would make any name an attribute
+
+    def __getattr__(name):
+        raise AttributeError(_left_out.missing("nn", name))

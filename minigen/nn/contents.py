@@ -4,9 +4,10 @@ They are found in lists, tuples and dicts too, at each call: a list may grow aft
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minigen.autodiff.graph import Leaf
+from minigen.autodiff.left_out import missing
 from minigen.tensors import Tensor
 
 
@@ -47,6 +48,11 @@ class Parameters(list[Tensor]):
 
 class Contents:
     """The base of `Module` with the methods that find what it holds."""
+
+    if not TYPE_CHECKING:  # for type checkers it would make any name an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(missing("Module", name, type(self).__name__))
 
     def named_children(self) -> NamedModules:
         """(name, module) of the direct submodules, also of those in lists, tuples and dicts."""

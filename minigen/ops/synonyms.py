@@ -20,9 +20,11 @@ from minigen.ops.elementwise import (
     add,
     clip,
     divide,
+    floor_divide,
     multiply,
     negative,
     reciprocal,
+    sign,
     sqrt,
     subtract,
     where,
@@ -53,7 +55,6 @@ acos, asin, atan, atan2 = arccos, arcsin, arctan, arctan2
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 mm = bmm = mv = dot = matmul
 ger, repeat_interleave = outer, repeat
-amax, amin = max, min
 cat = concat = concatenate
 unsqueeze, swapdims, movedim = expand_dims, swapaxes, moveaxis
 
@@ -104,6 +105,21 @@ def allclose(
 def equal(input: Array, other: Array) -> bool:
     """Whether both have one shape and equal values: one bool. `eq` compares elementwise."""
     return raw(input).shape == raw(other).shape and bool((raw(input) == raw(other)).all())
+
+
+def amax(input: Array, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Array:
+    """The largest value over dim; equal maxima get equal parts of the gradient."""
+    return max(input, dim, keepdim)
+
+
+def amin(input: Array, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Array:
+    """The smallest value over dim; equal minima get equal parts of the gradient."""
+    return min(input, dim, keepdim)
+
+
+def trunc(input: Array) -> Array:
+    """input without its digits after the point; its gradient is 0."""
+    return multiply(sign(input), floor_divide(abs(input), 1))
 
 
 # ---------------------------------------------------------------------------------- facts
