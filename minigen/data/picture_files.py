@@ -25,6 +25,8 @@ OTHER_PICTURES = (  # are refused by name, since leaving them out would not be n
 TRAINING, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 THREADS = min(os.cpu_count() or 1, 2)  # working memory is proportional to it
 MAX_FILE_BYTES = 2**27  # larger than any photograph of max_pixels
+# A photograph has 5 to 20 pixels a byte; a decompression bomb of zeros has thousands.
+PIXELS_PER_BYTE, SMALL_PICTURE = 100, 2**24
 
 # train_x, train_y, test_x, test_y, and the names of the classes
 NamedSplits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]
@@ -197,9 +199,10 @@ def _read(path: Path, shape: tuple[int, ...], max_pixels: int) -> np.ndarray:
         if status.st_size > MAX_FILE_BYTES:
             raise OSError(f"{status.st_size} bytes, more than {MAX_FILE_BYTES}")
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > max_pixels:
-                got = f"{image.width} x {image.height} = {image.width * image.height} pixels"
-                raise OSError(f"{got}, more than max_pixels={max_pixels}")
+            n = image.width * image.height
+            if n > max_pixels or n > max(SMALL_PICTURE, PIXELS_PER_BYTE * status.st_size):
+                got = f"{image.width} x {image.height} pixels in {status.st_size} bytes"
+                raise OSError(f"{got}, where max_pixels={max_pixels} and {PIXELS_PER_BYTE} a byte")
             if image.format == "PNG":
                 image.verify()  # the checksums of all parts; the file must then be opened again
         with Image.open(path, formats=("PNG", "JPEG")) as image:
@@ -219,9 +222,7 @@ def _upright(image: Any, colour: bool) -> Any:
 
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip to 255
-        image = Image.fromarray(
-            ((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8)
-        )
+        image = Image.fromarray(((np.asarray(image, np.int32) + 128) // 257).astype(np.uint8))
     if "A" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

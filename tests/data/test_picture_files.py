@@ -208,7 +208,7 @@ def png(width, height, rows):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@pytest.mark.parametrize("side", [2**13 + 1, 2**15, 2**31 - 1])
+@pytest.mark.parametrize("side", [2**12 + 1, 2**13 + 1, 2**15, 2**31 - 1])
 def test_a_decompression_bomb_is_refused_by_its_declared_size(tmp_path, side):
     folder_of(tmp_path, {"a": 3})
     (tmp_path / "a" / "bomb.png").write_bytes(png(side, side, bytes(2**16)))
