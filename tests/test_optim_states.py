@@ -93,6 +93,35 @@ def test_states_of_generators_and_loaders_stay_too():
     assert state == kept
 
 
+class Adagrad(optim.Optimizer):
+    """An optimizer of a user's: p -= rate * g / sqrt(sum of g^2)."""
+
+    SETTINGS, STATE = ("rate", "step"), {"sum": None}
+
+    def __init__(self, params, rate=0.1):
+        super().__init__(params, rate=rate)
+
+    @staticmethod
+    def formula(p, g, s, rate, step):
+        s += g * g
+        p -= rate / (1 + 0.1 * (step - 1)) * g / (np.sqrt(s) + 1e-10)
+
+
+def test_an_optimizer_of_ones_own_has_states_that_are_checked_and_rolled_back():
+    p = mg.tensor(np.array([1.0, 2.0], np.float32), requires_grad=True)
+    optimizer, g = Adagrad([p]), mg.Tensor(np.array([3.0, -4.0], np.float32))
+    optimizer.step([g])
+    assert np.allclose(p.data, [0.9, 2.1]) and repr(optimizer) == "Adagrad(rate=0.1)"
+    state, kept = optimizer.state_dict(), p.numpy().copy()
+    optimizer.step([g])
+    p.data[...], later = kept, p.numpy().copy()
+    optimizer.load_state_dict(state)
+    optimizer.step([g])
+    assert np.array_equal(p.data, later)
+    with pytest.raises(CheckpointError, match=r"Adagrad: .*0 lacks 'rate'; .* has .*'betas'"):
+        optimizer.load_state_dict(made("adam")[1].state_dict())
+
+
 # ------------------------------------------------------------------- what does not fit
 
 

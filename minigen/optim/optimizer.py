@@ -197,7 +197,8 @@ class Optimizer:
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """`settings` of a group whose learning rate, which schedules set, is still in range."""
-        if type(group["lr"]) is not float or not 0 <= group["lr"] < np.inf:
+        lr = group.get("lr", 0.0)
+        if type(lr) is not float or not 0 <= lr < np.inf:
             self.check(group)
         return self.settings(group)
 

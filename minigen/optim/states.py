@@ -79,8 +79,7 @@ def _checked_group(optimizer, own, group, what, wrong):
     expected = own.keys() - {"params"}
     missing, extra = expected - settings.keys() - OPTIONAL, settings.keys() - expected - OPTIONAL
     extra |= settings.keys() & ADDED.keys() - expected
-    wrong += [f"{what} lacks {key!r}" for key in sorted(missing)]
-    wrong += [f"{what} has {key!r}" for key in sorted(extra)]
+    _name_keys(what, missing, extra, wrong)
     try:
         (check_settings if missing or extra else optimizer.check)(settings)
     except (TypeError, ValueError) as error:
@@ -93,9 +92,8 @@ def _checked_entries(optimizer, p, entries, group, what, wrong):
     used = {key for key, setting in optimizer.STATE.items() if not setting or group.get(setting)}
     counts = {"step"} & {*optimizer.SETTINGS}
     missing = (used | counts) - entries.keys() if entries else ()
-    wrong += [f"the state of {what} lacks {key!r}" for key in sorted(missing)]
     extra = entries.keys() - optimizer.STATE.keys() - counts
-    wrong += [f"the state of {what} has {key!r}" for key in sorted(extra)]
+    _name_keys(f"the state of {what}", missing, extra, wrong)
     copied = {}
     for key, value in entries.items():
         value = value.data if isinstance(value, Tensor) else value
@@ -114,6 +112,13 @@ def _checked_entries(optimizer, p, entries, group, what, wrong):
             moved = to_device(value, p.device)
             copied[key] = moved.copy() if moved is value else moved
     return copied
+
+
+def _name_keys(what, missing, extra, wrong):
+    """Add the sentences about keys that are missing or extra to wrong."""
+    for verb, keys in (("lacks", missing), ("has", extra)):
+        if keys:
+            wrong.append(f"{what} {verb} {', '.join(map(repr, sorted(keys, key=str)))}")
 
 
 def _size(group: Mapping[str, Any]) -> int | None:
