@@ -3,12 +3,14 @@
 import argparse
 import sys
 
+from minigen import console
 from minigen.backend.devices import resolve_device
 from minigen.doctor import doctor
 from minigen.doctor.self_test import self_test
 from minigen.errors import BackendUnavailable
 from minigen.testing import table
 from minigen.testing.cases import CASES
+from minigen.training.flags import device_name, positive_int
 
 
 def gradcheck(args: argparse.Namespace) -> int:
@@ -17,11 +19,7 @@ def gradcheck(args: argparse.Namespace) -> int:
     if unknown:
         print(f"there is no op {unknown[0]!r}; one of: {', '.join(CASES)}", file=sys.stderr)
         return 2
-    try:
-        device = resolve_device(args.device)
-    except BackendUnavailable as error:
-        print(f"BackendUnavailable: {error}", file=sys.stderr)
-        return 2
+    device = resolve_device(args.device)
     print(table.HEADER)
     wrong, count, worst = [], 0, {}
     for row in table.rows(args.cases, device, args.ops or None):
@@ -52,16 +50,28 @@ def main() -> int:
     commands = parser.add_subparsers(required=True, metavar="command")
     check = commands.add_parser("gradcheck", help="check every op and print a table of errors")
     check.add_argument("ops", nargs="*", help="names of ops; default all")
-    check.add_argument("--cases", type=int, default=20, help="calls of each op; default 20")
-    check.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default cpu")
+    cases = {"type": positive_int, "default": 20, "help": "calls of each op; default 20"}
+    check.add_argument("--cases", **cases)
+    devices = {"type": device_name, "default": "cpu", "help": "cpu, cuda or cuda:N; default cpu"}
+    check.add_argument("--device", **devices)
     check.set_defaults(run=gradcheck)
     report = commands.add_parser("doctor", help="report what works on this machine, and remedies")
-    report.add_argument(
-        "--self-test", metavar="DEVICE", help="only test this device, in this process"
-    )
+    only = {"type": device_name, "metavar": "DEVICE"}
+    report.add_argument("--self-test", **only, help="only test this device, in this process")
     report.set_defaults(run=run_doctor)
-    args = parser.parse_args()
-    return args.run(args)
+    console.prepare()
+    try:
+        args = parser.parse_args()
+        return args.run(args)
+    except BackendUnavailable as error:
+        console.say(f"BackendUnavailable: {error}", sys.stderr)
+        return 2
+    except BrokenPipeError:  # as after `| head`
+        return console.BROKEN_PIPE
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        console.close_broken()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ def prepare() -> None:
 def say(text: str, stream: Any = None) -> None:
     """Print a line to stream, by default stdout; no effect if that is missing or closed."""
     stream = sys.stdout if stream is None else stream
+    if stream is None:
+        return
     try:
         print(text, file=stream, flush=True)
     except UnicodeEncodeError:

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "minigen"
 
 # A room imports only rooms above it: a file, or a folder with a slash.
 ROOMS = (
-    *("errors", "console", "parallel/", "backend/", "figures/", "kernels/", "random", "autodiff/"),
+    *("errors", "console", "variables", "parallel/", "backend/", "figures/", "kernels/"),
+    *("random", "autodiff/"),
     *("ops/", "operators", "synonyms", "tensors", "gradients", "creation", "draws"),
     *("tensor_files", "nn/", "optim/", "data/", "models/", "training/", "testing/", "doctor/"),
     "__main__",

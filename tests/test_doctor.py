@@ -78,10 +78,10 @@ def test_numba_missing_broken_and_switched_off_are_told_apart(monkeypatch):
     assert environment.numba_failure() == ""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     part = environment.fast_kernels(environment.numba_failure())
-    assert "unset NUMBA_DISABLE_JIT" in said(part) and broken(part)
+    assert "unset NUMBA_DISABLE_JIT" in said(part) and not broken(part)
     monkeypatch.setitem(sys.modules, "numba", None)
     part = environment.fast_kernels(environment.numba_failure())
-    assert "not installed" in said(part) and "pip install numba" in said(part) and broken(part)
+    assert "not installed" in said(part) and "pip install numba" in said(part) and not broken(part)
 
 
 def test_reference_kernels_that_were_asked_for_are_a_hint_and_no_problem(monkeypatch):
@@ -106,7 +106,7 @@ def test_a_cache_that_works_is_described(tmp_path):
 
 def test_no_cache_a_damaged_one_and_a_full_disk_have_remedies(tmp_path, monkeypatch):
     part = environment.kernel_cache(None, no_damage)
-    assert "set NUMBA_CACHE_DIR" in said(part) and broken(part)
+    assert "set NUMBA_CACHE_DIR" in said(part) and not broken(part)
     part = environment.kernel_cache(str(tmp_path), lambda folder: [tmp_path / "f.nbc"])
     assert "damaged files: f.nbc." in said(part) and f"rm {tmp_path}/*.nbc" in said(part)
     usage = type("usage", (), {"free": 5e6})
@@ -122,7 +122,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_reason(tmp_path, monke
     monkeypatch.setattr(environment.tempfile, "TemporaryFile", refused)
     part = environment.kernel_cache(str(tmp_path), no_damage)
     assert "Permission denied" in said(part) and "set NUMBA_CACHE_DIR" in said(part)
-    assert "not writable" in part.text and broken(part)
+    assert "not writable" in part.text and not broken(part)
 
 
 def test_a_cache_folder_of_the_environment_that_is_passed_over_is_a_hint(tmp_path, monkeypatch):

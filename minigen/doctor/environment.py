@@ -91,7 +91,7 @@ def fast_kernels(failure: str) -> Part:
         remedy = {"is not installed": "pip install numba"}.get(failure, REINSTALL)
         remedy = "unset NUMBA_DISABLE_JIT" if "JIT" in failure else remedy
         what = f"Numba {failure}: kernels are several times slower."
-        part.problems.append(Problem(what, remedy))
+        part.problems.append(Problem(what, remedy, broken="cannot be imported" in failure))
     return part
 
 
@@ -102,7 +102,7 @@ def kernel_cache(folder: str | None, damaged: Callable) -> Part:
     if folder is None:
         part.text = "none"
         what = "No folder for compiled kernels can be written: each process compiles anew."
-        part.problems.append(Problem(what, other))
+        part.problems.append(Problem(what, other, broken=False))
         return part
     if requested and Path(requested) not in Path(folder).parents:
         what = f"NUMBA_CACHE_DIR={requested} cannot be written and is ignored."
@@ -118,7 +118,7 @@ def kernel_cache(folder: str | None, damaged: Callable) -> Part:
         part.problems.append(Problem(what, f"rm {folder}/*.nbc (kernels are compiled anew)"))
     if failure:
         what = f"{folder} cannot be written ({failure}): each process compiles anew."
-        part.problems.append(Problem(what, other))
+        part.problems.append(Problem(what, other, broken=False))
     elif free < MIN_FREE:
         what = f"The disk of {folder} has {free / 1e6:.0f} MB left."
         part.problems.append(Problem(what, f"free some space, or {other}"))

@@ -6,7 +6,6 @@ set, and where Numba is missing. A variant is imported at its first use, so that
 compiles nothing.
 """
 
-import os
 import warnings
 from collections.abc import Callable
 from functools import cache, wraps
@@ -14,12 +13,13 @@ from types import ModuleType
 
 from minigen.backend.arrays import is_cupy
 from minigen.kernels import reference
+from minigen.variables import choice
 
 
 @cache
 def _load_variant(on_gpu: bool) -> ModuleType:
     """The module whose kernels run on NumPy arrays, or with on_gpu on CuPy arrays."""
-    if os.environ.get("MINIGEN_KERNELS") == "reference":
+    if choice("MINIGEN_KERNELS", ("reference",)) == "reference":
         return reference
     if on_gpu:
         from minigen.kernels import gpu
@@ -33,6 +33,14 @@ def _load_variant(on_gpu: bool) -> ModuleType:
         warnings.warn(
             f"Numba is {reason}; minigen runs on its slower NumPy kernels, with the same results; "
             "`python -m minigen doctor` names the remedy",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return reference
+    if numba.config.DISABLE_JIT:  # then the kernels would run as Python, a loop for each number
+        warnings.warn(
+            "Numba is switched off by NUMBA_DISABLE_JIT; minigen runs on its slower NumPy kernels, "
+            "with the same results",
             RuntimeWarning,
             stacklevel=3,
         )

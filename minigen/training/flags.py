@@ -37,7 +37,7 @@ def argument_parser(
     parser = _Parser(description=doc, formatter_class=_DefaultsInHelp)
     add = parser.add_argument
     add("--data", default=data, help=data_help)
-    add("--device", type=device, default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--device", type=device_name, default="auto", help="auto, cpu, cuda or cuda:N")
     add("--seed", type=_seed, default=0, help="of everything random")
     words = f"; default {epochs}" if isinstance(epochs, str) else ""
     default_epochs = None if words else epochs
@@ -118,7 +118,7 @@ def nonnegative_float(text: str) -> float:
     return value
 
 
-def device(text: str) -> str:
+def device_name(text: str) -> str:
     """A flag's text as the name of a device, for argparse's `type`."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, got {text}")
