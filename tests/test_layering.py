@@ -19,7 +19,7 @@ ONLY = {  # what these may import of the package besides their own folder, whate
     "parallel": {"errors"},
     "autodiff.graph": {"errors"},
     "autodiff.walk": {"errors"},
-    "autodiff": {"errors", "parallel", "backend"},
+    "autodiff": {"errors", "variables", "parallel", "backend"},
     "backend": {"errors"},
     "figures": {"errors", "backend"},
     "data": {"errors", "backend", "random"},
