@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigen.autodiff.graph import Node, Traced, trace_observer
+from minigen.autodiff.graph import Leaf, Node, Output, Traced, trace_observer
 from minigen.autodiff.primitives import Op
 
 PACKAGE = str(Path(__file__).parent.parent) + os.sep
@@ -70,45 +71,143 @@ def observed(observer: Observer) -> Iterator[Observer]:
 # ---------------------------------------------------------------------- non-finite values
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """The op that made a value NaN or infinite, in words. masked: it is a -inf that was passed in,
+    as those of masks are.
+    """
+
+    text: str
+    masked: bool = False
+
+
+class _Site(str):
+    """The line of a call; origin is that of its results, None if they are finite."""
+
+    origin: _Origin | None = None
+
+
 class _NonFinite(Observer):
-    """Raises FloatingPointError at the first value that is infinite or NaN."""
+    """Follows NaN and infinities from the op that makes them to the answers that they reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = {}  # id of a result that is not finite -> (the array, its origin)
+        self.unused = {}  # id of those that no op has taken as an argument yet -> origin
+        self.flowing = {}  # vertex -> origin of the cotangent that reaches it
+        self.reached = set()  # vertices that the backward walk has reached
+        self.origin = None  # of the results of the call that is being recorded
 
     def watched(self, op):
         def run(*args, **static):
             result = op.forward(*args, **static)
-            for part in outputs_of(op, result):
-                self._check(part, f"op {op.name!r}", self.site(), args)
+            self.origin = None
+            for x in args:
+                self.unused.pop(id(x), None)
+            for y in outputs_of(op, result):
+                if not _is_finite(y):
+                    origin = self._origin(op, args, y)
+                    self.made.update({id(y): (y, origin)})
+                    self.unused.update({id(y): origin})
+                    self.origin = self.origin or origin
+                    # No other op will find a value in it. (With inf passed in, one may replace it:
+                    # attention replaces the softmax of rows that are wholly masked.)
+                    if np.isnan(y).all() and not any(_has_inf(x) for x in args):
+                        self._report(origin)
             return result
 
         return run
 
-    def pulled(self, node, _, cotangents):
-        for i, g in enumerate(cotangents):
-            if g is not None:
-                source = f"the derivative of op {node.op.name!r} for argument {i}"
-                array = g.data if isinstance(g, Traced) else g
-                self._check(array, source, getattr(node, "site", "?"), node.args)
+    def _origin(self, op, args, y):
+        """Which op made y not finite: this one, or one whose result is an argument."""
+        passed = [(i, x) for i, x in enumerate(args) if not _is_finite(x)]
+        is_nan = bool(np.isnan(y).any())
+        worst = [(i, x) for i, x in passed if np.isnan(x).any()] if is_nan else passed
+        for _, x in worst or passed:
+            _, origin = self.made.get(id(x), (None, None))
+            if origin and (not origin.masked or (not is_nan and not (y == np.inf).any())):
+                return origin
+        name, site = f"op {op.name!r}", super().site()
+        inherited = [f"argument {i}" for i, x in worst or passed if id(x) not in self.made]
+        # A -inf that was passed in and came out again is a mask's.
+        masked = bool(inherited) and not is_nan and not (y == np.inf).any()
+        note = f"; {' and '.join(inherited)} had such values before" if inherited else ""
+        return _Origin(self._text(y, name, site, args) + note, masked)
 
-    def _check(self, y, source, site, args):
+    def _report(self, origin):
+        """Raise FloatingPointError for a value that is an answer."""
+        if not origin.masked:
+            self.unused.clear()
+            self.flowing.clear()
+            raise FloatingPointError(origin.text)
+
+    def site(self):
+        site = _Site(super().site())
+        site.origin = self.origin
+        return site
+
+    def pulled(self, node, g, cotangents):
+        site = getattr(node, "site", None)
+        if node not in self.reached and isinstance(site, _Site) and site.origin:
+            self._report(site.origin)  # the walk starts here: a loss
+        before = self.flowing.pop(node, None)
+        for i, (parent, part) in enumerate(zip(node.parents, cotangents)):
+            if part is None:
+                continue
+            vertex = parent.parents[0] if isinstance(parent, Output) else parent
+            self.reached.add(vertex)
+            array = part.data if isinstance(part, Traced) else part
+            self.unused.pop(id(array), None)  # of a rule, under create_graph
+            if _is_finite(array):
+                continue
+            source = f"the derivative of op {node.op.name!r} for argument {i}"
+            origin = before or _Origin(self._text(array, source, site or "?", node.args))
+            self.flowing.setdefault(vertex, origin)
+            if isinstance(vertex, Leaf):
+                self._report(origin)
+
+    def finish(self):
+        """Report the first value that no op took as an argument, and no rule as a cotangent."""
+        for origin in (*self.unused.values(), *self.flowing.values()):
+            self._report(origin)
+
+    def _text(self, y, source, site, args):
         y = np.asarray(y) if np.isscalar(y) else y
-        if y.dtype.kind != "f" or np.isfinite(y).all():
-            return
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(y))[0])
+        worst = next(bad for bad in (np.isnan(y), y == np.inf, y == -np.inf) if bad.any())
+        index = tuple(int(i) for i in np.argwhere(worst)[0])
         path = " > ".join(type(module).__name__ for module in self.modules)
         shapes = ", ".join(str(getattr(x, "shape", x)) for x in args)
-        raise FloatingPointError(
+        return (
             f"{source} gave {y[index]} at index {index} of shape {y.shape}, the first non-finite "
             f"value; at {site}{' in ' + path if path else ''}; arguments: {shapes}"
         )
 
 
-def detect_anomaly() -> Any:
-    """A context that stops at the first non-finite value, forward or backward.
+def _is_finite(x):
+    """Whether x has no NaN and no infinity; true of what is not float."""
+    is_float = isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
+    return not is_float or bool(np.isfinite(x).all())
 
-    Raises FloatingPointError with the op, the user's line, shapes and the first index. For lines in
-    the backward pass, the graph must be recorded inside the context too.
+
+def _has_inf(x):
+    return not _is_finite(x) and bool(np.isinf(x).any())
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """A context that raises FloatingPointError if an answer is NaN or infinite, and says why.
+
+    Answers are arrays of NaN alone, the output of a backward pass, the gradients of leaves, and
+    what no op has used when the context ends. The error names the op that first made the value,
+    forward or backward: its line in the user's code, shapes, and the first index. What is dropped
+    on the way is no error (a branch that `where` does not take, -inf into softmax, logsumexp or
+    max), nor is the -inf of a mask. For lines in the backward pass, the graph must be recorded
+    inside the context too.
     """
-    return observed(_NonFinite())
+    observer = _NonFinite()
+    with observed(observer):
+        yield
+    observer.finish()
 
 
 # ------------------------------------------------------------------------------- profile
