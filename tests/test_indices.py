@@ -132,3 +132,13 @@ def test_gather_has_the_shape_of_its_index_and_pytorchs_values():
 def test_gather_refuses_what_pytorch_refuses(index, error):
     with pytest.raises(error, match="gather"):
         mg.gather(mg.ones((3, 4)), 1, index)
+
+
+@pytest.mark.parametrize("cuts", [[2, 4], [4, 2], [5, 1, 3], [-1, 2], [9, 0], []])
+def test_split_at_indices_in_any_order_is_numpys(cuts):
+    x = mg.Tensor(np.arange(12.0).reshape(2, 6)).requires_grad_()
+    parts, want = mg.split(x, cuts, 1), np.split(x.data, cuts, 1)
+    assert [p.data.tolist() for p in parts] == [w.tolist() for w in want]
+    total = sum((p * p).sum() for p in parts)
+    count = sum(np.split(np.arange(6), cuts)[i].size for i in range(len(want)))
+    assert (mg.grad(total, x).data != 0).sum() <= 2 * count

@@ -95,10 +95,12 @@ def test_float32_stays_float32_beside_a_numpy_scalar(operation, scalar):
         assert mg.grad(y, x, np.ones(y.shape, np.float32)).dtype == np.float32
 
 
-def scalars_of_numpy(tree):
-    """A nest of arguments with each Python number as a NumPy scalar."""
+def scalars_of_numpy(tree, narrow=False):
+    """A nest of arguments with Python's numbers as NumPy scalars, narrow: of 8 bits if they fit."""
     if isinstance(tree, list | tuple):
-        return type(tree)(map(scalars_of_numpy, tree))
+        return type(tree)(scalars_of_numpy(x, narrow) for x in tree)
+    if type(tree) is int and narrow and -128 <= tree <= 255:
+        return np.uint8(tree) if tree >= 0 else np.int8(tree)
     kinds = {float: np.float64, int: np.int64, bool: np.bool_}
     return kinds[type(tree)](tree) if type(tree) in kinds else tree
 
@@ -108,17 +110,16 @@ def test_every_op_takes_numpy_scalars_for_numbers_and_computes_the_same(name):
     for seed in range(4):
         call = draw_call(name, Choices(seed))
         outputs = []
-        for form in (lambda tree: tree, scalars_of_numpy):
+        for form in (lambda x: x, scalars_of_numpy, lambda x: scalars_of_numpy(x, True)):
             args, named = call.with_arrays([mg.Tensor(x) for x in call.in_float32()])
             keep = {key: named.pop(key) for key in ("rng",) if key in named}
             named = {key: form(value) for key, value in named.items()}
             with np.errstate(all="ignore"):
                 outputs.append(as_tuple(call.op.function(*form(args), **named, **keep)))
-        for got, want in zip(*outputs, strict=True):
-            assert got.dtype == want.dtype and got.shape == want.shape
-            assert np.array_equal(
-                np.asarray(got), np.asarray(want), equal_nan=got.dtype.kind == "f"
-            )
+        for want, got, narrow in zip(*outputs, strict=True):
+            for y in (got, narrow):
+                assert y.dtype == want.dtype and y.shape == want.shape
+                assert np.array_equal(y, want, equal_nan=y.dtype.kind == "f")
 
 
 def test_an_array_of_shape_0d_promotes_as_numpy_says():
@@ -160,3 +161,14 @@ def test_an_optimizer_takes_numpy_scalars_for_its_settings(name, size):
         results.append(p.data)
     assert np.array_equal(results[0], results[1])
     assert np.allclose(results[0], results[2], rtol=1e-4, atol=1e-5)
+
+
+def test_sums_of_narrow_integers_do_not_wrap_around():
+    u, x = np.uint8, mg.Tensor(np.arange(300.0)).requires_grad_()
+    assert mg.tile(x.reshape(300, 1), (u(200), u(2))).shape == (60_000, 2)
+    g = np.arange(300.0)
+    assert np.array_equal(mg.grad(mg.roll(x, (u(3),), (0,)), x, g).data, np.roll(g, -3))
+    assert np.array_equal(mg.grad(mg.roll(x, u(3)), x, g).data, np.roll(g, -3))
+    assert mg.pad(x, ((u(200), u(200)),)).shape == (700,)
+    assert [len(y) for y in mg.split(x, np.array([100, 250], u))] == [100, 150, 50]
+    assert mg.repeat(x, np.full(300, 2, u)).shape == (600,)

@@ -190,7 +190,10 @@ def split(x: Array, sections_or_indices, axis: int = 0) -> tuple:
             raise ShapeError(f"split: axis {axis} of length {n} has no {parts} equal parts")
         sizes = (n // parts,) * parts
     else:
-        cuts = [slice(int(i)).indices(n)[1] for i in sections_or_indices]
-        edges = [0, *np.maximum.accumulate(cuts).tolist(), n] if cuts else [0, n]
+        edges = [0, *(slice(int(i)).indices(n)[1] for i in sections_or_indices), n]
+        if edges != sorted(edges):  # parts overlap
+            borders = [(start, n - max(start, stop)) for start, stop in pairwise(edges)]
+            whole = [(0, 0)] * x.ndim
+            return tuple(crop(x, (*whole[:axis], b, *whole[axis + 1 :])) for b in borders)
         sizes = tuple(stop - start for start, stop in pairwise(edges))
     return _split(x, sizes=sizes, axis=axis)

@@ -184,7 +184,10 @@ def roll(x: Array, *, shift: int | tuple[int, ...], axis: int | tuple[int, ...] 
 
 
 def _negated(shift):
-    return tuple(-s for s in shift) if isinstance(shift, tuple | list) else -shift
+    # As Python's integers: of np.uint8(3) the negative is 253.
+    if isinstance(shift, tuple | list):
+        return tuple(-operator.index(s) for s in shift)
+    return -operator.index(shift)
 
 
 @primitive(lambda g, y, x, k: tril(g, k))
@@ -211,7 +214,7 @@ def tile(x: Array, reps: int | tuple[int, ...]) -> Array:
 
     The shorter of reps and x.shape gets ones in front. ShapeError for a negative number.
     """
-    reps = (reps,) if np.ndim(reps) == 0 else tuple(reps)
+    reps = tuple(map(operator.index, (reps,) if np.ndim(reps) == 0 else reps))
     if any(r < 0 for r in reps):
         raise ShapeError(f"tile: reps must not be negative, got {reps}")
     shape = (1,) * (len(reps) - x.ndim) + x.shape
