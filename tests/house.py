@@ -36,8 +36,10 @@ FILES = {
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
     "counting contractions linalg normalization windows conv pooling interpolation sequences "
     "recurrent attention losses densities synonyms parts",
-    "nn": "hooks contents module modes init utils linear activations containers conv pooling norm "
-    "dropout embedding recurrent recurrent_cells attention transformer losses summaries",
+    "nn": "hooks contents module options modes init functional utils linear activations containers "
+    "conv pooling norm dropout embedding recurrent recurrent_cells attention transformer losses "
+    "summaries",
+    "nn.functional": "activations losses windows products normalization",
     "nn.utils": "clipping vectors rnn",
     "optim": "groups states optimizer sgd rmsprop adam schedules scheduler one_cycle lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "

@@ -190,7 +190,7 @@ def test_dtypes_mix_as_everywhere():
         (((2, 3), (4, 3), (5, 6)), {}, mg.errors.ShapeError, ["(4, 3)", "(5, 6)", "axis -2"]),
         (((3,), (4, 3), (4, 3)), {}, mg.errors.ShapeError, ["(3,)", "2 dims"]),
         (((2, 4, 3), (3, 4, 3), (4, 3)), {}, mg.errors.ShapeError, ["broadcast"]),
-        (((2, 3),) * 3, {"mask": np.ones((2, 2))}, mg.errors.DTypeError, ["mask", "boolean"]),
+        (((2, 3),) * 3, {"mask": np.ones((2, 2), int)}, mg.errors.DTypeError, ["mask", "boolean"]),
         (((2, 3),) * 3, {"mask": np.ones((2, 2), int)}, mg.errors.DTypeError, ["int64"]),
         (((2, 3),) * 3, {"mask": np.ones((2, 3), bool)}, mg.errors.ShapeError, ["(2, 2)"]),
         (((2, 3),) * 3, {"mask": np.ones((5, 2, 2), bool)}, mg.errors.ShapeError, ["mask"]),

@@ -203,7 +203,12 @@ X, MEMORY = (2, 4, 8), (2, 5, 8)
         ((X, (3, 5, 8), (3, 5, 8)), {}, mg.errors.ShapeError, ["one batch", "(B, T, E)"]),
         ((X, (2, 5, 7), MEMORY), {}, mg.errors.ShapeError, ["(2, 5, 7)", "(8, 8, 8)"]),
         ((X, (5, 8), (5, 8)), {}, mg.errors.ShapeError, ["3 dims"]),
-        ((X,) * 3, {"attn_mask": np.zeros((4, 4))}, mg.errors.DTypeError, ["attn_mask", "float64"]),
+        (
+            (X,) * 3,
+            {"attn_mask": np.zeros((4, 4), int)},
+            mg.errors.DTypeError,
+            ["attn_mask", "int64"],
+        ),
         ((X,) * 3, {"attn_mask": np.zeros((3, 4), bool)}, mg.errors.ShapeError, ["attn_mask"]),
         ((X,) * 3, {"key_padding_mask": np.zeros((2, 5), bool)}, mg.errors.ShapeError, ["(2, 4)"]),
     ],

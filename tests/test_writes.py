@@ -21,6 +21,8 @@ WRITES = {
     "nn/module.py": {
         "x.data[...] =": "parameters and buffers, which own their memory; versions count"
     },
+    "nn/embedding.py": {"values[self.padding_idx] = 0": "drawn here, then copied"},
+    "nn/init.py": {"x.data[...] =": "a parameter that no op made; versions count"},
     "nn/norm.py": {"self.num_batches_tracked.data += 1": "a buffer, which owns its memory"},
     "nn/utils/rnn.py": {"index[_positions(sequence, data)] =": OWN},
     "nn/utils/vectors.py": {"p.data[...] =": "parameters, which own their memory; versions count"},
@@ -98,7 +100,15 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "layers +=",
         "tracked +=",
     ),
-    *("params +=", 'group["', "self.num_bad_epochs +="),
+    *(
+        "pairs[-1 - i] =",
+        "gains[",
+        "gains |=",
+        "_warned_of_dtype",
+        "params +=",
+        'group["',
+        "self.num_bad_epochs +=",
+    ),
     *("self.group_of +=", "self.state +=", "extra |=", "settings |=", "copied[key] ="),
 }
 

@@ -3,8 +3,29 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from minigen.autodiff import left_out as _left_out
-from minigen.nn import init, utils
-from minigen.nn.activations import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from minigen.nn import functional, init, utils
+from minigen.nn.activations import (
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from minigen.nn.attention import MultiheadAttention
 from minigen.nn.containers import (
     Flatten,
@@ -17,7 +38,7 @@ from minigen.nn.containers import (
     Unflatten,
 )
 from minigen.nn.conv import Conv1d, Conv2d, ConvTranspose2d
-from minigen.nn.dropout import Dropout
+from minigen.nn.dropout import Dropout, Dropout1d, Dropout2d
 from minigen.nn.embedding import Embedding
 from minigen.nn.linear import Linear
 from minigen.nn.losses import (
@@ -33,14 +54,33 @@ from minigen.nn.losses import (
 )
 from minigen.nn.modes import evaluation
 from minigen.nn.module import Module, Parameter
-from minigen.nn.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
-from minigen.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool1d, MaxPool2d, Upsample
+from minigen.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+    RMSNorm,
+)
+from minigen.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    Upsample,
+)
 from minigen.nn.recurrent import GRU, LSTM, RNN
 from minigen.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from minigen.nn.summaries import attention_maps, summary
 from minigen.nn.transformer import (
     SinusoidalPositionalEncoding,
+    TransformerDecoder,
     TransformerDecoderLayer,
+    TransformerEncoder,
     TransformerEncoderLayer,
 )
 

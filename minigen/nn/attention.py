@@ -22,9 +22,9 @@ class MultiheadAttention(Module):
     """num_heads attentions softmax(q @ k^T / sqrt(D)) @ v in parallel (Vaswani et al. 2017).
 
     D = embed_dim / num_heads; q, k and v are linear in query (T, B, embed_dim), key (S, B, kdim)
-    and value (S, B, vdim). B is the first axis with batch_first, and may be left out. Masks are
-    boolean, and True is masked OUT: key_padding_mask (B, S), attn_mask (T, S) or
-    (B * num_heads, T, S). Of a query whose keys are all masked the result of attention is 0.
+    and value (S, B, vdim). B is the first axis with batch_first, and may be left out. In masks True
+    is masked OUT, and floats are added to the scores: key_padding_mask (B, S), attn_mask (T, S) or
+    (B * num_heads, T, S). A query whose keys are all masked gets 0. dropout is that of the weights.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class MultiheadAttention(Module):
         attn_mask may mask more.
         """
         self._check(query, key, value)
+        if query.dtype is not self.out_proj.weight.dtype:
+            self.warn_of_dtype(query, self.out_proj.weight)
         batched = query.ndim == 3
         q, k, v = self._project(query, key, value)
         if not batched:
@@ -128,24 +130,27 @@ class MultiheadAttention(Module):
         return ops.transpose(x, (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3))
 
     def _merged_mask(self, q, k, key_padding_mask, attn_mask, batched):
-        """Both masks as one that broadcasts to (B, H, T, S), True where a key takes part; or None.
+        """Both masks as one for scores (B, H, T, S), or None; q (B, H, T, D), k (B, H, S, D).
 
-        q is (B, H, T, D), k (B, H, S, D).
+        It is True where a key takes part, or, if one of them is of floats, added to the scores.
         """
         B, H, T, _ = q.shape
-        S, mask = k.shape[2], None
+        S, masks = k.shape[2], []
         if attn_mask is not None:
-            mask = raw(attn_mask)
-            check_mask(NAME, "attn_mask", mask, (B * H, T, S))
-            if mask.ndim == 3 and len(mask) == B * H:
-                mask = mask.reshape(B, H, *mask.shape[1:])
-            mask = ~mask
+            check_mask(NAME, "attn_mask", raw(attn_mask), (B * H, T, S))
+            if attn_mask.ndim == 3 and len(attn_mask) == B * H:
+                attn_mask = ops.reshape(attn_mask, (B, H, *attn_mask.shape[1:]))
+            masks.append(attn_mask)
         if key_padding_mask is not None:
-            padding = raw(key_padding_mask)
-            check_mask(NAME, "key_padding_mask", padding, (B, S) if batched else (S,))
-            padding = ~padding.reshape(-1, 1, 1, padding.shape[-1])  # (B, 1, 1, S)
-            mask = padding if mask is None else mask & padding
-        return mask
+            shape = (B, S) if batched else (S,)
+            check_mask(NAME, "key_padding_mask", raw(key_padding_mask), shape)
+            masks.append(ops.reshape(key_padding_mask, (-1, 1, 1, key_padding_mask.shape[-1])))
+        if all(mask.dtype == bool for mask in masks):
+            kept = [~raw(mask) for mask in masks]
+            return kept[0] & kept[1] if len(kept) == 2 else kept[0] if kept else None
+        # Booleans become floats, -inf where a key is masked out.
+        floats = [ops.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
+        return ops.add(*floats) if len(floats) == 2 else floats[0]
 
     def _check(self, query, key, value):
         """Raise ShapeError unless the shapes of the three inputs fit."""

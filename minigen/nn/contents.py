@@ -4,7 +4,7 @@ They are found in lists, tuples and dicts too, at each call: a list may grow aft
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minigen.autodiff.graph import Leaf
 from minigen.autodiff.left_out import missing
@@ -44,6 +44,13 @@ class Parameters(list[Tensor]):
         if self._taken is None:
             self._taken = iter(self)
         return next(self._taken)
+
+
+class LoadedKeys(NamedTuple):
+    """What load_state_dict(strict=False) left out: names that are missing, names without use."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Contents:

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from minigen import ops
 from minigen.backend.arrays import Array
+from minigen.nn import functional as F
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
+from minigen.nn.options import refuse
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -15,24 +16,53 @@ from minigen.tensors import Tensor
 class Embedding(Module):
     """Rows of weight (num_embeddings, embedding_dim): index (...), result (..., embedding_dim).
 
-    weight is initialised with N(0, 1). IndexError for an index out of range.
+    weight is initialised with N(0, 1), drawn from rng. Row padding_idx is 0 at first and gets no
+    gradient; a negative one counts from the end. index has any integer dtype; IndexError for one
+    out of range. dtype and device are those of weight. max_norm is left out.
     """
 
     def __init__(
         self,
         num_embeddings: int,
         embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
         *,
         rng: Generator | None = None,
         dtype: Any = np.float32,
         device: str | None = None,
     ):
+        refuse("Embedding", "divide the rows by their norms", max_norm=(max_norm, None))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        shape = (num_embeddings, embedding_dim)
-        self.weight = Parameter(init.normal(shape, 1.0, rng, dtype, device))
+        self.padding_idx = _row("Embedding", padding_idx, num_embeddings)
+        values = init.normal((num_embeddings, embedding_dim), 1.0, rng, dtype, device)
+        if padding_idx is not None:
+            values[self.padding_idx] = 0
+        self.weight = Parameter(values)
 
-    def forward(self, index: Tensor | Array) -> Tensor:
-        return ops.embedding(index, self.weight)
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Tensor | Array, freeze: bool = True, padding_idx: int | None = None
+    ) -> "Embedding":
+        """A layer with a copy of embeddings (N, D) as weight, which with freeze is not trained."""
+        layer = cls(1, 1, dtype=embeddings.dtype)
+        layer.num_embeddings, layer.embedding_dim = embeddings.shape
+        layer.padding_idx = _row("Embedding", padding_idx, layer.num_embeddings)
+        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        return layer
+
+    def forward(self, index: Tensor | Array | list) -> Tensor:
+        return F.embedding(index, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+def _row(name, padding_idx, rows):
+    """padding_idx counted from the start; ValueError if there is no such row."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueError(f"{name}: padding_idx={padding_idx} is not one of {rows} rows")
+    return int(padding_idx) % rows

@@ -13,9 +13,10 @@ from minigen.tensors import Tensor
 
 
 class Linear(Module):
-    """y = x @ weight.T + bias: x (..., in), y (..., out), weight (out, in), bias (out,).
+    """y = x @ weight.T + bias: x (..., in_features), y (..., out_features).
 
-    weight and bias are initialised uniformly between -1 / sqrt(in) and 1 / sqrt(in), as PyTorch's.
+    weight (out_features, in_features), bias (out_features,), which bias=False leaves out. Both are
+    drawn from rng, uniformly within +-1 / sqrt(in_features), as PyTorch's, in dtype on device.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Linear(Module):
             self.bias = Parameter(init.uniform(shape[:1], bound, rng, dtype, device))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
         return ops.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:

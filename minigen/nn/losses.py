@@ -81,7 +81,11 @@ class HuberLoss(Loss):
 
 
 class CrossEntropyLoss(Loss):
-    """Cross-entropy of logits and targets, with class weights (C,); see `ops.cross_entropy`."""
+    """Cross-entropy of logits (B, C, ...) and targets: classes (B, ...), or probabilities of all.
+
+    weight (C,) has a factor for each class; targets of ignore_index do not count; label_smoothing
+    is the share of the target that is spread over all classes. See `ops.cross_entropy`.
+    """
 
     function = staticmethod(ops.cross_entropy)
 
@@ -98,7 +102,10 @@ class CrossEntropyLoss(Loss):
 
 
 class NLLLoss(Loss):
-    """-log-probability of the target class, with class weights (C,); see `ops.nll_loss`."""
+    """-log-probability of the target class, from log-probabilities (B, C, ...).
+
+    weight (C,) has a factor for each class; targets of ignore_index do not count: `ops.nll_loss`.
+    """
 
     function = staticmethod(ops.nll_loss)
 

@@ -1,8 +1,9 @@
 """The module: it finds parameters, buffers and submodules by name, in the order of assignment."""
 
+import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,9 @@ from minigen.backend.arrays import Array, owner
 from minigen.backend.devices import to_device
 from minigen.backend.dtypes import FLOATS, as_array, check_dtype, names_dtype
 from minigen.errors import CheckpointError, DeviceError, DTypeError, ShapeError
-from minigen.nn.contents import Contents, is_parameter, prefix_of
+from minigen.nn.contents import Contents, LoadedKeys, is_parameter, prefix_of
 from minigen.nn.hooks import HasForward, HookHandle, Hooks, P, R
 from minigen.tensors import Tensor
-
-
-class LoadedKeys(NamedTuple):
-    """What load_state_dict(strict=False) left out: names that are missing, names without use."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
 
 
 def Parameter(x: Tensor | Array, requires_grad: bool = True) -> Tensor:
@@ -267,15 +261,20 @@ class Module(Contents):
 
     def warn_of_dtype(self, x: Tensor | Array, weight: Tensor) -> None:
         """Warn, once for each module, if x and the module's weight are floats of two dtypes."""
-        if not self._warned_of_dtype and x.dtype.kind == "f" and x.dtype != weight.dtype:
-            object.__setattr__(self, "_warned_of_dtype", True)
-            warnings.warn(
-                f"{type(self).__name__}: the input is {x.dtype}, the weight {weight.dtype}, and so "
-                f"the result is float64, in twice the time; convert the input, x.astype("
-                f"'{weight.dtype}'), or the model, model.to('{x.dtype}')",
-                UserWarning,
-                stacklevel=4,
-            )
+        if self._warned_of_dtype or x.dtype.kind != "f" or x.dtype == weight.dtype:
+            return
+        for module in self.modules():
+            module.__dict__["_warned_of_dtype"] = True
+        depth, frame = 1, sys._getframe()
+        while frame.f_back and frame.f_globals["__name__"].startswith("minigen."):
+            depth, frame = depth + 1, frame.f_back
+        warnings.warn(
+            f"{type(self).__name__}: the input is {x.dtype}, the weight {weight.dtype}, so the "
+            f"layer computes in float64, in twice the time: convert the input, "
+            f"x.astype('{weight.dtype}'), or the model, model.to('{x.dtype}')",
+            UserWarning,
+            stacklevel=depth,
+        )
 
     def extra_repr(self) -> str:
         """The settings in the module's repr: by default its attributes that are numbers or text."""

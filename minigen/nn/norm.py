@@ -6,12 +6,18 @@ import numpy as np
 
 from minigen import creation, ops
 from minigen.errors import ShapeError
+from minigen.nn import functional as F
 from minigen.nn.module import Module, Parameter
+from minigen.nn.options import refuse
 from minigen.tensors import Tensor
 
 
 class LayerNorm(Module):
-    """`ops.layer_norm` over the last axes, with weight and bias of normalized_shape."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, over the last axes of x (Ba et al. 2016).
+
+    normalized_shape: their lengths, a number for one axis. weight and bias have that shape; bias
+    alone, or with elementwise_affine=False both are left out.
+    """
 
     def __init__(
         self,
@@ -23,8 +29,7 @@ class LayerNorm(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
+        self.normalized_shape, self.eps = _as_shape(normalized_shape), eps
         self.weight = self.bias = None
         if elementwise_affine:
             self.weight = Parameter(creation.ones(self.normalized_shape, dtype, device))
@@ -32,14 +37,57 @@ class LayerNorm(Module):
                 self.bias = Parameter(creation.zeros(self.normalized_shape, dtype, device))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight is not None and x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
         return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}"
 
 
+def _as_shape(normalized_shape):
+    """normalized_shape as a tuple of ints."""
+    if isinstance(normalized_shape, int | np.integer):
+        return (int(normalized_shape),)
+    return tuple(map(int, normalized_shape))
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean(x^2) + eps) * weight, over the last axes of x (Zhang and Sennrich 2019).
+
+    normalized_shape: their lengths, a number for one axis, and the shape of weight, which
+    elementwise_affine=False leaves out. eps is the dtype's epsilon by default.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        self.normalized_shape, self.eps = _as_shape(normalized_shape), eps
+        self.weight = None
+        if elementwise_affine:
+            self.weight = Parameter(creation.ones(self.normalized_shape, dtype, device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight is not None and x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
+        return ops.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+
 class GroupNorm(Module):
-    """`ops.group_norm` of x (N, C, ...) in num_groups groups, with weight and bias (C,)."""
+    """Layer norm of x (B, num_channels, ...) over each of num_groups blocks of channels.
+
+    weight and bias (num_channels,), unless affine=False (Wu and He 2018); eps is added to the
+    variance. num_groups must divide num_channels.
+    """
 
     def __init__(
         self,
@@ -62,6 +110,8 @@ class GroupNorm(Module):
             self.bias = Parameter(creation.zeros((num_channels,), dtype, device))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight is not None and x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
         return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -104,6 +154,8 @@ class _BatchNorm(Module):
         if x.ndim not in self.ndims:
             expected = " or ".join(map(str, self.ndims))
             raise ShapeError(f"{type(self).__name__}: x must have {expected} dims, got {x.shape}")
+        if self.weight is not None and x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
         running = self.running_mean, self.running_var
         training = self.training or not self.track_running_stats
         momentum = self.momentum
@@ -120,12 +172,75 @@ class _BatchNorm(Module):
 
 
 class BatchNorm1d(_BatchNorm):
-    """`ops.batch_norm` of x (N, C) or (N, C, L), with weight and bias (C,)."""
+    """Batch norm of x (B, num_features) or (B, num_features, L), over B and L.
+
+    eps is added to the variance; momentum is the weight of a batch in the running statistics (None:
+    their average). weight and bias (num_features,) unless affine=False. With
+    track_running_stats=False there are none, and evaluation uses the batch's. An empty batch
+    changes nothing; ValueError for one value for each channel in training.
+    """
 
     ndims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """`ops.batch_norm` of x (N, C, H, W), with weight and bias (C,)."""
+    """Batch norm of x (B, num_features, H, W), over B, H and W; arguments as of `BatchNorm1d`."""
 
     ndims = (4,)
+
+
+class _InstanceNorm(Module):
+    """Base of the instance norms; a subclass sets ndim, the number of axes of x."""
+
+    ndim = 0
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        remedy = "BatchNorm keeps running statistics"
+        tracked = (track_running_stats, False)
+        refuse(type(self).__name__, remedy, track_running_stats=tracked)
+        self.num_features, self.eps = num_features, eps
+        self.weight = self.bias = None
+        if affine:
+            self.weight = Parameter(creation.ones((num_features,), dtype, device))
+            self.bias = Parameter(creation.zeros((num_features,), dtype, device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        name = type(self).__name__
+        if x.ndim != self.ndim or x.shape[1] != self.num_features:
+            channels = self.num_features
+            raise ShapeError(f"{name}: x must be (B, {channels}, ...), {self.ndim} dims: {x.shape}")
+        if self.weight is not None and x.dtype is not self.weight.dtype:
+            self.warn_of_dtype(x, self.weight)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Layer norm of each channel of each sample of x (B, num_features, L).
+
+    weight and bias (num_features,) with affine=True (Ulyanov et al. 2016); eps is added to the
+    variance. track_running_stats is left out, and momentum is unused.
+    """
+
+    ndim = 3
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Layer norm of each channel of each image of x (B, num_features, H, W).
+
+    Arguments as of `InstanceNorm1d`.
+    """
+
+    ndim = 4

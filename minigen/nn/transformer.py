@@ -4,6 +4,7 @@ Shapes: B sequences of T positions (S in the memory) with d_model features. The 
 axes is (T, B, d_model), as in PyTorch.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from minigen import creation, ops
 from minigen.backend.arrays import Array
 from minigen.errors import ShapeError
 from minigen.nn.attention import MultiheadAttention
+from minigen.nn.containers import ModuleList
 from minigen.nn.dropout import Dropout
 from minigen.nn.linear import Linear
 from minigen.nn.module import Module
@@ -41,7 +43,7 @@ class _Layer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str = "relu",
+        activation: str | Callable = "relu",
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -51,7 +53,7 @@ class _Layer(Module):
         dtype: Any = np.float32,
         device: str | None = None,
     ):
-        if activation not in ACTIVATIONS:
+        if not callable(activation) and activation not in ACTIVATIONS:
             name = type(self).__name__
             raise ValueError(f"{name}: activation must be 'relu' or 'gelu', got {activation!r}")
         self.activation, self.norm_first = activation, norm_first
@@ -76,13 +78,17 @@ class _Layer(Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         """Two dense layers with an activation between them, position by position."""
-        return self.linear2(self.dropout(ACTIVATIONS[self.activation](self.linear1(x))))
+        activate = ACTIVATIONS.get(self.activation, self.activation)
+        return self.linear2(self.dropout(activate(self.linear1(x))))
 
 
 class TransformerEncoderLayer(_Layer):
     """Self-attention and two dense layers, each with a residual connection.
 
     src (T, B, d_model), or (B, T, d_model) with batch_first. For masks see MultiheadAttention.
+    nhead heads of attention; dim_feedforward units between the dense layers, with activation
+    "relu", "gelu" or a function; dropout in each sublayer; norm_first normalizes before each, with
+    layer_norm_eps.
     """
 
     num_sublayers = 2
@@ -106,7 +112,7 @@ class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to the memory, and two dense layers, each with a residual.
 
     tgt (T, B, d_model); memory (S, B, d_model) is the result of the encoder. With batch_first the
-    first axis is B. For masks see MultiheadAttention.
+    first axis is B. Arguments as of TransformerEncoderLayer; for masks see MultiheadAttention.
     """
 
     num_sublayers = 3
@@ -135,6 +141,80 @@ class TransformerDecoderLayer(_Layer):
         x = self._residual(tgt, self_attend, self.norm1, self.dropout1)
         x = self._residual(x, cross_attend, self.norm2, self.dropout2)
         return self._residual(x, self._feed_forward, self.norm3, self.dropout3)
+
+
+class _Stack(Module):
+    """The base of both stacks: copies of a layer, one after the other, then perhaps a norm."""
+
+    def __init__(self, layer: Module, num_layers: int, norm: Module | None = None):
+        if num_layers < 1:
+            name = type(self).__name__
+            raise ValueError(f"{name}: num_layers must be at least 1, got {num_layers}")
+        self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
+        self.num_layers, self.norm = num_layers, norm
+
+    def _through(self, x, *args):
+        for layer in self.layers:
+            x = layer(x, *args)
+        return x if self.norm is None else self.norm(x)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class TransformerEncoder(_Stack):
+    """num_layers copies of encoder_layer, a TransformerEncoderLayer, then norm, if given.
+
+    All copies start with the values of the layer. src (T, B, d_model), or (B, T, d_model) if the
+    layer is batch_first; for masks see MultiheadAttention. enable_nested_tensor and mask_check are
+    ignored: they only speed PyTorch up.
+    """
+
+    def __init__(
+        self,
+        encoder_layer: TransformerEncoderLayer,
+        num_layers: int,
+        norm: Module | None = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ):
+        super().__init__(encoder_layer, num_layers, norm)
+
+    def forward(
+        self,
+        src: Tensor,
+        mask: Mask = None,
+        src_key_padding_mask: Mask = None,
+        is_causal: bool | None = None,
+    ) -> Tensor:
+        return self._through(src, mask, src_key_padding_mask, bool(is_causal))
+
+
+class TransformerDecoder(_Stack):
+    """num_layers copies of decoder_layer, a TransformerDecoderLayer, then norm, if given.
+
+    All copies start with the values of the layer. tgt (T, B, d_model) and memory (S, B, d_model),
+    or B first if the layer is batch_first; for masks see MultiheadAttention.
+    """
+
+    def __init__(
+        self, decoder_layer: TransformerDecoderLayer, num_layers: int, norm: Module | None = None
+    ):
+        super().__init__(decoder_layer, num_layers, norm)
+
+    def forward(
+        self,
+        tgt: Tensor,
+        memory: Tensor,
+        tgt_mask: Mask = None,
+        memory_mask: Mask = None,
+        tgt_key_padding_mask: Mask = None,
+        memory_key_padding_mask: Mask = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
+        return self._through(tgt, memory, *masks, bool(tgt_is_causal), memory_is_causal)
 
 
 class SinusoidalPositionalEncoding(Module):

@@ -11,7 +11,7 @@ from minigen.backend.arrays import Array, array_module, broadcast_shapes
 from minigen.backend.devices import device_of
 from minigen.backend.dtypes import FLOATS, floating
 from minigen.errors import DTypeError, ShapeError
-from minigen.ops.elementwise import multiply, where
+from minigen.ops.elementwise import add, multiply, where
 from minigen.ops.linalg import matmul
 from minigen.ops.normalization import softmax
 from minigen.ops.shape import astype, sum_to, swapaxes
@@ -23,10 +23,15 @@ NAME = "scaled_dot_product_attention"
 def attention_weights(q, k, mask, is_causal, scale):
     """P = softmax(scale * q @ k^T) over the keys that take part: (..., T, S), each row sums to 1.
 
-    q (..., T, D), k (..., S, D); mask (..., T, S) is True where a key takes part, or None. P is 0
-    for other keys, and a row without any key is 0.
+    q (..., T, D), k (..., S, D); mask (..., T, S) is True where a key takes part, or None, or of
+    floats that are added to the scores: -inf leaves a key out. P is 0 for keys that take no part,
+    and a row without any key is 0.
     """
     scores = matmul(q * scale, swapaxes(k, -1, -2))  # (..., T, D) @ (..., D, S)
+    if mask is not None and mask.dtype.kind == "f":
+        takes_part = raw(mask) > -np.inf
+        scores = add(scores, astype(where(takes_part, mask, 0.0), scores.dtype))
+        mask = takes_part
     if is_causal:
         causal_mask = array_module(raw(q)).tri(*scores.shape[-2:], dtype=bool)
         mask = causal_mask if mask is None else mask & causal_mask
@@ -74,8 +79,9 @@ def scaled_dot_product_attention(
 ) -> Array:
     """softmax(scale * q @ k^T) @ v (..., T, E): q (..., T, D), k (..., S, D), v (..., S, E).
 
-    The leading axes broadcast. mask is boolean and broadcasts to (..., T, S): True where a key
-    takes part. With is_causal query t takes keys 0..t only. A query without any key gets 0.
+    The leading axes broadcast. mask broadcasts to (..., T, S): booleans, True where a key takes
+    part, or floats, added to the scores (-inf leaves a key out; a mask that requires grad gets
+    one). With is_causal query t takes keys 0..t only. A query without any key gets 0.
     Dropout applies to the weights; scale is 1 / sqrt(D) by default.
     """
     dropout_p = float(dropout_p)
@@ -84,13 +90,15 @@ def scaled_dot_product_attention(
     q, k, v = _to_one_dtype(q, k, v)
     shape = _scores_shape(q, k, v)
     if mask is not None:
-        mask = fixed(mask)
-        check_mask(NAME, "mask", mask, shape)
+        check_mask(NAME, "mask", raw(mask), shape)
+        mask = mask if mask.dtype.kind == "f" else fixed(mask)
     keep_mask = None
     if dropout_p:
         rng, device = rng or default_generator(), device_of(raw(q))
         keep_mask = rng.bernoulli(1 - dropout_p, shape, device=device)
     scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
+    if mask is not None and mask.dtype.kind == "f":  # the kernels take no floats
+        return _attention_definition(q, k, v, mask, keep_mask, is_causal, scale, dropout_p)
     return _attention(
         q, k, v, mask, keep_mask, is_causal=bool(is_causal), scale=scale, dropout_p=dropout_p
     )
@@ -122,10 +130,13 @@ def _scores_shape(q, k, v):
 
 
 def check_mask(op: str, name: str, mask: Array, shape: tuple[int, ...]) -> None:
-    """DTypeError unless mask is boolean, ShapeError unless it broadcasts to shape."""
-    if getattr(mask, "dtype", None) != np.bool_:
-        found = getattr(mask, "dtype", type(mask).__name__)
-        raise DTypeError(f"{op}: {name} must be a boolean array, got {found}; compare, as in x > 0")
+    """DTypeError unless mask is of booleans or floats, ShapeError unless it broadcasts to shape."""
+    found = getattr(mask, "dtype", type(mask).__name__)
+    if found != np.bool_ and found not in FLOATS:
+        raise DTypeError(
+            f"{op}: {name} must be a boolean array, or of floats to add to the scores, "
+            f"got {found}; compare, as in x > 0"
+        )
     lead = len(shape) - mask.ndim
     if lead < 0 or any(n not in (1, full) for n, full in zip(mask.shape, shape[lead:])):
         raise ShapeError(f"{op}: {name} {mask.shape} does not broadcast to {shape}")

@@ -57,7 +57,8 @@ def pad(x: Array, pad_width, value: float = 0, mode: str = "constant") -> Array:
         raise ValueError(f"pad: mode must be constant, reflect, edge or wrap, got {mode!r}")
     longest = [max(pair, default=0) for pair in pairs]
     room = [
-        {"reflect": n - 1, "wrap": n, "edge": m if n else 0}[mode] for n, m in zip(x.shape, longest)
+        {"reflect": max(n - 1, 0), "wrap": n, "edge": m if n else 0}[mode]
+        for n, m in zip(x.shape, longest)
     ]
     if any(m > n for m, n in zip(longest, room)):
         raise ShapeError(f"pad: {pad_width} is more than shape {x.shape} can fill by {mode!r}")

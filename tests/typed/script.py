@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, assert_type
 
-import minigen.nn.functional as F
 import numpy as np
 
 import minigen as mg
+import minigen.nn.functional as F
 from minigen import data, nn, optim
 
 
