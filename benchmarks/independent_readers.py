@@ -60,7 +60,7 @@ def read_picture_bytes(content: bytes) -> list[np.ndarray]:
     image = Image.open(io.BytesIO(content))
     image.draft(None, (8 * 7, 8 * 9))  # a damaged header may say that it is larger
     image = ImageOps.exif_transpose(image)
-    x = np.asarray(image.convert("RGB").convert("L").resize((7, 9), Image.Resampling.BILINEAR))
+    x = np.asarray(image.convert("RGB").convert("L").resize((7, 9), Image.BILINEAR))
     return [x] if x.any() else []
 
 

@@ -209,7 +209,7 @@ def _read(path: Path, shape: tuple[int, ...], max_pixels: int) -> np.ndarray:
             height, width = shape[:2]
             image.draft(None, (8 * width, 8 * height))  # a large JPEG is decoded at 1/2, 1/4, 1/8
             return np.asarray(
-                _upright(image, len(shape) == 3).resize((width, height), Image.Resampling.BILINEAR)
+                _upright(image, len(shape) == 3).resize((width, height), Image.BILINEAR)
             )
     except Exception as error:  # Pillow's errors about damaged files have no common class
         got = f"{type(error).__name__}: {error}"
