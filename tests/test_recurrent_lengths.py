@@ -257,5 +257,9 @@ def test_sequences_are_padded_left_and_keep_their_dtype():
         rnn.pad_sequence([mg.ones((2, 3)), mg.ones((2, 4))])
     with pytest.raises(ValueError, match="'top'"):
         rnn.pad_sequence(ids, padding_side="top")
+    packed = rnn.pack_sequence(drawn(2, 1))
+    assert packed.to(np.float64).data.dtype == np.float64
+    with pytest.raises(ShapeError, match=r"data \(2, 2\) must have 3 rows"):
+        rnn.pad_packed_sequence(packed._replace(data=packed.data[:2]))
     with pytest.raises(ValueError, match="total_length is 1"):
         rnn.pad_packed_sequence(rnn.pack_sequence(drawn(2)), total_length=1)

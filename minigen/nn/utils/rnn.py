@@ -6,7 +6,7 @@ both forms: `layer(padded, lengths=lengths)` and `layer(packed)`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class PackedSequence(NamedTuple):
     batch_sizes: Tensor  # (T,) integers: how many sequences have a step t
     sorted_indices: Tensor | None = None  # (B,): which sequence is the longest, the next, ...
     unsorted_indices: Tensor | None = None  # (B,): the inverse; None if they came sorted
+
+    def to(self, device_or_dtype: Any) -> "PackedSequence":
+        """The same rows on another device or of another dtype."""
+        return self._replace(data=self.data.to(device_or_dtype))
 
 
 def pad_sequence(
@@ -107,6 +111,11 @@ def pad_packed_sequence(
         )
     # Row `rows` is the padding: every element of the result takes one row of data or that one.
     rows, count = data.shape[0], int(sizes.max(initial=0))
+    if sizes.sum() != rows:
+        raise ShapeError(
+            f"pad_packed_sequence: data {data.shape} must have {sizes.sum()} rows, the sum of "
+            "batch_sizes"
+        )
     xp = array_module(raw(data))
     padding = xp.full((1, *data.shape[1:]), padding_value, data.dtype)
     index = xp.full((steps, count), rows)
