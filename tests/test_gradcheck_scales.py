@@ -87,6 +87,30 @@ def test_a_constant_or_random_result_gets_a_sentence():
     gradcheck(lambda x: mg.tanh(x), np.array([1e8, -1e5]))  # flat, and not constant
 
 
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: {"loss": x}, "must return a tensor .* got dict"),
+        (lambda x: x.sum().item(), "got float; numbers and arrays.*have no graph"),
+        (lambda x: x.numpy(), "got ndarray"),
+        (lambda x: None, "got NoneType"),
+        (lambda x: mg.argmax(x), "no output is of a float dtype"),
+    ],
+)
+def test_a_function_without_a_tensor_for_a_result_is_told_so(f, message):
+    with pytest.raises(GradcheckError, match=message):
+        gradcheck(f, np.array([1.0, 2.0]))
+
+
+def test_arguments_that_cannot_be_checked_are_named():
+    with pytest.raises(TypeError, match="must be a function, got Tensor"):
+        gradcheck(mg.ones(3), np.ones(3))
+    with pytest.raises(GradcheckError, match="argument 1 has NaN or infinite values"):
+        gradcheck(lambda x, y: x + y, [np.ones(2), np.array([1.0, -np.inf])])
+    with pytest.raises(ValueError, match="order must be 1 or more"):
+        gradcheck(mg.exp, np.ones(3), order=0)
+
+
 def test_the_error_of_a_measured_derivative_is_honest_and_small():
     x = np.array([1e-6, 1e-3, 0.01, 0.3, 1.7, 13.1, 300.0, 7e4, 1.23e8])
     pairs = [(np.log, lambda x: 1 / x), (np.sin, np.cos), (lambda x: (x + 1e8) - 1e8, np.ones_like)]

@@ -48,6 +48,13 @@ def gradcheck(
     An op that writes into its arguments, or into an array that it returned earlier, fails too. With
     explain=True the error names the first wrong op, its argument, its line and the likely cause.
     """
+    if not callable(f):
+        raise TypeError(
+            f"gradcheck: the first argument must be a function, got {type(f).__name__}; pass the "
+            "function itself, not its result"
+        )
+    if order < 1:
+        raise ValueError(f"gradcheck: order must be 1 or more, got {order}")
     inputs = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     arrays = [as_numpy(x) for x in inputs]
     labels = [f"argument {i}" for i in range(len(inputs))]
@@ -62,12 +69,33 @@ def gradcheck(
         args = [Tensor(x) for x in arrays]
         for i, x in zip(floats, xs):
             args[i] = x if isinstance(x, Tensor) else Tensor(x)
-        return tuple(y for y in as_tuple(f(*args)) if y.dtype.kind == "f")
+        return _float_outputs(f(*args))
 
+    for i in floats:
+        if not np.isfinite(arrays[i]).all():
+            raise GradcheckError(
+                f"gradcheck: {labels[i]} has NaN or infinite values; choose others, or let the "
+                "function make it inside, if no gradient for it is wanted"
+            )
     xs = [arrays[i].astype(np.float64) for i in floats]
     names = [labels[i] for i in floats]
     with np.errstate(all="ignore"):
         _check(function, xs, names, order, explain, limit, seed)
+
+
+def _float_outputs(result):
+    """The outputs of a function that have derivatives; raises if there is none."""
+    outputs = as_tuple(result)
+    for y in outputs:
+        if not isinstance(y, Tensor) and getattr(getattr(y, "dtype", None), "kind", "f") == "f":
+            raise GradcheckError(
+                f"gradcheck: the function must return a tensor or a tuple of tensors, got "
+                f"{type(y).__name__}; numbers and arrays, as of item() and numpy(), have no graph"
+            )
+    found = tuple(y for y in outputs if y.dtype.kind == "f")
+    if not found:
+        raise GradcheckError("gradcheck: no output is of a float dtype, so nothing was checked")
+    return found
 
 
 def _check(f, inputs, names, order, explain, limit, seed):
@@ -105,7 +133,8 @@ def _check_dependence(f, inputs):
     sizes = [sum(x.data.size for x in xs) for xs in (map(tracked, inputs), outputs)]
     if all(sizes) and not any(y.requires_grad for y in outputs):
         raise GradcheckError(
-            "gradcheck: the result is constant, it depends on no input, so nothing was checked"
+            "gradcheck: the result is constant near the inputs, no output depends on them, so "
+            "nothing was checked"
         )
 
 
