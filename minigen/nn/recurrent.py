@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -155,6 +155,15 @@ class _Recurrent(Module):
         elif self.batch_first:
             x = ops.swapaxes(x, 0, 1)  # (B, T, directions H)
         return x, tuple(ends) if self.num_states > 1 else ends[0]
+
+    if TYPE_CHECKING:  # y has the form of x
+
+        @overload
+        def __call__(
+            self, x: Tensor, state: Any = None, lengths: Sequence[int] | Tensor | None = None
+        ) -> tuple[Tensor, Any]: ...
+        @overload
+        def __call__(self, x: PackedSequence, state: Any = None) -> tuple[PackedSequence, Any]: ...
 
     def _order(self, x, lengths, unbatched):
         """lengths as a tuple, None if nothing is padded; and the index of `_reversed`."""
