@@ -35,7 +35,7 @@ FILES = {
     "signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
     "counting contractions linalg normalization windows conv pooling interpolation sequences "
-    "recurrent attention losses densities synonyms parts",
+    "recurrent attention losses class_losses densities synonyms parts",
     "nn": "hooks contents module options modes init functional utils linear activations containers "
     "conv pooling norm dropout embedding recurrent recurrent_cells attention transformer losses "
     "summaries",

@@ -143,3 +143,22 @@ def test_binary_cross_entropy_at_0_and_1_has_finite_derivatives(p, dtype):
     slope = slope_of_target(leaf)
     assert slope.item() == (100 if p == 0 else -100)
     assert np.isfinite(mg.grad(slope, leaf, np.ones(1, dtype)).data).all()
+
+
+# Losses and activations whose slope has a kink, and where: there they have no second derivative.
+KINKS = {
+    "huber_loss": (lambda x: mg.huber_loss(x, 0 * x.data, "none", 2.0), 2.0),
+    "smooth_l1_loss": (lambda x: mg.smooth_l1_loss(x, 0 * x.data, "none", 0.5), 0.5),
+    "elu": (mg.elu, 0.0),
+    "relu": (lambda x: mg.relu(x) ** 2, 0.0),
+    "where": (lambda x: mg.where(x > 0, x * x, 0.0), 0.0),
+    "abs": (lambda x: x * mg.abs(x), 0.0),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", KINKS)
+def test_at_the_kink_of_a_slope_the_second_derivative_is_0_as_in_pytorch(name, dtype):
+    f, kink = KINKS[name]
+    for at in {kink, -kink}:
+        assert derivatives(f, np.array([at], dtype))[2] == 0

@@ -18,6 +18,7 @@ from minigen.ops.activations import (
     softplus,
 )
 from minigen.ops.attention import scaled_dot_product_attention
+from minigen.ops.class_losses import cross_entropy, nll_loss
 from minigen.ops.comparing import (
     bitwise_and,
     bitwise_not,
@@ -99,14 +100,7 @@ from minigen.ops.indexing import embedding, gather, getitem, repeat, scatter_add
 from minigen.ops.interpolation import interpolate
 from minigen.ops.joining import concatenate, crop, pad, split, stack
 from minigen.ops.linalg import einsum, linear, matmul, outer, tensordot
-from minigen.ops.losses import (
-    cross_entropy,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-    smooth_l1_loss,
-)
+from minigen.ops.losses import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from minigen.ops.normalization import (
     batch_norm,
     group_norm,

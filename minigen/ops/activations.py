@@ -85,8 +85,8 @@ def elu(x: Array, *, alpha: float = 1.0) -> Array:
 
 
 def _nonpositive(x):
-    """min(x, 0), so that exp of it does not overflow."""
-    return where(x > 0, 0.0, x)
+    """min(x, 0), so that exp of it does not overflow; at 0, where elu has a kink, a constant."""
+    return where(x >= 0, 0.0, x)
 
 
 @composite
