@@ -1,8 +1,10 @@
 """Text on the screen: streams that are missing, closed, or lack a character stop no program."""
 
+import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE: the exit code of a program whose reader has gone, as in a shell
@@ -54,3 +56,47 @@ def close_broken() -> bool:
                 os.dup2(null, stream.fileno())
                 os.close(null)
     return broken
+
+
+@contextmanager
+def printing_to_anyone() -> Iterator[None]:
+    """A context in which print to stdout raises no error: text that cannot be written is dropped.
+
+    So a long run goes on when its terminal is closed, or its disk is full. Characters that the
+    encoding lacks become "?".
+    """
+    outer = sys.stdout
+    if not hasattr(outer, "buffer"):  # None, or a stream of a notebook or a test
+        yield
+        return
+    inner = _Dropping(outer.buffer)
+    sys.stdout = io.TextIOWrapper(inner, outer.encoding, "replace", line_buffering=True)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout, wrapper = outer, sys.stdout
+        wrapper.detach()  # it would close the buffer
+        close_broken()
+
+
+class _Dropping(io.BufferedIOBase):
+    """A binary stream that drops what another cannot take."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return is_terminal(self.stream)
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def write(self, data: Any) -> int:
+        with suppress(OSError, ValueError):
+            self.stream.write(data)
+            self.stream.flush()
+        return len(data)

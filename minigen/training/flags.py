@@ -136,15 +136,13 @@ def run_example(main: Callable[[], None]) -> None:
 
     Text that cannot be printed, since its reader has gone or for its characters, stops nothing.
     """
-    console.prepare()
     try:
-        main()
+        with console.printing_to_anyone():
+            main()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except USER_ERRORS as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
-    finally:
-        console.close_broken()
 
 
 def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:

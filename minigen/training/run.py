@@ -97,7 +97,11 @@ class Run(Progress, Results):
             self._restore(args)
         elif not args.overwrite:
             self._refuse_to_overwrite()
-        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            remedy = "name another folder with --out"
+            raise CheckpointError(f"{self.out}: cannot be made: {error}; {remedy}") from None
 
     metrics_path = property(lambda self: self.out / "metrics.jsonl")
     checkpoint_path = property(lambda self: self.out / checkpoint.NAME)
