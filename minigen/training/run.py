@@ -100,8 +100,7 @@ class Run(Progress, Results):
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            remedy = "name another folder with --out"
-            raise CheckpointError(f"{self.out}: cannot be made: {error}; {remedy}") from None
+            raise CheckpointError(f"cannot make a folder: {error}; name another --out") from None
 
     metrics_path = property(lambda self: self.out / "metrics.jsonl")
     checkpoint_path = property(lambda self: self.out / checkpoint.NAME)
