@@ -75,6 +75,8 @@ def test_an_option_that_is_left_out_says_what_to_use():
         (lambda: F.max_pool2d(x, 2, return_indices=True), "return_indices=True is left out.*argm"),
         (lambda: nn.AvgPool2d(2, divisor_override=3), "AvgPool2d: divisor_override=3.*multiply"),
         (lambda: nn.Embedding(3, 2, max_norm=1.0), "Embedding: max_norm=1.0 is left out"),
+        (lambda: nn.Softmax(), r"Softmax: name the axis, as in Softmax\(dim=1\)"),
+        (lambda: F.log_softmax(x), "log_softmax: name the axis"),
         (lambda: nn.InstanceNorm2d(3, track_running_stats=True), "InstanceNorm2d: track.*BatchN"),
         (lambda: F.instance_norm(x, running_mean=x), "instance_norm: running_mean.*batch_norm"),
     ):

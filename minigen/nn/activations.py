@@ -178,7 +178,9 @@ class Softplus(Module):
 class Softmax(Module):
     """exp(x) / sum(exp(x)), the sum over axis dim, which must be named."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int | None = None):
+        if dim is None:
+            raise TypeError("Softmax: name the axis, as in Softmax(dim=1)")
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,7 +190,9 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """log(softmax(x)) over axis dim, which must be named."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int | None = None):
+        if dim is None:
+            raise TypeError("LogSoftmax: name the axis, as in LogSoftmax(dim=1)")
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:

@@ -106,20 +106,27 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * ops.sigmoid(b)
 
 
-def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)), the sum over dim; dtype: that of the result."""
-    return ops.softmax(_as(input, dtype), dim)
+def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)), the sum over dim, which must be named; dtype: that of the result."""
+    return ops.softmax(_as(input, dtype), axis=_named("softmax", dim))
 
 
-def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) over dim; dtype: that of the result."""
-    return ops.log_softmax(_as(input, dtype), dim)
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """log(softmax(x)) over dim, which must be named; dtype: that of the result."""
+    return ops.log_softmax(_as(input, dtype), axis=_named("log_softmax", dim))
 
 
-def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """softmax(-x) over dim."""
-    return ops.softmax(-_as(input, dtype), dim)
+def softmin(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
+    """softmax(-x) over dim, which must be named; dtype: that of the result."""
+    return ops.softmax(-_as(input, dtype), axis=_named("softmin", dim))
 
 
 def _as(x, dtype):
     return x if dtype is None else ops.astype(x, dtype)
+
+
+def _named(name, dim):
+    """dim; TypeError if it is None, where PyTorch would guess."""
+    if dim is None:
+        raise TypeError(f"{name}: name the axis, as in {name}(x, dim=1)")
+    return dim
