@@ -88,6 +88,29 @@ def test_a_nonfinite_loss_is_reported_with_step_op_and_source_line(tmp_path, fau
         assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
+def beside_a_mask(fault):
+    """A fault in a step that has the -inf of a mask in it, too."""
+
+    def masked(step, x, y, loss):
+        scores = mg.where(np.tri(3, dtype=bool), x.T @ x, -np.inf)
+        return fault(step, x, y, loss + mg.softmax(scores)[0, 0])
+
+    return masked
+
+
+def overflow_at(faulty):
+    return lambda step, x, y, loss: mg.exp(loss * 1e6) if step == faulty else loss
+
+
+@pytest.mark.parametrize(
+    ("op", "fault"), [("log", log_at), ("exp", overflow_at), ("sqrt", sqrt_at)]
+)
+def test_the_mask_of_attention_is_not_named_for_what_another_op_did(tmp_path, op, fault):
+    with pytest.raises(FloatingPointError, match=f"in step 4 .*op '{op}'") as caught:
+        Training(tmp_path, beside_a_mask(fault(4))).train()
+    assert f"{__file__}:" in str(caught.value) and "'where'" not in str(caught.value)
+
+
 @pytest.mark.parametrize("faulty", [4, 7, 14, 21])
 def test_a_nonfinite_gradient_of_a_finite_loss_is_found_in_the_step_before(tmp_path, faulty):
     with pytest.raises(FloatingPointError) as caught:
