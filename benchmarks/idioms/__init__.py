@@ -119,3 +119,29 @@ def dtypes(value: Any) -> Any:
 def has_hint(error: Exception) -> bool:
     """Whether the message says more than Python does by itself."""
     return PLAIN.search(str(error).splitlines()[0] if str(error) else "not callable") is None
+
+
+def stored(value: Any) -> Any:
+    """A plain value as JSON can hold it: to five digits, 0 for what is not finite."""
+    if isinstance(value, tuple | dict):
+        return [stored(part) for part in (value.values() if isinstance(value, dict) else value)]
+    if isinstance(value, np.ndarray | np.number | float):
+        array = np.asarray(value)
+        return {
+            "shape": list(array.shape),
+            "values": np.nan_to_num(array, posinf=0, neginf=0)
+            .astype(float)
+            .round(5)
+            .ravel()
+            .tolist(),
+        }
+    return value
+
+
+def agree(a: Any, b: Any) -> bool:
+    """Whether two stored values agree to 1e-4."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(agree, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a["shape"] == b["shape"] and np.allclose(a["values"], b["values"], 1e-4, 1e-4)
+    return a == b

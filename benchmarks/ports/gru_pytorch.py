@@ -34,9 +34,7 @@ class GRUClassifier(nn.Module):
     def __init__(self, vocab_size, embed_dim, hidden_dim, num_classes):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim, padding_idx=0)
-        self.gru = nn.GRU(
-            embed_dim, hidden_dim, num_layers=2, batch_first=True, bidirectional=True
-        )
+        self.gru = nn.GRU(embed_dim, hidden_dim, num_layers=2, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(0.0)
         self.fc = nn.Linear(2 * hidden_dim, num_classes)
 
@@ -48,6 +46,30 @@ class GRUClassifier(nn.Module):
         _, hidden = self.gru(packed)
         hidden = torch.cat((hidden[-2], hidden[-1]), dim=1)
         return self.fc(self.dropout(hidden))
+
+
+def evaluate(model, loader, device):
+    model.eval()
+    total_loss, correct, total = 0.0, 0, 0
+    per_class = torch.zeros(CLASSES)
+    with torch.no_grad():
+        for x, lengths, y in loader:
+            x, y = x.to(device), y.to(device)
+            output = model(x, lengths)
+            total_loss += F.cross_entropy(output, y, reduction="sum").item()
+            hits = output.argmax(dim=1) == y
+            correct += hits.sum().item()
+            total += len(y)
+            per_class = per_class + (F.one_hot(y, CLASSES).float() * hits[:, None]).sum(dim=0)
+    return total_loss / total, correct / total, per_class.tolist()
+
+
+def predict(model, text):
+    model.eval()
+    ids = torch.tensor(text).unsqueeze(0)
+    with torch.no_grad():
+        logits = model(ids, torch.tensor([len(text)]))
+    return logits.squeeze(0).softmax(dim=-1)
 
 
 def make():
@@ -86,4 +108,8 @@ def train(model, steps=2):
         probs = torch.softmax(model(x, lengths), dim=-1)
         conf, pred = torch.max(probs, dim=1)
     assert pred.shape == y.shape and float(conf.min()) > 0
+    loss, accuracy, per_class = evaluate(model, loader, device)
+    print(f"loss {loss:.3f}, accuracy {accuracy:.3f}, right per class {per_class}")
+    assert abs(predict(model, [1, 2, 3]).sum().item() - 1) < 1e-5
+    losses.append(loss)
     return losses

@@ -38,6 +38,25 @@ class VAE(nn.Module):
         return self.decode(z), mu, logvar
 
 
+class ConvEncoder(nn.Module):
+    def __init__(self, latent=8):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(1, 4, 3, stride=2, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(4, 8, 3, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+        )
+        self.mu = nn.Linear(32, latent)
+        self.logvar = nn.Linear(32, latent)
+
+    def forward(self, x):
+        h = self.net(x)
+        return self.mu(h), self.logvar(h).clamp(-10, 10)
+
+
 def loss_function(recon_x, x, mu, logvar):
     BCE = F.binary_cross_entropy(recon_x, x.view(-1, 64), reduction="sum")
     KLD = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
@@ -81,4 +100,7 @@ def train(model, steps=2):
         sample = torch.randn(16, 8).to(device)
         sample = model.decode(sample).cpu().view(16, 1, 8, 8)
     assert comparison.shape == (16, 1, 8, 8) and sample.shape == (16, 1, 8, 8)
+    mu, logvar = ConvEncoder()(images)
+    kl = (0.5 * (logvar.exp() + mu**2 - 1 - logvar)).sum(dim=1).mean()
+    assert mu.shape == (40, 8) and kl.item() >= 0
     return losses

@@ -69,7 +69,11 @@ def xavier_uniform(
 
 
 def _write(x: Tensor, values: Any) -> Tensor:
-    """x with the values; GradError for the result of an op, whose graph would be wrong."""
+    """x, or an array such as a parameter's `.data`, with the values, in place.
+
+    GradError for the result of an op, whose graph would be wrong.
+    """
+    x = x if isinstance(x, Tensor) else Tensor(x)
     if isinstance(x.node, Node | Output):
         raise GradError(f"init: op {x.node.op.name!r} made this tensor; initialise parameters only")
     if not getattr(x.data.flags, "writeable", True):
