@@ -117,6 +117,15 @@ def test_an_infinite_gradient_is_an_answer(f):
         mg.norm(leaf([0.0, 0.0])).backward()  # 0 by convention
 
 
+@pytest.mark.parametrize("shift", [0, -1])  # -1: the first row is wholly masked
+def test_second_derivatives_of_masked_attention_are_no_anomaly(shift):
+    x, mask = leaf(X), np.tri(4, k=shift, dtype=bool)
+    with mg.detect_anomaly():
+        y = mg.scaled_dot_product_attention(x, x, x, mask).sum()
+        g = mg.grad(y, x, create_graph=True)
+        assert np.isfinite(mg.grad((g * g).sum(), x).data).all()
+
+
 def test_gpt_with_a_nan_weight_or_an_overflow_names_module_and_op():
     ids = np.array([[1, 2, 3, 4]])
     model = GPT(10, context=8, layers=2, heads=2, width=8)

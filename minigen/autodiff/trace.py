@@ -19,6 +19,7 @@ import numpy as np
 
 from minigen.autodiff.graph import Leaf, Node, Output, Traced, trace_observer
 from minigen.autodiff.primitives import Op
+from minigen.autodiff.walk import walk
 
 PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
@@ -108,6 +109,8 @@ class _NonFinite(Observer):
                 if not _is_finite(y):
                     origin = self._origin(op, args, y)
                     self.made.update({id(y): (y, origin)})
+                    if _num_walks():  # of a rule, whose cotangents `pulled` looks at
+                        continue
                     self.unused.update({id(y): origin})
                     self.origin = self.origin or origin
                     # No other op will find a value in it. (With inf passed in, one may replace it:
@@ -157,13 +160,13 @@ class _NonFinite(Observer):
             vertex = parent.parents[0] if isinstance(parent, Output) else parent
             self.reached.add(vertex)
             array = part.data if isinstance(part, Traced) else part
-            self.unused.pop(id(array), None)  # of a rule, under create_graph
             if _is_finite(array):
                 continue
             source = f"the derivative of op {node.op.name!r} for argument {i}"
             origin = before or _Origin(self._text(array, source, site or "?", node.args))
-            self.flowing.setdefault(vertex, origin)
-            if isinstance(vertex, Leaf):
+            if not isinstance(vertex, Leaf):
+                self.flowing.setdefault(vertex, origin)
+            elif _num_walks() == 1:
                 self._report(origin)
 
     def finish(self):
@@ -187,6 +190,15 @@ def _is_finite(x):
     """Whether x has no NaN and no infinity; true of what is not float."""
     is_float = isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
     return not is_float or bool(np.isfinite(x).all())
+
+
+def _num_walks():
+    """How many backward walks are running: a rule may differentiate a definition in its own."""
+    frame, count = sys._getframe(1), 0
+    while frame:
+        count += frame.f_code is walk.__code__
+        frame = frame.f_back
+    return count
 
 
 def _has_inf(x):
