@@ -196,7 +196,7 @@ def _num_walks():
     """How many backward walks are running: a rule may differentiate a definition in its own."""
     frame, count = sys._getframe(1), 0
     while frame:
-        count += frame.f_code is walk.__code__
+        count = count + (frame.f_code is walk.__code__)
         frame = frame.f_back
     return count
 
