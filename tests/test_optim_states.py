@@ -93,6 +93,31 @@ def test_states_of_generators_and_loaders_stay_too():
     assert state == kept
 
 
+@pytest.mark.parametrize("name", ["sgd_dampening", "rmsprop_centered_all", "adamw_amsgrad"])
+def test_states_on_a_gpu_are_snapshots_that_load_on_the_host_too(name, device):
+    params, optimizer = made(name)
+    kind, settings = CASES[name]
+    there = [mg.tensor(p.data).to(device).requires_grad_() for p in params]
+    groups = [{"params": there[:1]}, {"params": there[1:], "lr": 0.03}]
+    other = getattr(optim, kind)(groups, **settings)
+
+    def step(n):
+        steps(params, optimizer, n, n + 1)
+        other.step([mg.Tensor(gradient(n, i).astype(np.float32)).to(device) for i in range(2)])
+
+    step(0)
+    state = other.state_dict()
+    kept = [{k: v.copy() for k, v in s.items() if k != "step"} for s in state["state"]]
+    step(1)
+    assert all((s[k] == v).all() for s, old in zip(state["state"], kept) for k, v in old.items())
+    optimizer.load_state_dict(state)  # from the device
+    other.load_state_dict(optimizer.state_dict())  # and back
+    for p, q in zip(params, there):
+        p.data[...] = q.numpy()
+    step(2)
+    assert all(np.allclose(p.data, q.numpy(), atol=1e-6) for p, q in zip(params, there))
+
+
 class Adagrad(optim.Optimizer):
     """An optimizer of a user's: p -= rate * g / sqrt(sum of g^2)."""
 

@@ -3,6 +3,8 @@
 factor = cosine(total=10_000, warmup=100)
 for group in optimizer.param_groups:
     group["lr"] = base * factor(step)
+
+`optim.lr_scheduler` has PyTorch's objects, which set the learning rates themselves.
 """
 
 import math
