@@ -25,9 +25,9 @@ FILES = {
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
-    "kernels.cpu": "caching compiling memory loops vector_math functions activations sums rows "
-    "softmax channels windows random_bits updates tiles packing gemm atomics task_queue scheduler "
-    "products packed_weights recurrent sequences lstm correlation few_filters convolution "
+    "kernels.cpu": "notice caching compiling memory loops vector_math functions activations sums "
+    "rows softmax channels windows random_bits updates tiles packing gemm atomics task_queue "
+    "scheduler products packed_weights recurrent sequences lstm correlation few_filters convolution "
     "attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",

@@ -14,6 +14,8 @@ from pathlib import Path
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from minigen.kernels.cpu.notice import notice
+
 HASH_BYTES = 32  # of SHA-256
 TRAILER_BYTES = 2 * HASH_BYTES  # at the end of a file: the sources' hash, the hash of the content
 
@@ -31,16 +33,20 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig, target_context):
         """The overload from its file; None if there is none that can be used."""
+        overload = None
         try:
-            return super().load_overload(sig, target_context)
+            overload = super().load_overload(sig, target_context)
         except OSError:  # save_overload will meet it again, and warns
-            return None
+            pass
         except Exception:  # a damaged file may raise any error
             self.warn(f"a file in {self._cache_path} is damaged and is written anew")
-            return None
+        if overload is None:
+            notice.begin()  # Numba compiles it now, and then calls save_overload
+        return overload
 
     def save_overload(self, sig, data):
         """Write the overload to its file, or warn."""
+        notice.end()
         try:
             super().save_overload(sig, data)
         except OSError as error:
