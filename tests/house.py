@@ -27,8 +27,8 @@ FILES = {
     "recurrent sequences attention random_bits",
     "kernels.cpu": "notice caching compiling memory loops vector_math functions activations sums "
     "rows softmax channels windows random_bits updates tiles packing gemm atomics task_queue "
-    "scheduler products packed_weights recurrent sequences lstm correlation few_filters convolution "
-    "attention_scores attention",
+    "scheduler products packed_weights recurrent sequences lstm correlation few_filters "
+    "convolution attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
     "autodiff": "grad_modes graph cotangents walk fast_walk names left_out_layers left_out "
