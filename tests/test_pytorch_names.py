@@ -6,11 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
+from pytorch_page import PAGE, page
 
 import minigen as mg
 from minigen import nn, ops, optim
 from minigen.autodiff.left_out import HINTS
-from minigen.autodiff.names import REFUSED_WITH_DIM
+from minigen.autodiff.names import REFUSED_WITH_DIM, TRAPS
 from minigen.errors import DTypeError
 
 X = np.random.default_rng(0).standard_normal((3, 4))
@@ -265,3 +266,14 @@ def test_a_transposition_that_numpy_and_pytorch_read_in_two_ways_is_refused():
     for same in (x.transpose(1, 0), x.transpose(), x.transpose((1, 0)), x.transpose(-1, -2)):
         assert np.array_equal(same, X.T)
     assert x.transpose((0, 1)).shape == (3, 4)  # a tuple is NumPy's order of all axes
+
+
+# ----------------------------------------------------------------------------------- page
+
+
+def test_the_page_for_users_of_pytorch_shows_the_tables():
+    assert PAGE.read_text() == page(), "python tests/pytorch_page.py"
+
+
+def test_at_most_eight_lines_of_the_page_stay_silent():
+    assert len(TRAPS) <= 8

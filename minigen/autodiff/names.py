@@ -55,6 +55,19 @@ CALLS = {
     "subtract": "for alpha=c write x - c * y",
     "divide": "for rounding_mode='floor' write x // y",
 }
+# What raises no error and means something else: what is typed, PyTorch's and our meaning, and what
+# to write. Only these stay silent, since each is a call that users of NumPy write as well.
+TRAPS = (
+    ("x.std(), x.var(1)", "divides by n - 1", "divides by n", "x.std(ddof=1)"),
+    ("x.max(1)[1]", "the indices", "entry 1 of the values", "x.argmax(1)"),
+    ("x.split(2), mg.split(x, 2)", "parts of length 2", "2 parts", "x.chunk(parts)"),
+    ("x.repeat(2), x.repeat(2, 1)", "copies side by side", "each element twice", "x.tile((2, 1))"),
+    ("nn.Upsample(8)", "to 8 x 8", "8 times as large", "nn.Upsample(size=8)"),
+    ("mg.pad, mg.one_hot (and F = mg.ops)", "last axis first; int64", "first axis first; float32",
+     "import minigen.nn.functional as F"),
+    ("x.data", "a tensor", "the NumPy or CuPy array", "x.detach()"),
+    ("for x, y in DataLoader(...)", "tensors", "arrays; layers take them", "mg.tensor(x)"),
+)  # fmt: skip
 # With PyTorch's keyword for the axis these mean something else: that call is refused.
 REFUSED_WITH_DIM = {"max", "min", "var", "std", "split"}
 # Keywords that no op takes.
