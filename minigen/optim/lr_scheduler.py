@@ -133,7 +133,7 @@ class LambdaLR(LRScheduler):
 
 
 class SequentialLR(LRScheduler):
-    """Schedules of one optimizer, one after the other: the next one starts at each milestone."""
+    """schedulers of one optimizer, one after the other: at each of milestones starts the next."""
 
     SAVED = ("last_epoch", "last_lr", "base_lrs", "states")
 

@@ -9,7 +9,10 @@ from minigen.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """The base class: `last_epoch` counts the calls of step; a subclass defines `lr`."""
+    """The base class: `last_epoch` counts the calls of step; a subclass defines `lr`.
+
+    optimizer: the one whose learning rates are set.
+    """
 
     SAVED: tuple[str, ...] = ("last_epoch", "last_lr", "base_lrs")
 

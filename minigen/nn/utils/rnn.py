@@ -38,7 +38,7 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Tensors (length, ...) as one tensor (T, B, ...), or (B, T, ...) with batch_first.
+    """sequences, tensors (length, ...), as one (T, B, ...), or (B, T, ...) with batch_first.
 
     padding_value fills the rest, at the end, or at the beginning with padding_side="left".
     """
@@ -62,7 +62,10 @@ def pad_sequence(
 def unpad_sequence(
     padded_sequences: Tensor, lengths: Sequence[int] | Tensor, batch_first: bool = False
 ) -> list[Tensor]:
-    """The tensors (length, ...) of which pad_sequence makes padded_sequences."""
+    """The tensors (length, ...), of these lengths, of which pad_sequence makes padded_sequences.
+
+    padded_sequences is (T, B, ...), or (B, T, ...) with batch_first.
+    """
     x = padded_sequences if batch_first else ops.swapaxes(padded_sequences, 0, 1)
     found = checked_lengths("unpad_sequence", lengths, x.shape[1], x.shape[0])
     return [x[b, :length] for b, length in enumerate(found.tolist())]
@@ -102,6 +105,7 @@ def pad_packed_sequence(
     """(padded, lengths): the inverse of pack_padded_sequence, sequences in their first order.
 
     padded is (T, B, ...), or (B, T, ...) with batch_first; total_length, if given, is its T.
+    padding_value stands where a sequence has ended.
     """
     sizes, data = _sizes(sequence), sequence.data
     steps = len(sizes) if total_length is None else total_length
@@ -127,7 +131,10 @@ def pad_packed_sequence(
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
-    """Pack tensors (length, ...): see pack_padded_sequence."""
+    """Pack sequences, tensors (length, ...).
+
+    enforce_sorted: ValueError unless the longest comes first.
+    """
     lengths = [len(x) for x in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
