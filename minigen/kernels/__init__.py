@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import cache, wraps
 from types import ModuleType
 
+from numpy import ndarray
+
 from minigen.backend.arrays import is_cupy
 from minigen.kernels import reference
 from minigen.variables import choice
@@ -59,7 +61,7 @@ def _dispatched(kernel: Callable) -> Callable:
 
     @wraps(kernel)
     def run(x, *rest):
-        on_gpu = is_cupy(x[0] if type(x) is list else x)
+        on_gpu = type(x) is not ndarray and is_cupy(x[0] if type(x) is list else x)
         twin = twins.get(on_gpu)
         if twin is None:
             twin = twins[on_gpu] = getattr(_load_variant(on_gpu), kernel.__name__, kernel)

@@ -17,6 +17,12 @@ def contract(xs, terms, out):
 
     Operands are multiplied in pairs, in the order that NumPy finds for three or more.
     """
+    if len(xs) == 1:
+        (x,), (term,) = xs, terms
+        summed = tuple(i for i, letter in enumerate(term) if letter not in out)
+        y = kernels.sum_over(x, summed).astype(x.dtype, copy=False) if summed else x.copy()
+        term = [letter for letter in term if letter in out]
+        return y.transpose([term.index(letter) for letter in out]) if len(out) > 1 else y
     dtype, lengths = np.result_type(*xs), {}
     for x, term in zip(xs, terms):
         for letter, n in zip(term, x.shape):
@@ -36,7 +42,7 @@ def contract(xs, terms, out):
             x, term = _product(x, term, other, other_term, kept)
         operands.append((x, term))
     y = x.transpose([term.index(letter) for letter in out])
-    return y.astype(dtype, copy=len(xs) == 1)
+    return y.astype(dtype, copy=False)
 
 
 def _own_sums(x, term, lengths, used):

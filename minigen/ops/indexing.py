@@ -47,6 +47,10 @@ def scatter(updates: Array, *, index, shape: Shape) -> Array:
 
 def _positions(index, shape, xp):
     """Where the elements that index names are in an array of that shape, flattened."""
+    if type(index) is tuple and len(index) == len(shape) and all(map(_is_integers, index)):
+        parts = [i.astype(np.int64, copy=False) for i in index]
+        steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        return sum(np.where(i < 0, i + n, i) * step for i, n, step in zip(parts, shape, steps))
     positions = 0
     for axis, n in enumerate(shape):
         inner = shape[axis + 1 :]

@@ -9,6 +9,7 @@ from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend.arrays import Array, array_module, largest
 from minigen.backend.dtypes import floating
 from minigen.errors import ShapeError
+from minigen.kernels.reference.sums import SHORT
 from minigen.ops.elementwise import abs, divide, exp, multiply, where
 from minigen.ops.joining import concatenate
 from minigen.ops.powers import signed_power
@@ -24,6 +25,7 @@ from minigen.ops.shape import (
 )
 
 Axis = int | tuple[int, ...] | None
+SHORT_PRODUCT = 64  # factors: more are multiplied in double precision
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -80,8 +82,10 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def var(x: Array, *, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Array:
     """The variance over axis: sum((x - mean)^2) / (n - ddof) of n values; NaN if n <= ddof."""
     axis = axes_of(axis, x.ndim)
-    d = _deviation(x, axis)
-    return kernels.sum_over(d * d, axis, keepdims) * _ratio(1, reduced_size(x, axis) - ddof)
+    d, n = x, reduced_size(x, axis)
+    for _ in range(2):  # see `_deviation`
+        d = d - kernels.sum_over(d, axis, True) / (n or math.nan)
+    return kernels.sum_over(d * d, axis, keepdims) * _ratio(1, n - ddof)
 
 
 @primitive(
@@ -121,9 +125,11 @@ def _quotient(g, y):
 @primitive(lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis))
 def cumsum(x: Array, *, axis: int) -> Array:
     """The cumulative sum along axis, y[i] = x[0] + ... + x[i]."""
-    axis, dtype = axis_index(axis, x.ndim), np.float64 if x.dtype.kind == "f" else np.int64
-    y = np.cumsum(x, axis, dtype)
-    return y if dtype is np.int64 else y.astype(x.dtype, copy=False)
+    axis = axis_index(axis, x.ndim)
+    if x.dtype.kind != "f":
+        return np.cumsum(x, axis, np.int64)
+    y = np.cumsum(x, axis, np.float64 if x.shape[axis] > SHORT else None)
+    return y.astype(x.dtype, copy=False)
 
 
 @composite
@@ -131,12 +137,18 @@ def cumprod(x: Array, axis: int) -> Array:
     """The cumulative product along axis, y[i] = x[0] * ... * x[i]."""
     axis = axis_index(axis, x.ndim)
     before, n, width = (slice(None),) * axis, x.shape[axis], 1
-    y = astype(x, np.prod(np.empty(0, x.dtype)).dtype)
+    dtype = x.dtype if x.dtype.kind == "f" else np.int64
+    y = astype(x, _dtype_of_factors(dtype, n))
     while width < n:  # y[i] is the product of the last `width` values; log2(n) steps
         longer = multiply(y[(*before, slice(width, n))], y[(*before, slice(n - width))])
         y = concatenate([y[(*before, slice(width))], longer], axis)
         width = 2 * width
-    return y
+    return astype(y, dtype)
+
+
+def _dtype_of_factors(dtype, n):
+    """The dtype in which n factors are multiplied: each float32 product is rounded, by 6e-8."""
+    return np.float64 if dtype == np.float32 and n > SHORT_PRODUCT else dtype
 
 
 # ------------------------------------------------------------------------------- extremes
@@ -177,9 +189,6 @@ def _not_empty(name, x, axis):
 # ------------------------------------------------------------------- products and powers
 
 
-LONG_PRODUCT = 64  # factors: each product is rounded, by 6e-8, so more are multiplied in double
-
-
 @composite
 def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product over axis; 1 for no values. Its gradient is right for zeros too: no division."""
@@ -188,7 +197,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     rest = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     n = reduced_size(x, axis)
     dtype = x.dtype if x.dtype.kind == "f" else np.int64
-    x = astype(x, np.float64 if dtype == np.float32 and n > LONG_PRODUCT else dtype)
+    x = astype(x, _dtype_of_factors(dtype, n))
     x = reshape(moveaxis(x, axes, tuple(range(len(axes)))), (n, *rest))
     if n == 0:
         x, n = concatenate([x, array_module(raw(x)).ones((1, *rest), x.dtype)]), 1

@@ -13,78 +13,45 @@ import numpy as np
 
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import parallel_for
-from minigen.kernels.cpu.sums import ROWS_PER_CHUNK, SHORT
+from minigen.kernels.cpu.sums import CHUNK, ROWS_PER_CHUNK, SHORT, row_sum
 from minigen.parallel import pool
 from minigen.parallel.pieces import spans
-
-CHUNK = 4096  # values of a row that are added in the dtype of the row
 
 NS_PER_ELEMENT = 1.2  # of layer norm, roughly, on one thread: the number of tasks depends on it
 
 
 @compiled
-def _number_long_sums(index, numbers):
-    """numbers[row] = -1, -2, ... for the rows that index names more than SHORT times.
-
-    Returns how many these are. numbers (R,), which starts as zeros, counts the others' names.
-    """
+def _is_any_named_often(index, counts):
+    """Whether index names a row more than SHORT times; counts (R,), zeros, uint8, is a buffer."""
     for i in range(index.size):
-        numbers[index[i]] += 1
-    found = 0
-    for i in range(index.size):
-        if numbers[index[i]] > SHORT:
-            found += 1
-            numbers[index[i]] = -found
-    return found
+        if counts[index[i]] == SHORT:
+            return True
+        counts[index[i]] += 1
+    return False
 
 
 @compiled
-def _scatter_rows(out, index, updates, numbers, totals):
-    """`reference.scatter_rows`; totals (K, D), zeros, are the buffers of K long sums."""
+def _scatter_rows(out, index, updates):
+    """`reference.scatter_rows`, in the dtype of out."""
     for i in range(index.size):
         row = index[i]
-        number = numbers[row]
-        if number < 0:
-            for j in range(out.shape[1]):
-                totals[-1 - number, j] += updates[i, j]
-        else:
-            for j in range(out.shape[1]):
-                out[row, j] += updates[i, j]
-    for i in range(index.size):
-        row = index[i]
-        number = numbers[row]
-        if number < 0:
-            numbers[row] = 0
-            for j in range(out.shape[1]):
-                out[row, j] += totals[-1 - number, j]
+        for j in range(out.shape[1]):
+            out[row, j] += updates[i, j]
 
 
 def scatter_rows(out, index, updates):
-    """`reference.scatter_rows`, one row after the other: duplicate indices add up in order."""
+    """`reference.scatter_rows`, one row after the other; in double only if a row is named often."""
     index, updates = np.ascontiguousarray(index), np.ascontiguousarray(updates)
-    numbers = np.zeros(len(out), np.int64)
-    shape = _number_long_sums(index, numbers), out.shape[1]
-    totals = np.zeros(shape, np.float64 if out.dtype.kind == "f" else out.dtype)
-    _scatter_rows(out, index, updates, numbers, totals)
+    if out.dtype != np.float32 or not _is_any_named_often(index, np.zeros(len(out), np.uint8)):
+        _scatter_rows(out, index, updates)
+        return out
+    named = np.arange(len(out))
+    if len(index) < len(out):  # fewer rows, so less memory
+        named, index = np.unique(index, return_inverse=True)
+    total = np.zeros((len(named), out.shape[1]))
+    _scatter_rows(total, index, updates)
+    out[named] += total
     return out
-
-
-@inlined(fastmath=REASSOCIATE)
-def chunk_sum(row):
-    """The sum of row (N,) in its dtype."""
-    total = row.dtype.type(0)
-    for j in range(row.size):
-        total += row[j]
-    return total
-
-
-@inlined(fastmath=REASSOCIATE)
-def row_sum(row):
-    """The sum of row (N,): of chunks in its dtype, of their sums in double."""
-    total = 0.0
-    for start in range(0, row.size, CHUNK):
-        total += chunk_sum(row[start : start + CHUNK])
-    return total
 
 
 @inlined(fastmath=REASSOCIATE)

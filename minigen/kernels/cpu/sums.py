@@ -14,16 +14,41 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigen.kernels.cpu.compiling import U, compiled
+from minigen.kernels.cpu.compiling import REASSOCIATE, U, compiled, inlined
+from minigen.kernels.cpu.loops import parallel_for
 from minigen.kernels.reference.sums import SHORT
 from minigen.parallel import pool
 from minigen.parallel.pieces import shares
 
+CHUNK = 4096  # values of a row that are added in the dtype of the row
 ROWS_PER_CHUNK = 32  # rows that are added in the dtype of the matrix
 
 NS_PER_ADDITION = 0.2  # roughly, on one thread: the number of tasks depends on it
 MIN_COLUMNS = 64  # of a task, and of an inner loop where there are rows to lay side by side
 MAX_COLUMNS = 8192  # of an inner loop: its sums stay in the second-level cache
+MIN_SIZE = 2**14  # values: with fewer, NumPy has added them before a call of a kernel has begun
+SHORT_ROW = 16  # values; NumPy adds the rows of what remains if they are fewer
+
+
+@inlined(fastmath=REASSOCIATE)
+def chunk_sum(row):
+    """The sum of row (N,) in its dtype."""
+    total = row.dtype.type(0)
+    for j in range(row.size):
+        total += row[j]
+    return total
+
+
+@inlined(fastmath=REASSOCIATE)
+def row_sum(row):
+    """The sum of row (N,): of chunks in its dtype, of their sums in double."""
+    total = 0.0
+    for start in range(0, row.size, CHUNK):
+        total += chunk_sum(row[start : start + CHUNK])
+    return total
+
+
+add_by_numpy = np.add.reduce  # (x, axes, dtype, out, keepdims)
 
 
 class Part(NamedTuple):
@@ -88,16 +113,25 @@ def sum_rows_tasks(x):
     return out, tasks
 
 
+@compiled
+def _sum_columns(x, out):
+    """out[m] = the sum over n of x[m, n], x (M, N)."""
+    for m in range(len(x)):
+        out[m] = row_sum(x[m])
+
+
 def sum_over(x, axes, keepdims=False):
     """`reference.sum_over`; by NumPy where it adds few values one after the other."""
     if x.dtype.kind != "f":
-        return np.add.reduce(x, axes, np.int64, None, keepdims)
-    axes, shape = axes if type(axes) is tuple else (axes,), x.shape
-    terms = 1
+        return add_by_numpy(x, axes, np.int64, None, keepdims)
+    axes, shape, terms = axes if type(axes) is tuple else (axes,), x.shape, 1
     for i in axes:
         terms *= shape[i]
     if terms <= SHORT or _is_added_pairwise(x, axes):
-        return np.add.reduce(x, axes, None, None, keepdims)
+        return add_by_numpy(x, axes, None, None, keepdims)
+    if x.flags.c_contiguous and max(axes) == len(axes) - 1 and min(axes) >= 0:
+        y, rest = _sum_rows_of(x.reshape(1, terms, -1)), shape[len(axes) :]
+        return y.reshape((1,) * len(axes) + rest if keepdims else rest)
     axes = tuple(i % x.ndim for i in axes)
     repeated = tuple(i for i in axes if shape[i] > 1 and not x.strides[i])
     if repeated:
@@ -117,10 +151,12 @@ def sum_over(x, axes, keepdims=False):
 
 def _is_added_pairwise(x, axes):
     """Whether x has no values, or if those of each sum of x are adjacent in memory."""
-    flags = x.flags
-    if not flags.c_contiguous:
-        return (flags.f_contiguous and len(axes) == x.ndim) or not x.size
-    return min(axes) % x.ndim == x.ndim - len(axes) or not x.size
+    if not x.size:
+        return True
+    flags, others = x.flags, x.ndim - len(axes)
+    if others:
+        return flags.c_contiguous and min(axes) % x.ndim == others
+    return flags.forc
 
 
 def _sum_groups(x, is_summed):
@@ -128,14 +164,29 @@ def _sum_groups(x, is_summed):
 
     The result is flat. Neighbouring axes are merged if both are summed, or neither is.
     """
+    groups = [
+        (summed, math.prod(n for _, n in group))
+        for summed, group in groupby(zip(is_summed, x.shape), itemgetter(0))
+    ]
+    if groups[-1][0] and groups[-1][1] >= SHORT_ROW:
+        rows = x.reshape(-1, groups.pop()[1])
+        x = np.empty(len(rows), x.dtype)
+        parallel_for(_sum_columns, [rows, x], NS_PER_ADDITION)
     outer = 1
-    for summed, axes in groupby(zip(is_summed, x.shape), itemgetter(0)):
-        n = math.prod(n for _, n in axes)
+    for summed, n in groups:
         if not summed:
             outer *= n
         elif x.size == outer * n:  # this is the last group
             x = np.add.reduce(x.reshape(outer, n), 1)
+        elif n <= SHORT and x.size < MIN_SIZE:
+            x = np.add.reduce(x.reshape(outer, n, -1), 1)
         elif n > 1:
-            x, tasks = sum_rows_tasks(x.reshape(outer, n, -1))
-            pool.run(pool.call, tasks)
+            x = _sum_rows_of(x.reshape(outer, n, -1))
     return x.reshape(-1)
+
+
+def _sum_rows_of(x):
+    """The sums over r of x (A, R, C), which is contiguous: (A * C,)."""
+    sums, tasks = sum_rows_tasks(x)
+    pool.run(pool.call, tasks)
+    return sums

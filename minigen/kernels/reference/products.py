@@ -30,7 +30,10 @@ def terms_at_once(a, b):
     if min(a.ndim, b.ndim) < 2 or not a.dtype == b.dtype == np.float32:
         return None
     m, k, n = *a.shape[-2:], b.shape[-1]
-    longest = FEW_TERMS if m * n <= 2**10 else 2**12 if min(m, n) < 24 else MANY_TERMS
+    if min(m, n) == 1:
+        longest = 2**14 if m == n else 2**12
+    else:
+        longest = FEW_TERMS if m * n <= 2**10 else 2**12 if min(m, n) < 24 else MANY_TERMS
     return longest // 4 if k > longest and k == b.shape[-2] else None
 
 
