@@ -9,8 +9,9 @@ import numpy as np
 from minigen.backend.arrays import array_module
 from minigen.kernels.reference.sums import sum_over
 
-FEW_TERMS = 2**10  # which any product may have
+FEW_TERMS = 2**9  # which any product may have
 MANY_TERMS = 2**17  # which no product in float32 has at once
+SMALL = 2**10  # values of a result: it takes little memory for each piece
 
 
 def matmul(a, b, out=None):
@@ -30,17 +31,21 @@ def terms_at_once(a, b):
     if min(a.ndim, b.ndim) < 2 or not a.dtype == b.dtype == np.float32:
         return None
     m, k, n = *a.shape[-2:], b.shape[-1]
-    if min(m, n) == 1:
-        longest = 2**14 if m == n else 2**12
-    else:
-        longest = FEW_TERMS if m * n <= 2**10 else 2**12 if min(m, n) < 24 else MANY_TERMS
-    return longest // 4 if k > longest and k == b.shape[-2] else None
+    limits = (  # of which shape, the most terms of a product, and those of a piece
+        (m * n == 1, 2**14, 2**12),
+        (m * n <= 2**6, FEW_TERMS, 2**8),
+        (m * n <= SMALL and min(m, n) > 1, 2**10, 2**8),
+        (min(m, n) < 24, 2**12, 2**8),
+        (True, MANY_TERMS, 2**15),
+    )
+    longest, piece = next(limit[1:] for limit in limits if limit[0])
+    return piece if k > longest and k == b.shape[-2] else None
 
 
 def product_in_pieces(multiply, a, b, terms, out=None):
     """a @ b, as the sum in double of the products of pieces, each of that many terms at most."""
     (m, k), n, total, first = a.shape[-2:], b.shape[-1], 0, 0
-    if m * n <= FEW_TERMS:  # all pieces of equal length at once, as a stack of matrices
+    if m * n <= SMALL:  # all pieces of equal length at once, as a stack of matrices
         stack, first = k // terms, k // terms * terms
         a_pieces = a[..., :first].reshape(*a.shape[:-1], stack, terms).swapaxes(-2, -3)
         b_pieces = b[..., :first, :].reshape(*b.shape[:-2], stack, terms, n)
