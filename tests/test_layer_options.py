@@ -25,6 +25,9 @@ WEIGHTED = {
     "BatchNorm1d(3)": (4, 3),
     "InstanceNorm1d(3, affine=True)": (2, 3, 4),
     "PReLU()": (4, 3),
+    "LSTM(3, 2)": (4, 1, 3),
+    "GRU(3, 2)": (4, 1, 3),
+    "RNNCell(3, 2)": (1, 3),
 }
 
 

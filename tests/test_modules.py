@@ -126,6 +126,11 @@ def test_sequences_are_changed_like_lists():
         with pytest.raises(IndexError):
             parts[7] = a
         assert list(parts) == [d, b]
+        both = (parts + [a]) if make is nn.ModuleList else parts + nn.Sequential(a)
+        both += [c]
+        assert list(both) == [d, b, a, c] and type(both) is type(parts)
+    tail = nn.Sequential(a, b, c)[1:]  # keeps its names, as PyTorch's
+    assert [name for name, _ in tail.append(d).named_children()] == ["1", "2", "3"]
     named = nn.Sequential({"first": a, "second": b})
     assert named.first is a and next(iter(named.state_dict())) == "first.weight"
 
@@ -140,6 +145,9 @@ def test_a_module_dict_is_a_dict_whose_entries_are_attributes():
     assert table.pop("a") is b and "a" not in table and len(table) == 1
     del table["b"]
     assert list(table) == []
+    table.update([("c", a)])
+    table.clear()
+    assert len(table) == 0
     for name in ("keys", "forward", "training"):
         with pytest.raises(KeyError, match=name):
             table[name] = a

@@ -159,6 +159,8 @@ def test_the_classifier_overfits_one_batch():
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
 def test_a_float32_layer_on_float64_inputs_gives_each_its_own_dtype(layer):
     net, x = layer(3, 4, rng=mg.Generator(0)), mg.tensor(np.ones((5, 2, 3)), requires_grad=True)
+    with pytest.warns(UserWarning, match="the input is float64, the weight float32"):
+        net(x)
     for create_graph in (False, True):
         y = net(x)[0]
         assert y.dtype == np.float64

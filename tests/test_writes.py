@@ -102,6 +102,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
     ),
     *(
         "pairs[-1 - i] =",
+        "number +=",
         "gains[",
         "gains |=",
         "_warned_of_dtype",

@@ -34,13 +34,20 @@ class _Ordered(_Container):
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Any:
         """An entry, or for a slice a container of the same entries."""
-        if isinstance(index, slice):
-            return self._with(list(self)[index])
-        return list(self)[index]
+        if not isinstance(index, slice):
+            return list(self)[index]
+        if isinstance(self, Sequential):  # its entries keep their names, as in PyTorch
+            return Sequential(dict(list(self._entries().items())[index]))
+        return ModuleList(list(self)[index])
 
-    def _with(self, modules):
-        """A container with these entries."""
-        return (Sequential if isinstance(self, Sequential) else ModuleList)().extend(modules)
+    def __add__(self, modules: Iterable[Module]) -> Any:
+        """A container of the entries of both, named by number."""
+        return (Sequential if isinstance(self, Sequential) else ModuleList)().extend(
+            [*self, *modules]
+        )
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
 
     def __setitem__(self, index: int, module: Module) -> None:
         self.register_module(list(self._entries())[index], _checked(self, module))
@@ -58,7 +65,10 @@ class _Ordered(_Container):
         """Add modules at the end; returns the container."""
         modules = [_checked(self, module) for module in modules]
         for module in modules:
-            setattr(self, str(len(self)), module)
+            number, taken = len(self), self._entries()
+            while str(number) in taken:  # a slice may begin with "1"
+                number += 1
+            setattr(self, str(number), module)
         return self
 
     def insert(self, index: int, module: Module) -> None:
@@ -164,6 +174,11 @@ class ModuleDict(_Container):
         """Set the entries of a dict, or of (name, module) pairs."""
         for name, module in dict(modules).items():
             self[name] = module
+
+    def clear(self) -> None:
+        """Take all entries out."""
+        for name in self._entries():
+            delattr(self, name)
 
     def pop(self, name: str) -> Any:
         """Take an entry out and return it."""

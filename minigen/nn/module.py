@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,8 @@ class Module(Contents):
         with strict=False missing and unexpected names are ignored, and returned. A shared parameter
         is not missing if one of its names is there.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: needs a dict of arrays, not {type(state).__name__}")
         tensors = self._saved()
         arrays = {k: v.data if isinstance(v, Tensor) else as_array(v) for k, v in state.items()}
         wrong = [

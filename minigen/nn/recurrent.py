@@ -191,6 +191,8 @@ class _Recurrent(Module):
             raise ShapeError(
                 f"{name}: x must be {expected} or (T, D) with D = {self.input_size}, got {x.shape}"
             )
+        if x.dtype is not self.weight_hh_l0.dtype:
+            self.warn_of_dtype(x, self.weight_hh_l0)
         unbatched = x.ndim == 2
         if unbatched:
             x = ops.expand_dims(x, 1)

@@ -63,6 +63,8 @@ class _Cell(Module):
             raise ShapeError(
                 f"{name}: x must be (B, D) or (D,) with D = {self.input_size}, got {x.shape}"
             )
+        if x.dtype is not self.weight_hh.dtype:
+            self.warn_of_dtype(x, self.weight_hh)
         shape, axes = (*x.shape[:-1], self.hidden_size), "(B, H)" if x.ndim == 2 else "(H,)"
         if state is None:
             zeros = creation.zeros(shape, self.weight_hh.dtype, self.weight_hh.device)

@@ -8,6 +8,7 @@ from minigen.backend.arrays import Array
 from minigen.backend.devices import to_numpy
 from minigen.errors import ShapeError
 from minigen.nn.options import refuse
+from minigen.ops.indexing import whole_numbers
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -28,9 +29,8 @@ def embedding(input: Index, weight: Tensor, padding_idx: int | None = None) -> T
     rows = weight.shape[0]
     if not -rows <= padding_idx < rows:
         raise ValueError(f"embedding: padding_idx={padding_idx} is not a row of {rows}")
-    is_padding = raw(input) if hasattr(input, "dtype") else np.asarray(input)
-    is_padding = (is_padding == padding_idx % rows)[..., None]
-    return ops.where(is_padding, raw(y), y)
+    index = whole_numbers("embedding: index", input, weight)
+    return ops.where((index == padding_idx % rows)[..., None], raw(y), y)
 
 
 def one_hot(input: Index, num_classes: int = -1) -> Tensor:
