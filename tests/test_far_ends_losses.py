@@ -131,6 +131,17 @@ def test_cross_entropy_without_weight_costs_nothing_however_wrong(dtype):
 
 
 @BOTH
+def test_cross_entropy_of_probabilities_0_costs_nothing_at_any_logit(dtype):
+    x = mg.Tensor(np.array([[-inf, 0.0, 0.0]], dtype)).requires_grad_()
+    target = np.array([[0.0, 0.5, 0.5]], dtype)
+    loss = mg.cross_entropy(x, target)
+    assert np.isclose(loss.item(), np.log(2))
+    first = mg.grad(loss, x, create_graph=True)
+    assert not first.data.any()
+    assert np.isfinite(mg.grad(first, x, np.ones((1, 3), dtype)).data).all()
+
+
+@BOTH
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_binary_cross_entropy_at_0_and_1_has_finite_derivatives(p, dtype):
     """Logarithms are at least -100, and so constant there."""

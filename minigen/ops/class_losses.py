@@ -195,7 +195,7 @@ def _cross_entropy_of_distributions(logits, target, weight, reduction, smoothing
         target = add(multiply(target, 1 - smoothing), smoothing / logits.shape[axis])
     if weight is not None:
         target = multiply(target, reshape(weight, (-1, *[1] * (logits.ndim - 1 - axis))))
-    loss = negative(sum(multiply(target, log_softmax(logits, axis)), axis))
+    loss = negative(sum(scaled(log_softmax(logits, axis), target), axis))
     if reduction == "mean":
         return divide(sum(loss), math.prod(loss.shape) or math.nan)
     return reduced(loss, reduction)

@@ -167,7 +167,7 @@ def _above_tangent(x, expm1_x):
     x^2 (1/2! + x/3! + x^2/4! + ...).
     """
     near, series = np.minimum(np.maximum(x, -NEAR_0), NEAR_0), 0.0
-    for k in range(13 if x.dtype == FLOAT64 else 8, 1, -1):
+    for k in range(12 if x.dtype == FLOAT64 else 7, 1, -1):
         series = series * near + 1 / math.factorial(k)
     far = expm1_x - np.minimum(x, 1000)  # exp(1000) is infinite; infinity - infinity would be NaN
     return np.where(np.abs(x) < NEAR_0, near * near * series, far)
