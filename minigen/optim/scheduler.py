@@ -88,7 +88,8 @@ class LRScheduler:
                 f"the state does not fit {type(self).__name__}: " + "; ".join(sorted(wrong))
             )
         for key in own:
-            setattr(self, key, list(state[key]) if isinstance(state[key], list) else state[key])
+            kind = type(own[key])  # list(...) copies; best stays a float
+            setattr(self, key, kind(state[key]))
 
 
 def _alike(own: Any, value: Any) -> bool:
@@ -96,17 +97,21 @@ def _alike(own: Any, value: Any) -> bool:
     if isinstance(own, dict):
         same = isinstance(value, Mapping) and value.keys() == own.keys()
         return same and all(_alike(own[key], value[key]) for key in own)
-    if isinstance(own, list):
+    if isinstance(own, list):  # of learning rates, or of states
         same = isinstance(value, list) and len(value) == len(own)
-        return same and all(_alike(*pair) and _not_negative(pair[1]) for pair in zip(own, value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return value == value if isinstance(own, float) else isinstance(value, int) and value >= 0
+        return same and all(
+            _alike(*pair) if isinstance(pair[0], dict) else _is_number(pair[1], 0)
+            for pair in zip(own, value)
+        )
+    if isinstance(own, float):  # the best metric, infinite at first
+        return _is_number(value, -math.inf) or (isinstance(value, float) and math.isinf(value))
+    return isinstance(value, int) and _is_number(value, 0)
 
 
-def _not_negative(value: Any) -> bool:
-    """Whether value, if it is a number (a learning rate), is finite and not negative."""
-    return not isinstance(value, int | float) or 0 <= value < math.inf
+def _is_number(value: Any, least: float) -> bool:
+    """Whether value is a finite number of at least `least`."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and least <= value < math.inf
 
 
 def checked_count(name: str, key: str, value: int) -> int:

@@ -73,7 +73,7 @@ def checked_state(optimizer: Any, state: Any) -> tuple[list[State], list[dict[st
 
 
 def _checked_group(optimizer, own, group, what, wrong):
-    """The settings of a group, those that are left out too; adds differences to wrong."""
+    """The settings of a group, or {} if they are wrong; adds differences to wrong."""
     settings = {key: value for key, value in group.items() if key != "params"}
     settings = {key: value for key, value in ADDED.items() if key in own} | settings
     expected = own.keys() - {"params"}
@@ -84,6 +84,7 @@ def _checked_group(optimizer, own, group, what, wrong):
         (check_settings if missing or extra else optimizer.check)(settings)
     except (TypeError, ValueError) as error:
         wrong.append(f"{what}: {error}")
+        return {}
     return settings
 
 
