@@ -14,3 +14,21 @@ from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
 from minigen.models.transformer import GPT
 from minigen.models.vae import VAE, ConvVAE
+
+__all__ = [
+    "CNN",
+    "GPT",
+    "MLP",
+    "VAE",
+    "CharLSTM",
+    "ConvVAE",
+    "DCDiscriminator",
+    "DCGenerator",
+    "Discriminator",
+    "Generator",
+    "LSTMClassifier",
+    "Seq2SeqTransformer",
+    "TransformerClassifier",
+    "non_saturating",
+    "wasserstein_gp",
+]

@@ -223,7 +223,14 @@ class SinusoidalPositionalEncoding(Module):
     pe[t, 2i] = sin(t / 10000^(2i / d_model)), pe[t, 2i + 1] = cos of the same; T <= max_len.
     """
 
-    def __init__(self, d_model: int, max_len: int = 5000, *, dtype: Any = np.float32, device=None):
+    def __init__(
+        self,
+        d_model: int,
+        max_len: int = 5000,
+        *,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
         if d_model < 1 or max_len < 1:
             raise ValueError(
                 "SinusoidalPositionalEncoding: d_model and max_len must be at least 1, "

@@ -1,6 +1,7 @@
 """Parts and arrangements of arrays that PyTorch has a name for: chunk, select, diag and others."""
 
 import operator
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -54,7 +55,9 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> tuple:
     return split(input, range(length, n, length), dim)
 
 
-def tensor_split(input: Array, indices_or_sections, dim: int = 0) -> tuple:
+def tensor_split(
+    input: Array, indices_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Array, ...]:
     """Parts along axis dim: a number of them, of which the first are longer, or between indices."""
     if np.ndim(indices_or_sections):
         return split(input, indices_or_sections, dim)
@@ -107,12 +110,12 @@ def trace(input: Array) -> Array:
 # ---------------------------------------------------------------------------------- joins
 
 
-def vstack(tensors) -> Array:
+def vstack(tensors: Sequence[Array]) -> Array:
     """Arrays joined along axis 0, vectors as rows."""
     return concatenate([reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors], 0)
 
 
-def hstack(tensors) -> Array:
+def hstack(tensors: Sequence[Array]) -> Array:
     """Arrays joined along axis 1, vectors along axis 0."""
     tensors = [reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]
     return concatenate(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)

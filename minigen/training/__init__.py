@@ -10,3 +10,16 @@ from minigen.training.flags import (
 )
 from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run
+
+__all__ = [
+    "Run",
+    "SavedRun",
+    "argument_parser",
+    "capture",
+    "image_data",
+    "load_run",
+    "nonnegative_float",
+    "positive_int",
+    "run_example",
+    "saved_run",
+]

@@ -102,8 +102,8 @@ class Run(Progress, Results):
         except OSError as error:
             raise CheckpointError(f"cannot make a folder: {error}; name another --out") from None
 
-    metrics_path = property(lambda self: self.out / "metrics.jsonl")
-    checkpoint_path = property(lambda self: self.out / checkpoint.NAME)
+    metrics_path: Path = property(lambda self: self.out / "metrics.jsonl")  # type: ignore
+    checkpoint_path: Path = property(lambda self: self.out / checkpoint.NAME)  # type: ignore
 
     # ------------------------------------------------------------------------- the loop
 
