@@ -14,7 +14,9 @@ from minigen.errors import DTypeError
 
 def _listed(args):
     """args checked, lists and tuples as arrays."""
-    return checked([as_array(x) if isinstance(x, list | tuple) else x for x in args])
+    if list in map(type, args) or tuple in map(type, args):
+        args = [as_array(x) if type(x) in (list, tuple) else x for x in args]
+    return checked(args)
 
 
 def _bits(args):

@@ -99,7 +99,7 @@ def allclose(
     input: Array, other: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether `isclose` is true everywhere."""
-    return bool(np.allclose(raw(input), raw(other), rtol, atol, equal_nan))
+    return bool(isclose(raw(input), raw(other), rtol, atol, equal_nan).all())
 
 
 def equal(input: Array, other: Array) -> bool:
