@@ -253,6 +253,8 @@ def test_sequences_are_padded_left_and_keep_their_dtype():
     for wrong in ([], mg.ones((2, 3))):
         with pytest.raises(TypeError, match="list"):
             rnn.pad_sequence(wrong)
+    with pytest.raises(TypeError, match=r"sequence 1 is a list; use mg\.tensor\(x\)"):
+        rnn.pad_sequence([mg.ones(2), [1.0]])
     with pytest.raises(ShapeError, match="pad_sequence"):
         rnn.pad_sequence([mg.ones((2, 3)), mg.ones((2, 4))])
     with pytest.raises(ValueError, match="'top'"):

@@ -48,6 +48,9 @@ def pad_sequence(
         raise ValueError(
             f"pad_sequence: padding_side must be 'left' or 'right', got {padding_side!r}"
         )
+    for i, x in enumerate(sequences):
+        if not hasattr(x, "shape"):
+            raise TypeError(f"pad_sequence: sequence {i} is a {type(x).__name__}; use mg.tensor(x)")
     shapes = [x.shape for x in sequences]
     if any(not shape or shape[1:] != shapes[0][1:] for shape in shapes):
         raise ShapeError(f"pad_sequence: sequences must be (length, ...) of one ..., got {shapes}")
@@ -135,8 +138,8 @@ def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> P
 
     enforce_sorted: ValueError unless the longest comes first.
     """
-    lengths = [len(x) for x in sequences]
-    return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
+    padded, lengths = pad_sequence(sequences), [len(x) for x in sequences]
+    return pack_padded_sequence(padded, lengths, enforce_sorted=enforce_sorted)
 
 
 def packed_like(sequence: PackedSequence, padded: Tensor) -> PackedSequence:
