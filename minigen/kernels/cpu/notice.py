@@ -43,6 +43,7 @@ class Notice:
             self.width = 0
 
     def _say(self) -> None:
+        """Write the line, on a terminal with the numbers so far."""
         line = "minigen: compiling kernels, once on this machine"
         if console.is_terminal(sys.stderr):
             line = f"{line}: {self.kernels} done, {self.seconds:.0f} s"[: _columns() - 1]
