@@ -31,6 +31,8 @@ def found_in(name: str, value: Any, wanted: Callable[[Any], bool]) -> Iterator[t
             yield from found_in(f"{name}.{key}", part, wanted)
 
 
+_REGISTRIES = ("_parameters", "_buffers")  # dicts from names to settings
+
 NamedModules = Iterator[tuple[str, Any]]
 NamedTensors = Iterator[tuple[str, Tensor]]
 
@@ -64,7 +66,10 @@ class Contents:
     def named_children(self) -> NamedModules:
         """(name, module) of the direct submodules, also of those in lists, tuples and dicts."""
         for name, value in list(vars(self).items()):
-            yield from found_in(name, value, lambda part: isinstance(part, Contents))
+            if isinstance(value, Contents):
+                yield name, value
+            elif isinstance(value, list | tuple | dict) and name not in _REGISTRIES:
+                yield from found_in(name, value, lambda part: isinstance(part, Contents))
 
     def children(self) -> Iterator[Any]:
         """The direct submodules, each once."""
@@ -83,7 +88,8 @@ class Contents:
                 continue
             seen.add(id(module))
             yield path, module
-            above = above | {id(module)}
+            if not remove_duplicate:
+                above = above | {id(module)}
             children = [
                 (f"{path}.{name}" if path else name, child, above)
                 for name, child in module.named_children()
@@ -108,7 +114,7 @@ class Contents:
             if isinstance(own.get(name), Tensor):
                 yield name, own[name]
         for name, value in list(own.items()):
-            if isinstance(value, list | tuple | dict):
+            if isinstance(value, list | tuple | dict) and name not in _REGISTRIES:
                 yield from found_in(name, value, is_parameter)
 
     def _own_buffers(self, persistent_only: bool = False) -> NamedTensors:
