@@ -53,3 +53,11 @@ def test_facts_of_a_tensor_on_the_device():
     x = mg.Tensor(on_device(X))
     assert x.is_cuda and x.tolist() == X.tolist() and x.cpu().device == "cpu"
     assert x.allclose(x + 1e-12) and x.equal(x) and not x.equal(x + 1)
+
+
+def test_lists_index_a_tensor_on_the_device():
+    x = mg.Tensor(on_device(X))
+    for index in ([0, 2], (slice(None), [1, 3]), ([0, 1], [2, 3]), ([True, False, True],)):
+        assert np.array_equal(to_numpy(x[index].data), X[index])
+    updated = to_numpy(x.scatter_add([0, 0], mg.Tensor(on_device(X[:2]))).data)
+    assert np.allclose(updated[0], X[0] + X[0] + X[1])

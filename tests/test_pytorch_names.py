@@ -277,3 +277,15 @@ def test_the_page_for_users_of_pytorch_shows_the_tables():
 
 def test_at_most_eight_lines_of_the_page_stay_silent():
     assert len(TRAPS) <= 8
+
+
+def test_a_size_that_is_called_in_a_module_says_that_it_is_a_shape():
+    class Flat(nn.Module):
+        def forward(self, x):
+            return x.view(x.size(0), -1)
+
+    with pytest.raises(TypeError, match="not callable") as caught:
+        nn.Sequential(Flat())(x)
+    assert caught.value.__notes__ == [
+        "x.size is the number of values; PyTorch's x.size(0) is x.shape[0] here"
+    ]

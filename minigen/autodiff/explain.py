@@ -98,6 +98,12 @@ def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str:
     return ""
 
 
+def explain_call(error: TypeError) -> None:
+    """Add a note to the error of a call of an int, which PyTorch's `x.size()` is here."""
+    if str(error) == "'int' object is not callable" and not hasattr(error, "__notes__"):
+        error.add_note("x.size is the number of values; PyTorch's x.size(0) is x.shape[0] here")
+
+
 def name_module(error: Exception, module: Any) -> None:
     """Add the path of the module that failed, within module, to the message of error.
 

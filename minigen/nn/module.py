@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autodiff.explain import name_module
+from minigen.autodiff.explain import explain_call, name_module
 from minigen.autodiff.graph import Leaf, count_write, trace_observer
 from minigen.backend.arrays import Array, owner
 from minigen.backend.devices import to_device
@@ -53,6 +53,9 @@ class Module(Contents):
             return observer.called(self, args, kwargs)
         except (ShapeError, DTypeError, DeviceError, IndexError) as error:
             name_module(error, self)
+            raise
+        except TypeError as error:
+            explain_call(error)
             raise
 
     def _run(self, args: tuple, kwargs: dict) -> Any:

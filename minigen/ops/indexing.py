@@ -63,14 +63,16 @@ def _is_integers(part) -> bool:
     return getattr(part, "ndim", 0) > 0 and part.dtype.kind in "iu"
 
 
-def _raw_index(index):
-    """index with tensors and sequences replaced by raw arrays."""
-    return tuple(map(_raw_part, index)) if type(index) is tuple else _raw_part(index)
+def _raw_index(index, x):
+    """index with tensors and sequences replaced by raw arrays, sequences on the device of x."""
+    if type(index) is tuple:
+        return tuple([_raw_part(part, x) for part in index])
+    return _raw_part(index, x)
 
 
-def _raw_part(part):
+def _raw_part(part, x):
     if isinstance(part, list | tuple | range):
-        part = np.asarray([raw(i) for i in part])
+        part = array_module(raw(x)).asarray([raw(i) for i in part])
         return part.astype(np.int64) if part.size == 0 else part
     part = fixed(part)
     if _is_integers(part) and part.dtype != np.int64:
@@ -84,7 +86,7 @@ def getitem(x: Array, index) -> Array:
 
     IndexError for an index out of range.
     """
-    index = _raw_index(index)
+    index = _raw_index(index, x)
     if is_cupy(raw(x)):  # CuPy raises no error, but takes the index modulo the length
         _check_index("getitem", index, x.shape)
     try:
@@ -118,7 +120,7 @@ def scatter_add(x: Array, index, updates: Array) -> Array:
     updates broadcasts to the shape of x[index]. IndexError for an index out of range, ShapeError
     for updates that do not broadcast.
     """
-    index = _raw_index(index)
+    index = _raw_index(index, x)
     if is_cupy(raw(x)):
         _check_index("scatter_add", index, x.shape)
     try:
