@@ -51,7 +51,7 @@ def test_indices_and_dtypes_that_are_wrong_name_the_module_too():
     said = message(lambda: model(np.array([[1, 11]])), IndexError)
     assert said.startswith("embedding: index 11 at position (0, 1) is out of range [0, 10)")
     assert said.endswith("; in token (Embedding) of GPT")
-    assert message(lambda: model(np.array([[0.5]])), DTypeError).endswith("(Embedding) of GPT")
+    assert message(lambda: model(np.array([[0.5]])), DTypeError).endswith("; in GPT")
 
 
 def test_the_path_is_named_once_under_an_observer_and_for_a_model_that_is_tried_again():
