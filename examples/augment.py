@@ -14,16 +14,9 @@ accuracy.png, generated-N.png for each budget N (a row is a class), metrics.json
 import numpy as np
 
 import minigen as mg
-from minigen import figures, models, nn
+from minigen import figures, models, nn, training
 from minigen.errors import DatasetError
-from minigen.training import (
-    Run,
-    argument_parser,
-    image_data,
-    positive_int,
-    run_example,
-    saved_run,
-)
+from minigen.training import Run, argument_parser, image_data, positive_int
 from minigen.training.classification import balanced, predict, report_arms, score
 
 BATCH, RATE, FLAT = 64, 1e-3, (784,)  # batch size, learning rate, shape of an image for the VAE
@@ -33,7 +26,7 @@ ARMS = ("without", "with")  # the two classifiers: without and with generated im
 
 def main():
     args = flags()
-    run = saved_run(args) or train(args)
+    run = training.saved_run(args) or train(args)
     draw_generated(run)
     report_arms(run, ARMS)
     print(f"figures, metrics and checkpoint: {run.out}")
@@ -81,6 +74,7 @@ def train(args):
                 loss = nets["with"].loss(mg.concatenate([images[: BATCH // 2], generated]), y_i)
                 run.record(with_loss=update(adams["with"], loss))
             accuracies = {arm: accuracy(nets[arm], test_x, test_y, device) for arm in ARMS}
+            run.kept["state"] = [*rng.state]  # with which the VAE's codes are drawn
             run.end_epoch(budget=budget, seed=seed, **accuracies)
             draw_generated(run)
     return run
@@ -92,7 +86,10 @@ def draw_generated(run):
         return
     x, y, vae = run.kept["images"], run.kept["labels"], run.model["generator"]
     ten = [np.resize(np.flatnonzero(y == c), 10) for c in range(vae.classes)[:36]]
-    sheet = generate(vae, x, y, np.concatenate(ten), run.generator(1), run.device)
+    noise = run.generator(0)
+    if run.new_seed is None:
+        noise.state = tuple(run.kept["state"])
+    sheet = generate(vae, x, y, np.concatenate(ten), run.generator(1), run.device, noise)
     figures.image_sheet(run.path(f"generated-{len(y)}.png"), sheet.numpy()[:, 0], 10)
 
 
@@ -111,14 +108,16 @@ def networks(settings, rng, device):
 
 
 @mg.no_grad()
-def generate(vae, x, y, rows, rng, device):
+def generate(vae, x, y, rows, rng, device, noise=None):
     """Images (N, 1, 28, 28), one for each of the N rows of images x with sorted labels y.
 
     A code is at a random point between samples of q(z | x) for the row and for one of its class.
     """
     first, size = np.searchsorted(y, y[rows]), np.bincount(y)[y[rows]]  # of the rows' classes
     others = first + (size * rng.uniform(len(rows))).astype(np.int64)
-    start, end = (vae.sample(*vae.encode(pixels(x[i], device, FLAT), y[i])) for i in (rows, others))
+    start, end = (
+        vae.sample(*vae.encode(pixels(x[i], device, FLAT), y[i]), noise) for i in (rows, others)
+    )
     z = start + (end - start) * rng.uniform((len(rows), 1), device=device)  # (N, latent)
     return mg.sigmoid(vae.decode(z, y[rows])).reshape(-1, 1, 28, 28)
 
@@ -145,4 +144,4 @@ def flags():
 
 
 if __name__ == "__main__":
-    run_example(main)
+    training.run_example(main)

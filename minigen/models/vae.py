@@ -72,9 +72,9 @@ class VAE(Module):
         h = self.encoder(self._with_label(x, label))
         return self.mean(h), self.logvar(h)
 
-    def sample(self, mean: Tensor, logvar: Tensor) -> Tensor:
+    def sample(self, mean: Tensor, logvar: Tensor, rng: Generator | None = None) -> Tensor:
         """z ~ N(mean, exp(logvar)), with gradients to both."""
-        noise = (self.rng or default_generator()).normal(
+        noise = (rng or self.rng or default_generator()).normal(
             mean.shape, dtype=mean.dtype, device=mean.device
         )
         return ops.gaussian_sample(mean, logvar, noise)
