@@ -23,6 +23,7 @@ WEIGHTED = {
     "RMSNorm(3)": (4, 3),
     "GroupNorm(1, 3)": (4, 3),
     "BatchNorm1d(3)": (4, 3),
+    "BatchNorm1d(3, affine=False).eval()": (4, 3),
     "InstanceNorm1d(3, affine=True)": (2, 3, 4),
     "PReLU()": (4, 3),
     "LSTM(3, 2)": (4, 1, 3),

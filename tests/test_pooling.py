@@ -117,3 +117,12 @@ x = np.ones((2, 3, 4, 5))
 def test_bad_input_is_named_with_the_remedy(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_nan_stays_where_it_is_and_integers_stay_integers():
+    row = np.array([[[[1.0, np.nan, 2.0, 3.0]]]])
+    y = mg.interpolate(row, (1.0, 1.5))
+    np.testing.assert_array_equal(y, [[[[1, 1, np.nan, 2, 2, 3]]]])
+    whole = np.arange(9).reshape(1, 1, 3, 3)
+    assert mg.interpolate(whole, size=2).tolist() == [[[[0, 1], [3, 4]]]]
+    assert mg.max_pool2d(whole, 2, ceil_mode=True).tolist() == [[[[4, 5], [7, 8]]]]

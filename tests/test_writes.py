@@ -27,9 +27,7 @@ WRITES = {
     "nn/utils/rnn.py": {"index[_positions(sequence, data)] =": OWN},
     "nn/utils/vectors.py": {"p.data[...] =": "parameters, which own their memory; versions count"},
     "ops/indexing.py": {"out[index] = updates": RETURNED, "add.at(out, index, updates)": RETURNED},
-    "ops/interpolation.py": dict.fromkeys(
-        ["weights[rows, np.minimum(index", "weights[rows, before]", "weights[rows, after]"], OWN
-    ),
+    "ops/interpolation.py": dict.fromkeys(["weights[rows, before]", "weights[rows, after]"], OWN),
     "ops/pooling.py": {"index[:, u * OW + v] =": OWN},
     "ops/joining.py": {"y[_inside(pad_width, shape)] = x": RETURNED},
     "ops/normalization.py": {

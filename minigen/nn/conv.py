@@ -61,9 +61,8 @@ class _Conv(Module):
         if not isinstance(padding, str):
             self.padding = setting("padding", padding, 0)
         elif padding not in ("same", "valid") or self.transposed:
-            raise ValueError(
-                f"{name}: padding must be a number, 'same' or 'valid', not {padding!r}"
-            )
+            named = "" if self.transposed else ", 'same' or 'valid'"
+            raise ValueError(f"{name}: padding must be a number{named}, not {padding!r}")
         elif padding == "same" and set(self.stride) != {1}:
             raise ValueError(f"{name}: padding='same' needs stride 1, got {self.stride}")
         first, second = in_channels, out_channels

@@ -154,8 +154,9 @@ class _BatchNorm(Module):
         if x.ndim not in self.ndims:
             expected = " or ".join(map(str, self.ndims))
             raise ShapeError(f"{type(self).__name__}: x must have {expected} dims, got {x.shape}")
-        if self.weight is not None and x.dtype is not self.weight.dtype:
-            self.warn_of_dtype(x, self.weight)
+        values = self.running_mean if self.weight is None else self.weight
+        if values is not None and x.dtype is not values.dtype:
+            self.warn_of_dtype(x, values)
         running = self.running_mean, self.running_var
         training = self.training or not self.track_running_stats
         momentum = self.momentum

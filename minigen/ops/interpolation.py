@@ -8,6 +8,7 @@ from minigen.autodiff.primitives import composite, raw
 from minigen.backend.arrays import Array, array_module
 from minigen.backend.dtypes import FLOATS
 from minigen.errors import ShapeError
+from minigen.ops.indexing import getitem
 from minigen.ops.linalg import matmul
 from minigen.ops.pooling import _spread_windows, check_images
 from minigen.ops.windows import IntOrPair, pair
@@ -42,8 +43,12 @@ def interpolate(
         return _spread_windows(x, size=tuple(factors), stride=tuple(factors), shape=sizes)
     if 0 in x.shape[2:]:
         raise ShapeError(f"interpolate: the images of x {x.shape} have no values")
+    if mode == "nearest":
+        rows, columns = (_nearest(*axis) for axis in zip(x.shape[2:], sizes, steps))
+        asarray = array_module(raw(x)).asarray
+        return getitem(x, (..., asarray(rows)[:, None], asarray(columns)))
     for axis, (out, step) in enumerate(zip(sizes, steps), 2):
-        weights = _weights(x.shape[axis], out, step, mode, align_corners)
+        weights = _weights(x.shape[axis], out, step, align_corners)
         dtype = x.dtype if x.dtype in FLOATS else np.float32
         weights = array_module(raw(x)).asarray(weights, dtype=dtype)  # (out, n)
         x = matmul(weights, x) if axis == 2 else matmul(x, weights.T)
@@ -70,16 +75,22 @@ def _sizes(image_size, scale_factor, size):
     return sizes, [1 / scale for scale in scales]
 
 
-def _weights(n, out, step, mode, align_corners):
+def _nearest(n, out, step):
+    """The index, among n values, of each of `out` values that are `step` apart.
+
+    As in PyTorch: float32, since rounding decides at the boundaries, and two cases of their own.
+    """
+    if out == n:  # a factor such as 1.3 that leaves the size changes nothing
+        return np.arange(n)
+    step = np.float32(0.5 if out == 2 * n else step)
+    return np.minimum(np.floor(np.arange(out, dtype=np.float32) * step).astype(int), n - 1)
+
+
+def _weights(n, out, step, align_corners):
     """The matrix (out, n) with which n values become `out` values, which are `step` apart."""
-    weights, rows = np.zeros((out, n)), np.arange(out)
-    if out == n:  # as in PyTorch, a factor such as 1.3 that leaves the size changes nothing
+    if out == n:
         return np.eye(n)
-    if mode == "nearest":  # float32, as in PyTorch, since rounding decides at the boundaries
-        step = np.float32(0.5 if out == 2 * n else step)
-        index = np.floor(rows.astype(np.float32) * step).astype(int)
-        weights[rows, np.minimum(index, n - 1)] = 1
-        return weights
+    weights, rows = np.zeros((out, n)), np.arange(out)
     if align_corners:
         at = rows * ((n - 1) / (out - 1) if out > 1 else 0.0)
     else:

@@ -82,12 +82,19 @@ def _max_pool(name, dims, x, kernel_size, stride, padding, ceil_mode):
     size, stride, padding = _settings(name, dims, x, kernel_size, stride, padding)
     x = x if dims == 2 else reshape(x, (*x.shape[:2], 1, x.shape[2]))  # a sequence has H = 1
     if ceil_mode and any(beyond := _beyond(x.shape[2:], size, stride, padding)):
-        x = pad(x, ((0, 0), (0, 0), *((0, n) for n in beyond)), -math.inf)
+        x = pad(x, ((0, 0), (0, 0), *((0, n) for n in beyond)), _lowest(x.dtype))
     N, C, H, W = x.shape
     index = kernels.max_indices(raw(x), size, stride, padding)
     rows = reshape(x, (N * C, H * W))
     y = _take_along_rows(rows, index=index.reshape(N * C, math.prod(index.shape[2:])))
     return reshape(y, (N, C, *index.shape[4 - dims :]))
+
+
+def _lowest(dtype):
+    """The value that is no maximum: -inf, or the least integer."""
+    if dtype.kind == "f":
+        return -math.inf
+    return np.iinfo(dtype).min if dtype.kind in "iu" else False
 
 
 def _beyond(image_size, size, stride, padding):
