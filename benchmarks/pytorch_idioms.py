@@ -2,7 +2,9 @@
 
 `python benchmarks/pytorch_idioms.py` runs the snippets of `idioms/*.txt`, in which torch is PyTorch
 or minigen, and prints a table; `--list` prints each that differs or raises. `--write` stores what
-PyTorch gives for those that agree in tests/fixtures, where a test holds minigen to it.
+PyTorch gives for those that agree in tests/fixtures, where a test holds minigen to it. `--sweep`
+calls every name that both have with 22 lists of arguments (some minutes), and prints those that
+give another result without an error.
 """
 
 import argparse
@@ -65,14 +67,52 @@ def outcome(code: str, pytorch: SimpleNamespace, minigen: SimpleNamespace) -> tu
     return OUTCOMES[0], "", "" if types[0] == types[1] else f"{types[0]} instead of {types[1]}"
 
 
+ARGUMENTS = (
+    *("", "0", "1", "2", "-1", "0, 1", "1, 0", "1, True", "y", "y, 2", "mask", "2.0", "0.5, 1"),
+    *("(3, 4)", "2, 2", "dim=0", "dim=1, keepdim=True", "[0, 1]", "i", "0, i", "1, j", "None"),
+)
+# Names of functions whose results are random, or that PyTorch keeps for its own use.
+UNCOMPARED = ("bernoulli", "dropout", "empty", "rand", "multinomial", "normal", "load", "save")
+UNCOMPARED += ("binary_cross_entropy_with_logits", "kl_div", "data", "device", "manual_seed")
+
+
+def swept(pytorch: SimpleNamespace, minigen: SimpleNamespace) -> dict[str, str]:
+    """A call for each name that both have, and that gives another result without an error."""
+    pairs = (
+        ("{x}.{name}({args})", ("x", "n", "mask"), pytorch.torch.Tensor, minigen.torch.Tensor),
+        ("torch.{name}({x}, {args})", ("x", "n"), pytorch.torch, minigen.torch),
+        ("F.{name}({x}, {args})", ("x", "img", "logits"), pytorch.F, minigen.F),
+    )
+    found = {}
+    for form, values, theirs, ours in pairs:
+        names = sorted(set(dir(theirs)) & set(dir(ours)))
+        for name in names:
+            if name.startswith(("_", *UNCOMPARED)) or not callable(getattr(ours, name)):
+                continue
+            for x, args in ((x, args) for x in values for args in ARGUMENTS):
+                code = form.format(x=x, name=name, args=args)
+                if outcome(code, pytorch, minigen)[0] == OUTCOMES[3]:
+                    try:  # what PyTorch refuses may work here
+                        idioms.run(code, pytorch)
+                    except Exception:
+                        continue
+                    found.setdefault(form.partition("(")[0].format(x="x", name=name), code)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="print what differs or raises")
     parser.add_argument("--write", action="store_true", help="store a sample for the tests")
+    parser.add_argument("--sweep", action="store_true", help="call every name that both have")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     engines = engine_of_pytorch(), engine_of_minigen()
+    if args.sweep:
+        for name, code in swept(*engines).items():
+            print(f"{name:20} differs silently, as in {code}")
+        return
     total, rows, sample = Counter(), [], {}
     for name in idioms.FILES:
         counts = Counter()

@@ -59,7 +59,7 @@ CALLS = {
 # to write. Only these stay silent, since each is a call that users of NumPy write as well.
 TRAPS = (
     ("x.std(), x.var(1)", "divides by n - 1", "divides by n", "x.std(ddof=1)"),
-    ("x.max(1)[1]", "the indices", "entry 1 of the values", "x.argmax(1)"),
+    ("x.max(1)[1], x.min(1)[1]", "the indices", "entry 1 of the values", "x.argmax(1)"),
     ("x.split(2), mg.split(x, 2)", "parts of length 2", "2 parts", "x.chunk(parts)"),
     ("x.repeat(2), x.repeat(2, 1)", "copies side by side", "each element twice", "x.tile((2, 1))"),
     ("nn.Upsample(8)", "to 8 x 8", "8 times as large", "nn.Upsample(size=8)"),
