@@ -177,6 +177,8 @@ def arange(
     int64 if all arguments are integers, else float32.
     """
     start, stop = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ValueError("arange: step must not be 0")
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
         dtype = np.int64 if whole else np.float32

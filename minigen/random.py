@@ -11,6 +11,7 @@ depend on whether the one before it left a number over.
 """
 
 import math
+import operator
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,7 @@ class Generator:
 
     @state.setter
     def state(self, state: tuple[int, int]) -> None:
-        seed, counter = (int(part) for part in state)
+        seed, counter = (whole_number("seed and counter", part) for part in state)
         if not (0 <= seed < 2**64 and 0 <= counter < 2**64):
             raise ValueError(f"seed and counter must be in [0, 2**64), got {seed} and {counter}")
         self._seed, self._counter = seed, counter
@@ -132,7 +133,7 @@ class Generator:
 
     def permutation(self, n: int, *, dtype: Any = np.int64, device: str | None = None) -> Array:
         """The integers 0 .. n - 1 in random order."""
-        if n < 0:
+        if (n := whole_number("permutation: n", n)) < 0:
             raise ValueError(f"permutation needs n >= 0, got {n}")
         order = self._bits64(int(n), device).argsort(kind="stable")
         return order.astype(check_dtype(dtype), copy=False)
@@ -151,8 +152,10 @@ class Generator:
 
         By default all are equally likely.
         """
-        shape = _shape(shape)
+        shape, n = _shape(shape), whole_number("choice: n", n)
         size = math.prod(shape)
+        if n < 1:
+            raise ValueError(f"choice needs n >= 1, got {n}")
         if p is not None:
             p = np.asarray(to_numpy(p), np.float64)
             if p.shape != (n,) or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-6):
@@ -223,6 +226,14 @@ def _scale_down(bits: Array, n: int) -> Array:
 def _array(x: Array) -> Array:
     """x as an array: NumPy's functions return a scalar for an array without dims."""
     return np.asarray(x) if isinstance(x, np.generic) else x
+
+
+def whole_number(name: str, value: Any) -> int:
+    """value as an int; TypeError for what is no whole number, which int() would round or parse."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
 
 
 def _shape(shape: int | Shape) -> Shape:

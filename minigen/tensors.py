@@ -175,6 +175,11 @@ class Tensor(Synonyms):
             twin.node.grad = copy.deepcopy(self.node.grad.detach(), memo)
         return twin
 
+    def __reduce_ex__(self, protocol: Any) -> Any:  # for pickle, which cannot write a graph
+        if isinstance(self.node, Node | Output):
+            raise GradError("only leaves can be pickled; use .detach() first")
+        return super().__reduce_ex__(protocol)
+
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len() of a 0-d tensor")

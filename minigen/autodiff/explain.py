@@ -38,8 +38,9 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
     if type(error) is TypeError and str(error).startswith((f"{name}() ", "an axis is")):
         return TypeError(with_hint(str(error), name))  # about the arguments of the call
     if isinstance(error, ShapeError) and name in OF_SHAPES:
-        message = str(error) if str(error).startswith(name) else f"{name}: {error}"
-        return ShapeError(with_hint(message, name))
+        if not str(error).startswith(name):
+            error = f"{name}: {error}; shapes {_shapes(_arrays(args))}"
+        return ShapeError(with_hint(str(error), name))
     if str(error).startswith(name) or re.match(r"[a-z_0-9]+(\(\))?: ", str(error)):
         return error  # its message names an op already
     if isinstance(error, MemoryError):
@@ -48,8 +49,7 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
         return MemoryError(f"{name}: {error}{free}; take smaller batches or a smaller model")
     if isinstance(error, AttributeError) and error.name in ARRAY_ATTRIBUTES:
         return _no_array(name, error.obj)
-    parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
-    arrays = [x for x in parts if isinstance(getattr(x, "shape", None), tuple)]
+    arrays = _arrays(args)
     if len({_device(x) for x in arrays}) > 1:
         return _two_devices(name, arrays)
     if isinstance(error, TypeError) and not isinstance(error, DTypeError):
@@ -58,7 +58,11 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
                 return _no_array(name, x)
         if type(error).__module__.startswith("numpy"):
             return DTypeError(f"{name}: {error}")
-    shapes = " and ".join(str(tuple(x.shape)) for x in arrays)
+        if any(hasattr(x, "node") for x in arrays):  # a handle within a handle
+            return DTypeError(
+                f"{name}: the .data of a tensor is a tensor; assign an array, as in p.data = x.data"
+            )
+    shapes = _shapes(arrays)
     if isinstance(error, ShapeError) or type(error).__name__ == "AxisError":
         return ShapeError(f"{name}: {error}; shapes {shapes}")
     if isinstance(error, DTypeError):
@@ -68,6 +72,16 @@ def explained(error: Exception, name: str, args: Sequence) -> Exception:
         if clash:
             return ShapeError(f"{name}: shapes {shapes} do not broadcast: {clash}")
     return error
+
+
+def _arrays(args: Sequence) -> list:
+    """The arrays among args, and in its lists and tuples."""
+    parts = [part for x in args for part in (x if isinstance(x, list | tuple) else [x])]
+    return [x for x in parts if isinstance(getattr(x, "shape", None), tuple)]
+
+
+def _shapes(arrays: Sequence) -> str:
+    return " and ".join(str(tuple(x.shape)) for x in arrays)
 
 
 def _no_array(name: str, x: Any) -> DTypeError:

@@ -183,6 +183,8 @@ def _is_by_example(dataset: Any) -> bool:
 
 def _length(dataset: Any) -> int:
     """The number of examples, at least 1."""
+    if isinstance(dataset, dict) and 0 not in dataset:  # a table's columns, not numbered examples
+        raise ValueError("DataLoader: the dataset is a dict; give a tuple of its arrays")
     length = len(dataset) if hasattr(dataset, "__len__") else 0
     if length < 1:
         raise ValueError(

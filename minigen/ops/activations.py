@@ -13,6 +13,7 @@ from minigen.errors import DTypeError
 from minigen.ops.elementwise import (
     FAR,
     REALS,
+    bounded,
     clip,
     elementwise,
     erf,
@@ -106,7 +107,7 @@ def gelu(x: Array, approximate: str = "none") -> Array:
 
 def _gelu_vjp_definition(g, x):
     """g (Phi(x) + x phi(x)), phi = Phi' the density of N(0, 1)."""
-    x = clip(x, -FAR, FAR)
+    x = bounded(x)
     density = exp(-0.5 * square(x)) * (1 / math.sqrt(2 * math.pi))
     return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
 
@@ -123,7 +124,7 @@ def _gelu(x):
 
 def _gelu_tanh_vjp_definition(g, x):
     """g / 2 (1 + t + x (1 - t^2) du/dx), t = tanh(u), u = sqrt(2 / pi) (x + 0.044715 x^3)."""
-    x = clip(x, -FAR, FAR)
+    x = bounded(x)
     t = tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * square(x)))
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * square(x))
     return g * (0.5 * (1 + t + x * (1 - square(t)) * slope))

@@ -28,9 +28,10 @@ def contract(xs, terms, out):
         for letter, n in zip(term, x.shape):
             lengths[letter] = n if lengths.get(letter, 1) == 1 else lengths[letter]
     operands = []
-    for i, (x, term) in enumerate(zip(xs, terms)):
-        used = set(out).union(*terms[:i], *terms[i + 1 :])
-        operands.append(_own_sums(x.astype(dtype, copy=False), term, lengths, used))
+    whole = [_without_repeated(x, term, lengths) for x, term in zip(xs, terms)]
+    for i, (x, term) in enumerate(whole):
+        used = set(out).union(*(t for _, t in whole[:i] + whole[i + 1 :]))
+        operands.append(_own_sums(x.astype(dtype, copy=False), term, used))
     order = [range(len(xs))]
     if len(xs) > 2:
         shapes = [np.broadcast_to(0.0, x.shape) for x in xs]  # arrays without memory
@@ -45,13 +46,17 @@ def contract(xs, terms, out):
     return y.astype(dtype, copy=False)
 
 
-def _own_sums(x, term, lengths, used):
-    """x and its letters, summed over the letters that are not used elsewhere.
+def _without_repeated(x, term, lengths):
+    """x and its letters, without axes of length 1 that are longer in another operand.
 
-    An axis of length 1 that is longer in another operand, by which x is repeated, is left out.
+    Along these x is repeated, so a sum over such a letter is one over the other operand alone.
     """
     axes = [i for i, letter in enumerate(term) if x.shape[i] == lengths[letter]]
-    x, term = x.reshape([x.shape[i] for i in axes]), [term[i] for i in axes]
+    return x.reshape([x.shape[i] for i in axes]), [term[i] for i in axes]
+
+
+def _own_sums(x, term, used):
+    """x and its letters, summed over the letters that are not used elsewhere."""
     own = tuple(i for i, letter in enumerate(term) if letter not in used)
     if own:
         shape = [n for i, n in enumerate(x.shape) if i not in own]

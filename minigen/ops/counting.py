@@ -32,10 +32,8 @@ def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
 
 def _not_empty(name, x, axis):
-    """x; ShapeError if it has no values or not that axis."""
-    if axis is not None:
-        axis_index(axis, x.ndim)
-    if x.size == 0:
+    """x; ShapeError if there is no such axis, or no value along it."""
+    if (x.size if axis is None else x.shape[axis_index(axis, x.ndim)]) == 0:
         raise ShapeError(f"{name} of nothing: axis {axis} of shape {x.shape} has no values")
     return x
 
@@ -116,7 +114,9 @@ def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> tuple[Array,
     """
     axis = axis_index(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
-        raise ShapeError(f"topk: k = {k} of axis {axis} of shape {x.shape}")
+        raise ShapeError(
+            f"topk: k must be from 0 to the length of axis {axis} of shape {x.shape}, got {k}"
+        )
     first = (*[slice(None)] * axis, slice(k))
     index = argsort(x, axis, largest)[first]
     return getitem(x, along_axis(axis, raw(index), index.shape)), index

@@ -59,11 +59,12 @@ def binary_cross_entropy(
 ) -> Array:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p and target t; logarithms >= -100."""
     check_shapes("binary_cross_entropy", input, target)
-    if not array_module(raw(input)).all((raw(input) >= 0) & (raw(input) <= 1)):
-        raise ValueError(
-            "binary_cross_entropy: the input must lie in [0, 1]; "
-            "for logits take binary_cross_entropy_with_logits"
-        )
+    for name, x in (("input", raw(input)), ("target", raw(target))):
+        if not array_module(x).all((x >= 0) & (x <= 1)):
+            raise ValueError(
+                f"binary_cross_entropy: the {name} must lie in [0, 1]; "
+                "for logits as input take binary_cross_entropy_with_logits"
+            )
     loss = _binary_cross_entropy(input, target)
     return reduced(loss if weight is None else scaled(loss, weight), reduction)
 

@@ -192,7 +192,7 @@ def tanh(x: Array) -> Array:
 
 
 @elementwise(
-    lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(clip(x, -FAR, FAR)))),
+    lambda g, y, x: g * (2 / math.sqrt(math.pi) * exp(-square(bounded(x)))),
     saves="x",
     domain=REALS,
 )
@@ -279,6 +279,11 @@ def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
     if min is not None:
         x = where(x < min, min, x)
     return x if max is None else where(x > max, max, x)
+
+
+def bounded(x):
+    """x within [-FAR, FAR], constant beyond; unlike clip it is no constant at NaN."""
+    return where(x < -FAR, -FAR, where(x > FAR, FAR, x))
 
 
 def _outside(x, min, max):

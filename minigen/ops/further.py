@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from minigen.backend.arrays import Array
-from minigen.ops.elementwise import REALS, clip, elementwise, square
+from minigen.ops.elementwise import REALS, elementwise, reciprocal, square, where
 
 POSITIVE, WITHIN_1 = (0.5, 3.0), (-0.9, 0.9)
 
@@ -46,12 +46,14 @@ def arccos(x: Array) -> Array:
     return np.arccos(x)
 
 
-@elementwise(
-    # Beyond 1e18 the slope is below 1e-36. Unbounded, an infinite x makes the next derivative NaN.
-    lambda g, y, x: g / (1 + square(clip(x, -1e18, 1e18))),
-    saves="x",
-    domain=REALS,
-)
+def _arctan_slope(x):
+    """1 / (1 + x^2), beyond 1 as r^2 / (1 + r^2) with r = 1 / x, which is right at infinity."""
+    far = abs(x) > 1
+    r = square(reciprocal(where(far, x, 1.0)))
+    return where(far, r / (1 + r), 1 / (1 + square(where(far, 0.0, x))))
+
+
+@elementwise(lambda g, y, x: g * _arctan_slope(x), saves="x", domain=REALS)
 def arctan(x: Array) -> Array:
     """The angle in (-pi / 2, pi / 2) whose tangent is x."""
     return np.arctan(x)

@@ -194,12 +194,20 @@ def _diagonal(x, term, letter):
 
 def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
     """(terms, out): the letters of each operand and of the output, with unused ones for "..."."""
+    if not isinstance(spec, str):
+        raise ShapeError("einsum: the first argument is the specification, as 'ij,jk->ik'")
     left, arrow, out = spec.replace(" ", "").partition("->")
     if not re.fullmatch(r"([A-Za-z]|\.\.\.|,)*", left) or not re.fullmatch(
         r"([A-Za-z]|\.\.\.)*", out
     ):
-        raise ShapeError(f"einsum: {spec!r} is not of the form 'ij,jk->ik'")
+        raise ShapeError(
+            f"einsum: {spec!r} is not of the form 'ij,jk->ik': its letters are a to z and A to Z"
+        )
     terms = left.split(",")
+    if any(term.count("...") > 1 for term in (*terms, out)):
+        raise ShapeError(f"einsum: {spec!r} has '...' twice in one operand or in the output")
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        raise ShapeError("einsum: pass the operands one by one, as einsum(spec, *operands)")
     if len(terms) != len(operands):
         raise ShapeError(f"einsum: {spec!r} is for {len(terms)} operands, got {len(operands)}")
     spare = [c for c in map(chr, range(ord("A"), ord("z") + 1)) if c.isalpha() and c not in spec]
@@ -222,9 +230,10 @@ def _parsed(spec: str, operands: Sequence) -> tuple[list[str], str]:
     for term, x in zip(terms, operands):
         for letter, n in zip(term, x.shape):
             if lengths.setdefault(letter, n) not in (n, 1) and n != 1:
+                name = "an axis of '...'" if letter in dots else repr(letter)
                 raise ShapeError(
                     f"einsum: {spec!r} with shapes {[x.shape for x in operands]}: "
-                    f"{letter!r} has lengths {lengths[letter]} and {n}"
+                    f"{name} has lengths {lengths[letter]} and {n}"
                 )
             lengths[letter] = n if lengths[letter] == 1 else lengths[letter]
     if not set(out) <= set(lengths) or len(set(out)) < len(out):

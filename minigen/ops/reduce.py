@@ -230,9 +230,11 @@ def norm(x: Array, ord: float = 2, axis: Axis = None, keepdims: bool = False) ->
     Where it has no derivative the gradient is 0: at the zero vector, and for ord <= 1 at each 0.
     ValueError unless ord > 0.
     """
-    ord = float(ord)
+    if isinstance(ord, str):
+        raise ValueError(f"norm: ord must be a number, got {ord!r}; 'fro' is 2")
     if not ord > 0:
         raise ValueError(f"norm: ord must be positive, got {ord}")
+    ord = float(ord)
     if ord == math.inf:
         return max(abs(x), axis, keepdims)
     return _norm(x, ord=ord, axis=axis, keepdims=keepdims)

@@ -124,6 +124,8 @@ class LambdaLR(LRScheduler):
     ):
         self.lr_lambda = lr_lambda
         groups = len(getattr(optimizer, "param_groups", ()))
+        if not callable(lr_lambda) and not isinstance(lr_lambda, Sequence):
+            raise TypeError(f"LambdaLR: lr_lambda is a function of the epoch, got {lr_lambda!r}")
         if not callable(lr_lambda) and len(lr_lambda) != groups:
             raise ValueError(f"LambdaLR: {len(lr_lambda)} functions for {groups} groups")
         super().__init__(optimizer)
