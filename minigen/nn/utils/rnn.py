@@ -95,8 +95,7 @@ def pack_padded_sequence(
     sizes = (found > np.arange(found.max(initial=0))[:, None]).sum(1)
     wrap = lambda index: Tensor(array_module(raw(x)).asarray(index))
     orders = (None, None) if enforce_sorted else (wrap(order), wrap(np.argsort(order)))
-    packed = PackedSequence(input, Tensor(sizes), *orders)
-    return packed._replace(data=x[_positions(packed, x)])
+    return packed_like(PackedSequence(x, Tensor(sizes), *orders), x)
 
 
 def pad_packed_sequence(
@@ -128,9 +127,8 @@ def pad_packed_sequence(
     index = xp.full((steps, count), rows)
     index[_positions(sequence, data)] = xp.arange(rows)
     padded = ops.concatenate([data, padding])[index]
-    return ops.swapaxes(padded, 0, 1) if batch_first else padded, Tensor(
-        (to_numpy(index) < rows).sum(0)
-    )
+    padded = ops.swapaxes(padded, 0, 1) if batch_first else padded
+    return padded, Tensor((to_numpy(index) < rows).sum(0))
 
 
 def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
