@@ -108,7 +108,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         'group["',
         "self.num_bad_epochs +=",
     ),
-    *("self.group_of +=", "self.state +=", "extra |=", "settings |=", "copied[key] ="),
+    *("self.group_of +=", "self.state +=", "settings |=", "copied[key] ="),
 }
 
 

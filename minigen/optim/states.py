@@ -14,9 +14,8 @@ from minigen.tensors import Tensor
 State = dict[str, Any]  # of one parameter: arrays by name, and "step" if the optimizer counts steps
 
 # Settings that a state may lack, since it was written before minigen had them: all were off.
-# "initial_lr" is there only if a schedule is.
 ADDED = {"maximize": False, "dampening": 0.0, "centered": False, "amsgrad": False}
-OPTIONAL = {*ADDED, "initial_lr"}
+OPTIONAL = {"initial_lr"}  # is there only if a schedule is
 
 
 def snapshot(states: list[State]) -> list[State]:
@@ -78,7 +77,6 @@ def _checked_group(optimizer, own, group, what, wrong):
     settings = {key: value for key, value in ADDED.items() if key in own} | settings
     expected = own.keys() - {"params"}
     missing, extra = expected - settings.keys() - OPTIONAL, settings.keys() - expected - OPTIONAL
-    extra |= settings.keys() & ADDED.keys() - expected
     _name_keys(what, missing, extra, wrong)
     try:
         (check_settings if missing or extra else optimizer.check)(settings)
@@ -110,8 +108,8 @@ def _checked_entries(optimizer, p, entries, group, what, wrong):
                 f"{key} of {what} is {value.dtype} {value.shape}, expected {p.dtype} {p.shape}"
             )
         elif key not in extra:
-            moved = to_device(value, p.device)
-            copied[key] = moved.copy() if moved is value else moved
+            array = to_device(value, p.device)
+            copied[key] = array.copy() if array is value else array
     return copied
 
 
