@@ -20,7 +20,7 @@ from typing import Any
 from minigen.autodiff import left_out as _left_out
 from minigen.optim.one_cycle import OneCycleLR
 from minigen.optim.optimizer import Optimizer
-from minigen.optim.scheduler import LRScheduler, checked_count
+from minigen.optim.scheduler import LRScheduler, checked_count, of_group
 
 __all__ = [
     "CosineAnnealingLR",
@@ -153,7 +153,7 @@ class SequentialLR(LRScheduler):
             if each.optimizer is not optimizer:
                 raise ValueError("SequentialLR: a scheduler is of another optimizer")
         self.schedulers, self.milestones = list(schedulers), list(milestones)
-        self.optimizer, self.last_epoch = optimizer, 0
+        self.optimizer = optimizer
         self.restart()
 
     def restart(self):
@@ -219,7 +219,7 @@ class ReduceLROnPlateau(LRScheduler):
     def lr(self, i, epoch, now, base):
         if self.num_bad_epochs <= self.patience:
             return now
-        reduced = max(now * self.factor, self._min_lr(i))
+        reduced = max(now * self.factor, of_group(self.min_lr, i))
         return reduced if now - reduced > self.eps else now
 
     def step(self, metrics: Any) -> None:
@@ -237,9 +237,6 @@ class ReduceLROnPlateau(LRScheduler):
         super().step()
         if self.num_bad_epochs > self.patience:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-
-    def _min_lr(self, i):
-        return self.min_lr if isinstance(self.min_lr, int | float) else self.min_lr[i]
 
 
 if not _TYPE_CHECKING:

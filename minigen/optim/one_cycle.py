@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from minigen.optim.optimizer import Optimizer
-from minigen.optim.scheduler import LRScheduler, checked_count
+from minigen.optim.scheduler import LRScheduler, checked_count, of_group
 
 
 class OneCycleLR(LRScheduler):
@@ -47,7 +47,7 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer)
 
     def lr(self, i, epoch, now, base):
-        high = self.max_lr if isinstance(self.max_lr, int | float) else self.max_lr[i]
+        high = of_group(self.max_lr, i)
         low = high / self.div_factor
         return self._between(epoch, low, high, low / self.final_div_factor)
 

@@ -1,7 +1,7 @@
 """The base class of schedule objects: sets learning rates at each step, saves where it is."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigen.errors import CheckpointError
@@ -119,3 +119,8 @@ def checked_count(name: str, key: str, value: int) -> int:
     if isinstance(value, bool) or value != int(value) or value < 1:
         raise ValueError(f"{name}: {key} must be an integer of at least 1, got {value}")
     return int(value)
+
+
+def of_group(value: float | Sequence[float], i: int) -> float:
+    """The value of group i: value itself, or its element if there is one for each group."""
+    return value if isinstance(value, int | float) else value[i]
