@@ -80,7 +80,8 @@ def measured_jvp(
         own = EPSILON * np.where(sizes.any(0), np.abs(flat), 0)
         hidden = _first_change(slopes, steps)
         plateau = hidden > ROUNDINGS * own
-        for rounding in [hidden, np.where(plateau, 0, hidden)][:: -1 if plateau.any() else 2]:
+        readings = [np.where(plateau, 0, hidden), hidden] if plateau.any() else [hidden]
+        for rounding in readings:
             yield _lepski(slopes, sizes, steps, np.maximum(own, rounding), 2 if one_sided else 4)
 
 
