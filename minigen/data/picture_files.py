@@ -74,14 +74,14 @@ def image_folder(
     rng = Generator(seed)
     if test is None:
         train_rows, test_rows = held_out(labels, test_fraction, rng)
-        test = Listing(*_rows(train, test_rows), train.names)
+        test = _rows(train, test_rows)
     else:
         train_rows = rng.permutation(len(labels))
-        test = Listing(*_rows(test, rng.permutation(len(test.paths))), train.names)
+        test = _rows(test, rng.permutation(len(test.paths)))
     if not test.paths:
         expected = "a class of at least two pictures, since some are held out for the test"
         raise _error(root, expected, f"{n} in {max(len(train.names), 1)} classes", "add pictures")
-    train = Listing(*_rows(train, train_rows), train.names)
+    train = _rows(train, train_rows)
     images = _decoded([*train.paths, *test.paths], shape, max_pixels)
     split = len(train.paths)
     y, test_y = np.array(train.labels, np.int64), np.array(test.labels, np.int64)
@@ -92,8 +92,9 @@ def _error(path: Path, expected: object, got: object, remedy: str) -> DatasetErr
     return DatasetError(f"{path}: expected {expected}, got {got}; {remedy}")
 
 
-def _rows(listing: Listing, rows: np.ndarray) -> tuple[list[Path], list[int]]:
-    return [listing.paths[i] for i in rows], [listing.labels[i] for i in rows]
+def _rows(listing: Listing, rows: np.ndarray) -> Listing:
+    paths, labels = ([values[i] for i in rows] for values in listing[:2])
+    return listing._replace(paths=paths, labels=labels)
 
 
 # ------------------------------------------------------------------------------ which files
