@@ -30,6 +30,10 @@ VOCABULARIES = {
     "source_vocabulary": ("source_vocab",),
     "target_vocabulary": ("target_vocab",),
 }
+DAMAGED = (  # what a model can raise that is built from a damaged description
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(StopIteration, TypeError, ValueError),
+)
 
 
 class Results:
@@ -83,10 +87,11 @@ class SavedRun(Results):
                     setattr(self.model, name, _vocabulary(self.kept[name], size))
         except CheckpointError as error:
             raise CheckpointError(f"{file}: {error}") from None
-        except (ArithmeticError, LookupError, MemoryError, StopIteration) as error:
-            raise _unreadable(file, error) from None
-        except (AttributeError, TypeError, ValueError) as error:
-            raise _unreadable(file, error) from None
+        except DAMAGED as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise CheckpointError(
+                f"{file} is no checkpoint of a run: {type(error).__name__}: {reason}"
+            ) from None
         self.model.eval()
 
 
@@ -169,8 +174,3 @@ def _vocabulary(characters: str, size: int) -> data.Vocabulary:
             f"its vocabulary of {len(vocabulary)} is not that of its model, {size}"
         )
     return vocabulary
-
-
-def _unreadable(file: Path, error: Exception) -> CheckpointError:
-    reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-    return CheckpointError(f"{file} is no checkpoint of a run: {type(error).__name__}: {reason}")
