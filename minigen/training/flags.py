@@ -3,7 +3,6 @@
 import argparse
 import ast
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -166,7 +165,7 @@ def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:
                 f"{train_y.max()}, got class {test_y.max()}; name other IDX files"
             )
         return *splits, tuple(map(str, range(train_y.max() + 1)))
-    path = Path(os.path.expanduser(name))
+    path = tensor_files.home_path(name)
     if not path.is_dir():
         got = "a file" if path.exists() else "nothing of this name"
         raise DatasetError(f"--data {name}: expected {IMAGE_DATA}; got {got}. {_advice(path)}")
