@@ -109,6 +109,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "self.num_bad_epochs +=",
     ),
     *("self.group_of +=", "self.state +=", "settings |=", "copied[key] ="),
+    *("self.made[", "self.unused[", "count += frame"),
 }
 
 

@@ -74,12 +74,10 @@ def observed(observer: Observer) -> Iterator[Observer]:
 
 @dataclass(frozen=True)
 class _Origin:
-    """The op that made a value NaN or infinite, in words. masked: it is a -inf that was passed in,
-    as those of masks are.
-    """
+    """The op that made a value NaN or infinite, in words."""
 
     text: str
-    masked: bool = False
+    masked: bool = False  # it is a -inf that was passed in, as those of masks are
 
 
 class _Site(str):
@@ -108,10 +106,10 @@ class _NonFinite(Observer):
             for y in outputs_of(op, result):
                 if not _is_finite(y):
                     origin = self._origin(op, args, y)
-                    self.made.update({id(y): (y, origin)})
+                    self.made[id(y)] = y, origin
                     if _num_walks():  # of a rule, whose cotangents `pulled` looks at
                         continue
-                    self.unused.update({id(y): origin})
+                    self.unused[id(y)] = origin
                     self.origin = self.origin or origin
                     # No other op will find a value in it. (With inf passed in, one may replace it:
                     # attention replaces the softmax of rows that are wholly masked.)
@@ -125,15 +123,17 @@ class _NonFinite(Observer):
         """Which op made y not finite: this one, or one whose result is an argument."""
         passed = [(i, x) for i, x in enumerate(args) if not _is_finite(x)]
         is_nan = bool(np.isnan(y).any())
-        worst = [(i, x) for i, x in passed if np.isnan(x).any()] if is_nan else passed
-        for _, x in worst or passed:
+        nans = [(i, x) for i, x in passed if np.isnan(x).any()] if is_nan else []
+        suspects = nans or passed
+        only_minus_inf = not is_nan and not (y == np.inf).any()
+        for _, x in suspects:
             _, origin = self.made.get(id(x), (None, None))
-            if origin and (not origin.masked or (not is_nan and not (y == np.inf).any())):
+            if origin and (only_minus_inf or not origin.masked):
                 return origin
         name, site = f"op {op.name!r}", super().site()
-        inherited = [f"argument {i}" for i, x in worst or passed if id(x) not in self.made]
+        inherited = [f"argument {i}" for i, x in suspects if id(x) not in self.made]
         # A -inf that was passed in and came out again is a mask's.
-        masked = bool(inherited) and not is_nan and not (y == np.inf).any()
+        masked = bool(inherited) and only_minus_inf
         note = f"; {' and '.join(inherited)} had such values before" if inherited else ""
         return _Origin(self._text(y, name, site, args) + note, masked)
 
@@ -196,7 +196,7 @@ def _num_walks():
     """How many backward walks are running: a rule may differentiate a definition in its own."""
     frame, count = sys._getframe(1), 0
     while frame:
-        count = count + (frame.f_code is walk.__code__)
+        count += frame.f_code is walk.__code__
         frame = frame.f_back
     return count
 
