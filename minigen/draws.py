@@ -13,7 +13,7 @@ from minigen.backend.arrays import Array, Shape, array_module
 from minigen.backend.devices import device_of
 from minigen.creation import shape_of
 from minigen.errors import ShapeError
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 from minigen.tensors import Tensor
 
 
@@ -28,7 +28,7 @@ def rand(
 ) -> Tensor:
     """Uniform in [0, 1): rand(2, 3) or rand((2, 3))."""
     shape = shape_of("rand", sizes, shape) if sizes or shape is not None else ()
-    drawn = (rng or default_generator()).uniform(shape, dtype=dtype, device=device)
+    drawn = generator_of(rng).uniform(shape, dtype=dtype, device=device)
     return Tensor(drawn).requires_grad_(requires_grad)
 
 
@@ -43,7 +43,7 @@ def randn(
 ) -> Tensor:
     """Normal with mean 0 and standard deviation 1: randn(2, 3) or randn((2, 3))."""
     shape = shape_of("randn", sizes, shape) if sizes or shape is not None else ()
-    drawn = (rng or default_generator()).normal(shape, dtype=dtype, device=device)
+    drawn = generator_of(rng).normal(shape, dtype=dtype, device=device)
     return Tensor(drawn).requires_grad_(requires_grad)
 
 
@@ -63,7 +63,7 @@ def randint(
     elif high is None:
         low, high = 0, low
     shape = shape_of("randint", (), () if shape is None else shape)
-    rng = rng or default_generator()
+    rng = generator_of(rng)
     return Tensor(rng.integers(low, high, shape, dtype=dtype, device=device))
 
 
@@ -72,7 +72,7 @@ def randperm(
     n: int, *, dtype: Any = np.int64, device: str | None = None, rng: Generator | None = None
 ) -> Tensor:
     """The integers 0 .. n - 1 in random order."""
-    return Tensor((rng or default_generator()).permutation(n, dtype=dtype, device=device))
+    return Tensor(generator_of(rng).permutation(n, dtype=dtype, device=device))
 
 
 def rand_like(x: Tensor | Array, dtype: Any = None, rng: Generator | None = None) -> Tensor:
@@ -107,7 +107,7 @@ def normal(
 def bernoulli(p: Tensor | Array, rng: Generator | None = None) -> Tensor:
     """1 with probability p, else 0, in the shape and dtype of p."""
     p = raw(p)
-    return Tensor((rng or default_generator()).bernoulli(p, dtype=p.dtype, device=device_of(p)))
+    return Tensor(generator_of(rng).bernoulli(p, dtype=p.dtype, device=device_of(p)))
 
 
 @with_any_keyword
@@ -119,7 +119,7 @@ def multinomial(
     ValueError for weights that are negative or not finite, or a row without any; ShapeError if a
     row has fewer than num_samples entries that can be drawn without replacement.
     """
-    p, rng = raw(p), rng or default_generator()
+    p, rng = raw(p), generator_of(rng)
     if p.ndim not in (1, 2):
         raise ShapeError(f"multinomial: takes weights (N,) or (rows, N), got shape {p.shape}")
     total = p.sum(-1, keepdims=True)

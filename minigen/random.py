@@ -100,7 +100,8 @@ class Generator:
         device: str | None = None,
     ) -> Array:
         """Integers in [low, high), of equal probability up to an error of (high - low) / 2^64."""
-        dtype = check_dtype(dtype)
+        dtype, low = check_dtype(dtype), whole_number("integers: low", low)
+        high = whole_number("integers: high", high)
         if not low < high:
             raise ValueError(f"integers needs low < high, got {low} and {high}")
         if dtype.kind not in "iu":
@@ -108,7 +109,7 @@ class Generator:
         if low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max:
             raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
         shape = _shape(shape)
-        scaled = _scale_down(self._bits64(math.prod(shape), device), int(high) - int(low))
+        scaled = _scale_down(self._bits64(math.prod(shape), device), high - low)
         # Unsigned addition is modulo 2^64, and so right for a negative low, too.
         return (scaled + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
 
@@ -135,7 +136,7 @@ class Generator:
         """The integers 0 .. n - 1 in random order."""
         if (n := whole_number("permutation: n", n)) < 0:
             raise ValueError(f"permutation needs n >= 0, got {n}")
-        order = self._bits64(int(n), device).argsort(kind="stable")
+        order = self._bits64(n, device).argsort(kind="stable")
         return order.astype(check_dtype(dtype), copy=False)
 
     def choice(
@@ -233,12 +234,13 @@ def whole_number(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+        raise TypeError(f"{name} must be a whole number, an integer, got {value!r}") from None
 
 
 def _shape(shape: int | Shape) -> Shape:
     """shape as a tuple of ints; ValueError if one is negative."""
-    dims = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    sizes = (shape,) if np.ndim(shape) == 0 else shape
+    dims = tuple(whole_number("a size of a shape", n) for n in sizes)
     if any(n < 0 for n in dims):
         raise ValueError(f"a shape has no negative dims, got {shape}")
     return dims
@@ -258,6 +260,17 @@ _default = Generator(0)
 def default_generator() -> Generator:
     """The generator that is used where no rng is passed; its seed is 0 at first."""
     return _default
+
+
+def generator_of(rng: Generator | None) -> Generator:
+    """rng, or the default generator for None. TypeError for anything else, such as a seed."""
+    if rng is None:
+        return _default
+    if not isinstance(rng, Generator):
+        raise TypeError(
+            f"rng: expected a generator of minigen, got {rng!r}; mg.Generator(seed) makes one"
+        )
+    return rng
 
 
 def manual_seed(seed: int) -> Generator:

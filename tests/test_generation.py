@@ -219,3 +219,41 @@ def test_every_model_takes_ids_and_labels_of_any_integer_dtype(dtype):
         ):
             got = call(ids, y)
             assert np.array_equal(*(getattr(each, "data", each) for each in (got, want)))
+
+
+def test_a_temperature_so_small_that_logits_overflow_still_draws_among_equal_ones():
+    rng = mg.Generator(0)
+    for logits in ([[5.0, 5.0, 3.0]], [[5e30, 5e30, -5e30]], [[-5.0, -5.0, -9.0]]):
+        drawn = {int(sampled(np.array(logits), 1e-320, rng=rng)[0]) for _ in range(50)}
+        assert drawn == {0, 1}
+
+
+def test_an_infinite_temperature_draws_uniformly_and_never_what_is_masked():
+    rng, logits = mg.Generator(0), np.array([[0.0, -np.inf, 9.0]])
+    drawn = [int(sampled(logits, np.inf, rng=rng)[0]) for _ in range(200)]
+    assert set(drawn) == {0, 2} and 70 < drawn.count(0) < 130
+
+
+@each_text
+@pytest.mark.parametrize(
+    "settings",
+    [{"length": 2.5}, {"length": None}, {"top_k": 5.0}, {"stop": "\n"}, {"stop": [[1, 2]]}],
+)
+def test_settings_that_are_no_integers_are_named(name, settings):
+    with pytest.raises(TypeError, match=f"{next(iter(settings))} must be a whole number"):
+        TEXTS[name]().generate([[1]], **{"length": 2, **settings})
+
+
+@each_text
+def test_a_tensor_is_a_temperature_and_none_is_no_stop(name):
+    model = spread(TEXTS[name]())
+    want = model.generate([[1]], 5, temperature=0.5, rng=mg.Generator(1))
+    settings = {"temperature": mg.tensor(0.5), "stop": None, "rng": mg.Generator(1)}
+    assert np.array_equal(model.generate([[1]], 5, **settings), want)
+
+
+@each_text
+@pytest.mark.parametrize("text", ["hello", ["a", "b"], np.array([["a"]])], ids=str)
+def test_a_text_in_place_of_ids_is_told_to_map_it_to_integers(name, text):
+    with pytest.raises(DTypeError, match="map texts to integers first"):
+        TEXTS[name]().generate(text, 3)

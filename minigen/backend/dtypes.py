@@ -57,6 +57,15 @@ def _refuse_masked(x: Any) -> None:
         raise DTypeError("masked arrays are not supported; fill them first, with x.filled(value)")
 
 
+ASTYPE = "convert with .astype first"
+REMEDIES = {  # by NumPy's kind of dtype
+    "U": "map texts to integers first, as data.Vocabulary does",
+    "S": "map bytes to integers first, as np.frombuffer(x, np.uint8) does",
+    "O": "its parts are no numbers, or rows of different lengths: make one array of numbers first",
+    "c": "take .real and .imag as two arrays",
+}
+
+
 def check_dtype(dtype: Any) -> np.dtype:
     """dtype as a NumPy dtype; DTypeError if minigen does not support it."""
     try:
@@ -68,7 +77,7 @@ def check_dtype(dtype: Any) -> np.dtype:
     if found not in DTYPES:
         raise DTypeError(
             f"dtype {found} is not supported: float32, float64, integers and bool are, "
-            "in the byte order of this machine; convert with .astype first"
+            f"in the byte order of this machine; {REMEDIES.get(found.kind, ASTYPE)}"
         )
     return found
 

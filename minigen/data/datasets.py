@@ -15,7 +15,7 @@ import numpy as np
 
 from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.errors import DTypeError, ShapeError
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 
 
 class Dataset:
@@ -104,7 +104,7 @@ def random_split(
             f"random_split: lengths must sum to {n}, the length of the data set, or be fractions "
             f"that sum to 1; got {list(lengths)}"
         )
-    order = (rng or default_generator()).permutation(n)
+    order = generator_of(rng).permutation(n)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 

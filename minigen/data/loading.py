@@ -11,7 +11,7 @@ from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.backend.devices import resolve_device, to_device
 from minigen.data.datasets import Subset, TensorDataset, array_of, default_collate, is_tensor
 from minigen.data.transfer import ahead
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 
 
 class Position(NamedTuple):
@@ -81,10 +81,8 @@ class DataLoader:
                 f"DataLoader: drop_last leaves no batch of the {self.examples} examples; "
                 f"lower batch_size, which is {batch_size}"
             )
-        if not isinstance(rng, Generator | None):
-            raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), drop_last
-        self.rng = default_generator() if rng is None else rng
+        self.rng = generator_of(rng)
         self.device = resolve_device(device)
         self._position = START
         self._resume: Position | None = None  # from which the next `for` continues

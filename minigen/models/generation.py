@@ -1,6 +1,5 @@
 """Continuing sequences of ids: what the decoder-only Transformer and the LSTM have in common."""
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from minigen.errors import ShapeError
 from minigen.models.sampling import sampled
 from minigen.nn import Module, evaluation
 from minigen.ops.indexing import whole_numbers
-from minigen.random import Generator
+from minigen.random import Generator, whole_number
 from minigen.tensors import Tensor
 
 
@@ -36,7 +35,7 @@ class Autoregressive(Module):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        stop: int | Sequence[int] = (),
+        stop: int | Sequence[int] | None = (),
         rng: Generator | None = None,
         **options: Any,
     ) -> Any:
@@ -68,7 +67,7 @@ class Autoregressive(Module):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        stop: int | Sequence[int] = (),
+        stop: int | Sequence[int] | None = (),
         rng: Generator | None = None,
     ) -> Iterator[int]:
         """The new ids of `generate` for one sequence, (1, T) or (T,), each as soon as it is known.
@@ -100,11 +99,10 @@ class Autoregressive(Module):
 
     def _continued(self, ids, length, temperature, top_k, top_p, stop, rng, **options):
         """An iterator over the next ids (B,), which ends when all rows have ended."""
-        length, stops = operator.index(length), _stops(stop)
+        name = f"{type(self).__name__}.generate: length"
+        length, stops = whole_number(name, length), _stops(stop)
         if length < 0:
-            raise ValueError(
-                f"{type(self).__name__}.generate: length must not be negative, got {length}"
-            )
+            raise ValueError(f"{name} must not be negative, got {length}")
         return self._steps(ids, length, (temperature, top_k, top_p, rng), stops, **options)
 
     def _steps(self, ids, length, how, stops, **options):
@@ -122,9 +120,10 @@ class Autoregressive(Module):
             ids = xp.concatenate([ids, new[:, None]], axis=1)
 
 
-def _stops(stop: int | Sequence[int]) -> list[int]:
+def _stops(stop: int | Sequence[int] | None) -> list[int]:
     """The ids at which a row ends, as a list."""
-    return [operator.index(each) for each in (stop if np.iterable(stop) else [stop])]
+    ids = () if stop is None else stop if np.iterable(stop) else [stop]
+    return [whole_number("generate: an id of stop", each) for each in ids]
 
 
 def _cut(row: Array, start: int, stops: list[int]) -> Array:

@@ -1,13 +1,13 @@
 """Sampling the next token from logits; raw arrays, no gradient."""
 
-import operator
-
 import numpy as np
 
 from minigen import ops
 from minigen.backend.arrays import Array, array_module
 from minigen.backend.devices import device_of
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of, whole_number
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def sampled(
@@ -23,9 +23,10 @@ def sampled(
     likeliest whose probabilities add up to top_p or just more (Holtzman et al. 2020). top_k=1 or
     temperature=0 returns the index of the largest. FloatingPointError for NaN.
     """
+    temperature = float(temperature)
     if not temperature >= 0:
         raise ValueError(f"sampled: temperature must not be negative, got {temperature}")
-    if top_k is not None and operator.index(top_k) < 1:
+    if top_k is not None and whole_number("sampled: top_k", top_k) < 1:
         raise ValueError(f"sampled: top_k must be at least 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"sampled: top_p must be above 0 and at most 1, got {top_p}")
@@ -39,14 +40,18 @@ def sampled(
     if temperature == 0 or top_k == 1:
         return logits.argmax(axis=-1)
     order = xp.argsort(-logits, axis=-1, kind="stable")[:, :top_k]  # (B, K), descending
-    kept = xp.take_along_axis(logits, order, -1).astype(np.float64) / temperature
-    p = ops.softmax(kept, -1)
+    kept = xp.take_along_axis(logits, order, -1).astype(np.float64)
+    with np.errstate(over="ignore"):
+        # The largest of them is 0, so that none overflows: two infinite ones would give NaN. An
+        # infinite temperature would make NaN of -inf.
+        scaled = (kept - kept[:, :1]) / min(temperature, LARGEST)
+    p = ops.softmax(scaled, -1)
     cumulative = xp.cumsum(p, axis=-1)
     n = xp.full((len(logits), 1), order.shape[1])  # candidates
     if top_p is not None:
         n = xp.maximum((cumulative - p < top_p).sum(axis=-1, keepdims=True), 1)
     total = xp.take_along_axis(cumulative, n - 1, -1)
-    rng = rng or default_generator()
+    rng = generator_of(rng)
     u = rng.uniform((len(logits), 1), dtype=np.float64, device=device_of(logits))
     # Inverse of the cumulative distribution; its last value may differ from 1 by rounding.
     rank = xp.minimum((cumulative <= u * total).sum(axis=-1, keepdims=True), n - 1)

@@ -33,7 +33,7 @@ from minigen.nn import (
     Sequential,
     Unflatten,
 )
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 from minigen.tensors import Tensor
 
 
@@ -74,7 +74,7 @@ class VAE(Module):
 
     def sample(self, mean: Tensor, logvar: Tensor, rng: Generator | None = None) -> Tensor:
         """z ~ N(mean, exp(logvar)), with gradients to both."""
-        noise = (rng or self.rng or default_generator()).normal(
+        noise = generator_of(self.rng if rng is None else rng).normal(
             mean.shape, dtype=mean.dtype, device=mean.device
         )
         return ops.gaussian_sample(mean, logvar, noise)

@@ -14,7 +14,7 @@ from minigen.autodiff.graph import Node, Output, count_write
 from minigen.backend.arrays import Array, Shape, array_module
 from minigen.backend.devices import to_device
 from minigen.errors import GradError
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 from minigen.tensors import Tensor
 
 
@@ -30,7 +30,7 @@ def uniform(
     shape: Shape, bound: float, rng: Generator | None, dtype: Any = np.float32, device=None
 ) -> Array:
     """Uniform in [-bound, bound); zeros for bound 0."""
-    rng = rng or default_generator()
+    rng = generator_of(rng)
     if bound == 0:
         return 0 * rng.uniform(shape, dtype=dtype, device=device)
     return rng.uniform(shape, -bound, bound, dtype=dtype, device=device)
@@ -40,7 +40,7 @@ def normal(
     shape: Shape, std: float, rng: Generator | None, dtype: Any = np.float32, device=None
 ) -> Array:
     """Normal with mean 0 and standard deviation std."""
-    return (rng or default_generator()).normal(shape, 0.0, std, dtype=dtype, device=device)
+    return generator_of(rng).normal(shape, 0.0, std, dtype=dtype, device=device)
 
 
 def kaiming_uniform(
@@ -99,13 +99,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0, rng: Generator | None = None) -> Tensor:
     """Uniform in [a, b)."""
-    draw = (rng or default_generator()).uniform
+    draw = generator_of(rng).uniform
     return _write(x, draw(x.shape, a, b, dtype=x.dtype, device=x.device))
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, rng: Generator | None = None) -> Tensor:
     """Normal with that mean and standard deviation."""
-    draw = (rng or default_generator()).normal
+    draw = generator_of(rng).normal
     return _write(x, draw(x.shape, mean, std, dtype=x.dtype, device=x.device))
 
 
@@ -120,7 +120,7 @@ def trunc_normal_(
     """Normal, values outside of [a, b] drawn again; those that stay outside are uniform in it."""
     if not a < b:
         raise ValueError(f"trunc_normal_: a must be below b, got {a} and {b}")
-    rng, kind = rng or default_generator(), {"dtype": x.dtype, "device": x.device}
+    rng, kind = generator_of(rng), {"dtype": x.dtype, "device": x.device}
     values = rng.normal(x.shape, mean, std, **kind)
     for _ in range(64):
         outside = (values < a) | (values > b)
@@ -204,7 +204,7 @@ def orthogonal_(x: Tensor, gain: float = 1.0, rng: Generator | None = None) -> T
         raise ValueError(f"orthogonal_: needs 2 dims or more, got shape {x.shape}")
     rows, columns = x.shape[0], math.prod(x.shape[1:])
     longer, shorter = max(rows, columns), min(rows, columns)
-    q, r = np.linalg.qr((rng or default_generator()).normal((longer, shorter), dtype=np.float64))
+    q, r = np.linalg.qr(generator_of(rng).normal((longer, shorter), dtype=np.float64))
     q = q * np.sign(np.diagonal(r))  # or q would not be uniform over all such matrices
     q = to_device(gain * (q if rows == longer else q.T).reshape(x.shape), x.device)
     return _write(x, q)

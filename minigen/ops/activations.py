@@ -23,7 +23,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
-from minigen.random import Generator, default_generator
+from minigen.random import Generator, generator_of
 
 AWAY_FROM_KINK = (0.1, 3.0)  # a domain for the gradient checks of functions with a kink at 0
 
@@ -175,6 +175,6 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | No
     values = raw(x)
     if values.dtype.kind != "f":
         raise DTypeError(f"dropout: x must be float32 or float64, got {values.dtype}")
-    rng = rng or default_generator()
+    rng = generator_of(rng)
     keep_mask = rng.bernoulli(1 - p, values.shape, dtype=values.dtype, device=device_of(values))
     return multiply(x, keep_mask * (1 / (1 - p)) if p < 1 else keep_mask)

@@ -9,7 +9,7 @@ from minigen import kernels
 from minigen.autodiff.primitives import composite, fixed, primitive, raw
 from minigen.backend.arrays import Array, Shape, array_module, is_cupy
 from minigen.backend.devices import capturing, to_numpy
-from minigen.backend.dtypes import PYTHON_SCALARS, as_array, promoted
+from minigen.backend.dtypes import PYTHON_SCALARS, as_array, check_dtype, promoted
 from minigen.errors import DTypeError, ShapeError
 from minigen.kernels.reference.sums import SHORT
 from minigen.ops.elementwise import add
@@ -229,6 +229,7 @@ def whole_numbers(name: str, index: Any, x: Array) -> Array:
         index = array_module(raw(x)).asarray(as_array(index))
         index = index if index.size else index.astype(np.int64)
     if index.dtype.kind not in "iu":
+        check_dtype(index.dtype)  # which has a remedy for texts
         raise DTypeError(
             f"{name} must be integers, got {index.dtype}: convert with .astype(np.int64)"
         )
