@@ -16,6 +16,7 @@ from minigen.kernels.cpu import vector_math as vm
 from minigen.kernels.cpu.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from minigen.kernels.cpu.loops import parallel_for
 from minigen.kernels.cpu.rows import CHUNK, row_sum
+from minigen.kernels.cpu.sums import chunk_sum
 from minigen.kernels.reference import rows as reference
 
 NS_PER_ELEMENT = 2.0  # roughly, on one thread: the number of tasks depends on it
@@ -32,15 +33,17 @@ def largest(row):
 
 @inlined(fastmath=REASSOCIATE)
 def _exp_and_sum(row, top, out):
-    """Write exp(row - top) to out, both (N,); returns the sum of out, of two stages: see `rows`."""
+    """Write exp(row - top) to out, both (N,); returns the sum of out, of two stages: see `rows`.
+
+    The sum has a loop of its own. One loop for both would be vectorized only where row and out are
+    far apart in memory, and the order of the additions, so the last bits, would depend on that.
+    """
     total = 0.0
     for start in range(0, row.size, CHUNK):
-        x, y, chunk_total = row[start:], out[start : start + CHUNK], row.dtype.type(0)
+        x, y = row[start:], out[start : start + CHUNK]
         for j in range(y.size):
-            e = vm.exp(x[j] - top)
-            y[j] = e
-            chunk_total += e
-        total += chunk_total
+            y[j] = vm.exp(x[j] - top)
+        total += chunk_sum(y)
     return total
 
 
