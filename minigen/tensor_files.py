@@ -45,6 +45,17 @@ def save(
     """
     if isinstance(path, Mapping):
         raise TypeError("save(path, tensors): the path comes first, PyTorch's has it second")
+    if not isinstance(tensors, Mapping):
+        raise TypeError(
+            "save(path, tensors): tensors is a dict of arrays by name, as model.state_dict() is, "
+            f"not {type(tensors).__name__}"
+        )
+    for name, x in tensors.items():
+        if isinstance(x[0] if isinstance(x, list) and x else x, Mapping | str):
+            raise TypeError(
+                f"save: {name!r} is no array; minigen.training.checkpoint.save_state(path, state) "
+                "writes nested dicts, such as the state of an optimizer"
+            )
     # safetensors writes the memory of an array as it is, so a transposed array must be copied to C
     # order first; otherwise it would be read back with its values in the wrong order.
     arrays = {

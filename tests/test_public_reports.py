@@ -83,6 +83,23 @@ def test_derivatives_of_arctan_are_right_up_to_infinity(value, dtype):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=np.finfo(dtype).tiny)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_arctan2_neither_overflows_nor_is_lost(dtype):
+    tiny, huge = (1e-25, 1e25) if dtype == np.float32 else (1e-200, 1e200)
+    for a, b in [(tiny, 2 * tiny), (huge, huge), (huge, 1.0), (1.0, 0.0), (0.0, -1.0), (3.0, -4.0)]:
+        points = [mg.tensor(np.array(v, dtype), requires_grad=True) for v in (a, b)]
+        found = [float(g) for g in mg.grad(mg.arctan2(*points), points)]
+        m = max(abs(a), abs(b))
+        norm = ((a / m) ** 2 + (b / m) ** 2) * m
+        expected = [b / m / norm, -a / m / norm]
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=np.finfo(dtype).tiny)
+    for a, b in [(0.0, 0.0), (np.inf, 1.0), (1.0, -np.inf), (np.inf, np.inf)]:
+        points = [mg.tensor(np.array(v, dtype), requires_grad=True) for v in (a, b)]
+        first = mg.grad(mg.arctan2(*points), points, create_graph=True)
+        second = mg.grad(first[0] + first[1], points)
+        assert [float(g) for g in (*first, *second)] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.uint32, np.int64, np.uint64])
 @pytest.mark.parametrize(
     "f", [mg.sum, mg.prod, lambda x: mg.cumsum(x, 0), lambda x: mg.cumprod(x, 0)]
@@ -159,6 +176,16 @@ SGD_OF_1 = SGD([mg.tensor([1.0], requires_grad=True)], lr=0.1)
             "needs a dict of arrays",
         ),
         (lambda: lr_scheduler.LambdaLR(SGD_OF_1, 0.5), TypeError, "a function of the epoch"),
+        (lambda: nn.Flatten(2, 1)(mg.ones((2, 3, 4))), ShapeError, "2 comes after axis 1"),
+        (lambda: mg.flatten(mg.ones((2, 3, 4)), 2, 0), ShapeError, "2 comes after axis 0"),
+        (lambda: nn.Linear(2.5, 2), TypeError, "a size .*must be a whole number.* 2.5"),
+        (lambda: mg.Generator(0).normal((2, 1.5)), TypeError, "a size .*must be a whole number"),
+        (lambda: nn.Linear(2, 2)([1.0, 2.0]), DTypeError, "Linear: takes tensors"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 1, 1))([[1.0]]), DTypeError, "Conv2d: takes tensors"),
+        (lambda: nn.GRU(2, 2)([1.0]), DTypeError, "GRU: takes tensors"),
+        (lambda: mg.save("x", mg.ones(2)), TypeError, "a dict of arrays by name"),
+        (lambda: mg.save("x", nn.Linear(2, 2)), TypeError, "a dict of arrays by name"),
+        (lambda: mg.save("x", SGD_OF_1.state_dict()), TypeError, "save_state"),
         (lambda: DataLoader({"a": np.arange(3)}, 2), ValueError, "a tuple of its arrays"),
     ],
 )

@@ -112,8 +112,12 @@ def _broadcast_clash(shapes: list[tuple[int, ...]]) -> str:
     return ""
 
 
-def explain_call(error: TypeError) -> None:
-    """Add a note to the error of a call of an int, which PyTorch's `x.size()` is here."""
+def explain_call(error: AttributeError | TypeError, module: Any) -> None:
+    """A note for the call of an int, as PyTorch's `x.size()` is here; DTypeError for no array."""
+    if isinstance(error, AttributeError):
+        if error.name in ARRAY_ATTRIBUTES and isinstance(error.obj, list | tuple | int | float):
+            raise _no_array(type(module).__name__, error.obj) from error
+        return
     if str(error) == "'int' object is not callable" and not hasattr(error, "__notes__"):
         error.add_note("x.size is the number of values; PyTorch's x.size(0) is x.shape[0] here")
 

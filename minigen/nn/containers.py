@@ -220,6 +220,8 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first, last = _axis_of(x, self.start_dim, self), _axis_of(x, self.end_dim, self)
+        if last < first:
+            raise ShapeError(f"Flatten: axis {first} comes after axis {last}, of shape {x.shape}")
         size = math.prod(x.shape[first : last + 1])
         return ops.reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
 

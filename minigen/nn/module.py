@@ -54,8 +54,8 @@ class Module(Contents):
         except (ShapeError, DTypeError, DeviceError, IndexError) as error:
             name_module(error, self)
             raise
-        except TypeError as error:
-            explain_call(error)
+        except (AttributeError, TypeError) as error:
+            explain_call(error, self)
             raise
 
     def _run(self, args: tuple, kwargs: dict) -> Any:

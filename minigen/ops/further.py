@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array
-from minigen.ops.elementwise import REALS, elementwise, reciprocal, square, where
+from minigen.ops.elementwise import REALS, elementwise, maximum, reciprocal, square, where
 
 POSITIVE, WITHIN_1 = (0.5, 3.0), (-0.9, 0.9)
 
@@ -59,9 +60,21 @@ def arctan(x: Array) -> Array:
     return np.arctan(x)
 
 
+def _inverse_of(u, a, b):
+    """u / (a^2 + b^2) for u = a or b, without overflow.
+
+    The constant 0 at infinity, and at the origin, where arctan2 has no derivative.
+    """
+    scale = raw(maximum(abs(a), abs(b)))  # a constant, since the quotient does not depend on it
+    flat = (scale == 0) | (scale == math.inf)
+    scale = where(flat, 1.0, scale)
+    u, a, b = (where(flat, 0.0, x / scale) for x in (u, a, b))
+    return u / where(flat, 1.0, square(a) + square(b)) / scale
+
+
 @elementwise(
-    lambda g, y, a, b: g * (b / (square(a) + square(b))),
-    lambda g, y, a, b: -g * (a / (square(a) + square(b))),
+    lambda g, y, a, b: g * _inverse_of(b, a, b),
+    lambda g, y, a, b: -g * _inverse_of(a, a, b),
     saves="a b",
     domain=POSITIVE,
 )

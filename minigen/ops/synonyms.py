@@ -161,6 +161,8 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
         return reshape(input, (1,))
     first, last = axis_index(start_dim, input.ndim), axis_index(end_dim, input.ndim)
     shape = input.shape
+    if last < first:
+        raise ShapeError(f"flatten: axis {first} comes after axis {last}, of shape {shape}")
     inner = math.prod(shape[first : last + 1])
     return reshape(input, (*shape[:first], inner, *shape[last + 1 :]))
 
