@@ -28,7 +28,6 @@ DRAWS = {
     "init": lambda rng: nn.init.xavier_uniform_(nn.Parameter(np.ones((2, 2))), rng=rng),
     "orthogonal": lambda rng: nn.init.orthogonal_(nn.Parameter(np.ones((2, 2))), rng=rng),
     "random_split": lambda rng: data.random_split(np.arange(4), [2, 2], rng=rng),
-    "DataLoader": lambda rng: data.DataLoader(np.arange(4), 2, shuffle=True, rng=rng),
     "generate": lambda rng: models.CharLSTM(4, hidden=4).generate([[0]], 1, rng=rng),
 }
 

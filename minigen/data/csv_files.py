@@ -41,6 +41,7 @@ class CSVRows:
             line = content.count("\n", 0, found.start()) + 1
             raise self.error("text", repr(found[0]), "correct this line", line)
         self.delimiter = delimiter or self._delimiter()
+        self._check_decimals()
         _, first = next(self._raw(), (1, []))
         if len(first) > MAX_COLUMNS:
             raise self.error(f"at most {MAX_COLUMNS} columns", len(first), "take fewer", 1)
@@ -59,6 +60,20 @@ class CSVRows:
         """A DatasetError that names the file, and the line if there is one."""
         where = "" if line is None else f", line {line}"
         return DatasetError(f"{self.name}{where}: expected {expected}, got {got}; {remedy}")
+
+    def _check_decimals(self) -> None:
+        """Refuse a file with 1,5 and 2.5: one of the two marks would separate thousands."""
+        if self.delimiter == ",":
+            return
+        end = rf"[\r\n{re.escape(self.delimiter)}]"
+        patterns = (rf'{end} *"?([+-]?\d+{mark}\d+)"? *(?={end}|\Z)' for mark in (",", r"\."))
+        found = [re.search(pattern, self.content) for pattern in patterns]
+        if all(found):
+            comma, point = (each[1] for each in found)
+            line = self.content.count("\n", 0, max(each.start(1) for each in found)) + 1
+            expected = "one decimal mark in all numbers, comma or point"
+            got = f"{comma} and {point}"
+            raise self.error(expected, got, "write numbers without marks of thousands", line)
 
     def number(self, cell: str) -> float | None:
         """The number that a cell holds, None if it holds none."""

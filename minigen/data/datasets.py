@@ -52,7 +52,14 @@ class Subset(Dataset):
 
     def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray):
         self.dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
-        self.indices = np.asarray(indices, np.int64)
+        found = np.asarray(array_of(indices))
+        if found.dtype == bool:
+            raise DTypeError(
+                "Subset: indices must be integers, got a mask; np.flatnonzero(mask) has its indices"
+            )
+        if found.size and found.dtype.kind not in "iu":
+            raise DTypeError(f"Subset: indices must be integers, got {found.dtype}")
+        self.indices = found.astype(np.int64)
         n = len(self.dataset)
         wrong = self.indices[(self.indices < -n) | (self.indices >= n)]
         if self.indices.ndim != 1 or len(wrong):
@@ -94,7 +101,7 @@ def random_split(
     """
     dataset = TensorDataset(*dataset) if isinstance(dataset, tuple) else dataset
     n, sizes = len(dataset), list(lengths)
-    if math.isclose(sum(sizes), 1) and n != 1 and min(sizes) >= 0:
+    if math.isclose(sum(sizes), 1) and min(sizes) >= 0:
         sizes = [math.floor(n * fraction) for fraction in sizes]
         for i in range(n - sum(sizes)):
             sizes[i % len(sizes)] += 1

@@ -1,7 +1,7 @@
 """Batches of a data set, in order or shuffled; iteration can be resumed after any batch."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -74,6 +74,8 @@ class DataLoader:
         else:
             length = _length(dataset)
         self.examples = length if self._rows is None else len(self._rows)
+        if not self.examples:
+            raise ValueError("DataLoader: the part of the data set has no examples; name some")
         if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be an integer >= 1, got {batch_size!r}")
         if drop_last and batch_size > self.examples:
@@ -82,6 +84,8 @@ class DataLoader:
                 f"lower batch_size, which is {batch_size}"
             )
         self.batch_size, self.shuffle, self.drop_last = int(batch_size), bool(shuffle), drop_last
+        if not isinstance(rng, Generator | None):
+            raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.rng = generator_of(rng)
         self.device = resolve_device(device)
         self._position = START
@@ -181,6 +185,11 @@ def _is_by_example(dataset: Any) -> bool:
 
 def _length(dataset: Any) -> int:
     """The number of examples, at least 1."""
+    if isinstance(dataset, Mapping):
+        raise ValueError(
+            "DataLoader: expected examples, got a dict of whole columns; pass a tuple of them, "
+            "tuple(columns.values()), or a list of dicts, one for each example"
+        )
     if isinstance(dataset, dict) and 0 not in dataset:  # a table's columns, not numbered examples
         raise ValueError("DataLoader: the dataset is a dict; give a tuple of its arrays")
     length = len(dataset) if hasattr(dataset, "__len__") else 0

@@ -11,7 +11,9 @@ from minigen.errors import DatasetError
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}  # in a column of numbers, in any case
 MAX_CATEGORIES = 1000  # of a column
-DECORATED = re.compile(r"[$€£]?\s?[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?\s?[%$€£]?")  # 1,234 or 5 %
+DECORATED = re.compile(  # 1,234 or 1.234,5 or 1 234,5 or 1'234.5 or 5 %
+    r"[$€£]?\s?[+-]?(\d{1,3}([,.'\u2019 \u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\s?[%$€£]?"
+)
 FEW = 20  # whole numbers: a target of fewer, with five rows each, is of classes
 
 

@@ -84,8 +84,8 @@ def read_table(
     path: str | os.PathLike,
     target: str | None = None,
     *,
-    drop: Sequence[str] = (),
-    categorical: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
+    categorical: str | Sequence[str] = (),
     missing: str = "refuse",
     task: str | None = None,
     header: bool | None = None,
@@ -111,8 +111,8 @@ def parse_table(
     target: str | None = None,
     *,
     name: str = "the table",
-    drop: Sequence[str] = (),
-    categorical: Sequence[str] = (),
+    drop: str | Sequence[str] = (),
+    categorical: str | Sequence[str] = (),
     missing: str = "refuse",
     task: str | None = None,
     header: bool | None = None,
@@ -125,12 +125,15 @@ def parse_table(
             "read_table: missing must be 'refuse' or 'fill', task None, 'regression' or "
             f"'classification', got {missing=} {task=}"
         )
+    drop, categorical = _names(drop), _names(categorical)
     rows, fill = CSVRows(content, name, delimiter, header), missing == "fill"
     if like is not None:
         return _filled(rows, like.columns, like.target, sum(1 for _ in rows), fill)
     names = [each for each in rows.names if each not in drop]
     if len(names) < 2:
+        first = content.lstrip()[:60].partition("\n")[0]
         remedy = "separate fields by comma, semicolon or tab, or name the delimiter"
+        remedy += f"; the first row is {first!r}"
         raise rows.error("two columns or more", f"{len(names)}", remedy)
     target = target or names[-1]
     for each in (target, *categorical, *drop):
@@ -147,6 +150,11 @@ def parse_table(
     columns = [s.column(rows, fill) for s in surveys if s.name in names and s.name != target]
     goal = next(s for s in surveys if s.name == target).target(rows, n, task)
     return _filled(rows, tuple(columns), goal, n, fill)
+
+
+def _names(names: str | Sequence[str]) -> Sequence[str]:
+    """The names, also of a single one: a text is a sequence, too, of its letters."""
+    return (names,) if isinstance(names, str) else names
 
 
 def _filled(

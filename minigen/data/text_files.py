@@ -10,6 +10,13 @@ from minigen.backend.arrays import Array
 from minigen.backend.devices import to_numpy
 from minigen.errors import DatasetError, DTypeError
 
+OTHER_FORMATS = (  # first bytes, what they begin, and what to do
+    (b"\x1f\x8b", "a gzip file", "unpack it first"),
+    (b"PK\x03\x04", "a spreadsheet or an archive", "save it as CSV, or unpack it first"),
+    (b"\xff\xfe", "UTF-16", "convert the file to UTF-8 first"),
+    (b"\xfe\xff", "UTF-16", "convert the file to UTF-8 first"),
+    (b"%PDF", "a PDF", "export its text first"),
+)
 CODE_POINTS = "utf-32-le"  # four bytes a character, so that text is an array of integers
 
 
@@ -32,13 +39,15 @@ def text(path: str | os.PathLike | None = None, max_bytes: int = 2**28) -> str:
     except OSError as error:
         raise DatasetError(f"{path}: expected a text file, got {error}; check the path") from error
     try:
-        decoded = content.decode("utf-8").removeprefix("\ufeff")  # the byte order mark
+        decoded = content.decode("utf-8").lstrip("\ufeff")  # byte order marks
     except UnicodeDecodeError as error:
         byte = content[error.start]
-        raise DatasetError(
-            f"{path}: expected UTF-8 text, got byte 0x{byte:02x} at byte position {error.start} "
-            f"({error.reason}); convert the file to UTF-8 first"
-        ) from error
+        got = f"byte 0x{byte:02x} at byte position {error.start} ({error.reason})"
+        remedy = "convert the file to UTF-8 first"
+        for head, kind, advice in OTHER_FORMATS:
+            if content.startswith(head):
+                got, remedy = kind, advice
+        raise DatasetError(f"{path}: expected UTF-8 text, got {got}; {remedy}") from error
     if not decoded:
         raise DatasetError(f"{path}: expected text, got an empty file; name another one")
     return decoded
@@ -60,7 +69,9 @@ def text_pairs(path: str | os.PathLike) -> tuple[list[str], list[str]]:
 
     Raises DatasetError as `text` does, and for a line that is not a pair of two nonempty texts.
     """
-    lines = [line.split("\t") for line in text(path).splitlines()]
+    # str.splitlines would also end a line at a form feed, U+0085, U+2028 and others within a text.
+    content = text(path).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    lines = [line.split("\t") for line in content.split("\n")]
     for i, line in enumerate(lines):
         if len(line) != 2 or not all(line):
             raise DatasetError(
@@ -119,6 +130,8 @@ class Vocabulary:
 
 def _codes(text: str) -> np.ndarray:
     """The code points of the characters, uint32 (T,)."""
+    if not isinstance(text, str):
+        raise DTypeError(f"a vocabulary takes a text, a str, got {type(text).__name__}")
     return np.frombuffer(text.encode(CODE_POINTS, "surrogatepass"), "<u4")
 
 
