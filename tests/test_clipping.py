@@ -66,6 +66,8 @@ def test_the_norm_of_ten_million_gradients_is_accurate():
     exact = float(np.float32(0.1))
     assert optim.clip_grad_norm([p], inf) == pytest.approx(exact * 10**3.5, rel=1e-9)
     assert optim.clip_grad_norm([p], inf, 1) == pytest.approx(exact * 10**7, rel=1e-9)
+    optim.clip_grad_norm([p], 1.0)
+    assert np.linalg.norm(p.grad.data.astype(np.float64)) == pytest.approx(1, rel=1e-5)
 
 
 def test_values_of_gradients_are_clipped_in_new_arrays():

@@ -210,12 +210,6 @@ def test_numbers_of_any_length_are_read_in_linear_time():
     refused("a,b\n1,2\n3,4\n5," + "1" * 100_000 + "\n", "line 4: expected a number")
 
 
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "people.csv").write_text(PEOPLE)
-    assert len(read_table("~/people.csv").x) == 4
-
-
 def test_thrown_balls_fly_as_without_air_if_they_are_heavy():
     table = parse_table(throws(400, seed=1), drop=["ball"])
     shots = np.array([line.startswith("shot") for line in throws(400, seed=1).splitlines()[1:]])
