@@ -1,6 +1,6 @@
 """gradcheck at values from 1e-6 to 1e8: no false alarm, and faults of 5e-4 are rejected.
 
-First, 52 right functions at up to 12 scales, each with values of one scale and with values of all
+First, 53 right functions at up to 12 scales, each with values of one scale and with values of all
 scales in one array. Second, wrong rules of one op at the same values, wrong by 5e-4 in all entries
 or in one, at the first order or at the second.
 """
