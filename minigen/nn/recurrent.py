@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -82,14 +82,9 @@ class _Recurrent(Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.rng = bidirectional, rng
-        bound, rows = 1 / math.sqrt(hidden_size), self.num_gates * hidden_size
         for suffix, size in zip(self._suffixes(), self._input_sizes()):
-            shapes = {"weight_ih": (rows, size), "weight_hh": (rows, hidden_size)}
-            if bias:
-                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-            for parameter, shape in shapes.items():
-                values = init.uniform(shape, bound, rng, dtype, device)
-                setattr(self, parameter + suffix, Parameter(values))
+            for parameter, values in first_parameters(self, size, rng, dtype, device):
+                setattr(self, parameter + suffix, values)
 
     def _directions(self):
         """The suffixes of the directions."""
@@ -215,6 +210,18 @@ class _Recurrent(Module):
             value = getattr(self, name)
             text += f", {name}={value}" if value != default else ""
         return text
+
+
+def first_parameters(
+    module: Any, input_size: int, rng: Generator | None, dtype: Any, device: str | None
+) -> Iterator[tuple[str, Parameter]]:
+    """The name and the first values of each weight and bias of one layer, or of a cell."""
+    H, rows = module.hidden_size, module.num_gates * module.hidden_size
+    shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, H)}
+    if module.bias:
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    for name, shape in shapes.items():
+        yield name, Parameter(init.uniform(shape, 1 / math.sqrt(H), rng, dtype, device))
 
 
 def checked_states(name: str, count: int, state: Any, shape: tuple, axes: str) -> list:

@@ -1,15 +1,13 @@
 """One step of a recurrent layer as a module, for loops of one's own."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from minigen import creation, ops
 from minigen.errors import ShapeError
-from minigen.nn import init
-from minigen.nn.module import Module, Parameter
-from minigen.nn.recurrent import checked_states
+from minigen.nn.module import Module
+from minigen.nn.recurrent import checked_states, first_parameters
 from minigen.random import Generator
 from minigen.tensors import Tensor
 
@@ -42,12 +40,8 @@ class _Cell(Module):
                 f"negative, got {hidden_size} and {input_size}"
             )
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        rows = self.num_gates * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size)}
-        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
-        for name, shape in shapes.items():
-            values = init.uniform(shape, 1 / math.sqrt(hidden_size), rng, dtype, device)
-            setattr(self, name, Parameter(values))
+        for name, values in first_parameters(self, input_size, rng, dtype, device):
+            setattr(self, name, values)
 
     def _step(self, x, states, *params):
         """(y, *states) after the one step of x (1, B, D)."""
