@@ -14,10 +14,14 @@ def held_out(labels: np.ndarray, fraction: float, rng: Generator) -> tuple[np.nd
     if not 0 < fraction < 1:
         raise ValueError(f"test_fraction must be between 0 and 1, got {fraction!r}")
     order = rng.permutation(len(labels))
-    y = labels[order]
-    by_class = np.argsort(y, kind="stable")
-    rank = np.empty(len(y), np.int64)  # of a row among those of its class: 0, 1, ...
-    rank[by_class] = np.arange(len(y)) - np.searchsorted(y[by_class], y[by_class])
-    sizes = np.bincount(labels)
-    tested = np.minimum(np.rint(fraction * sizes).clip(1), sizes - 1)[y]
-    return order[rank >= tested], order[rank < tested]
+    ranks, sizes = ranks_in_class(labels[order]), np.bincount(labels)
+    tested = np.minimum(np.rint(fraction * sizes).clip(1), sizes - 1)[labels[order]]
+    return order[ranks >= tested], order[ranks < tested]
+
+
+def ranks_in_class(labels: np.ndarray) -> np.ndarray:
+    """The number of each row of labels (N,) among those of its class: 0, 1, ..."""
+    by_class = np.argsort(labels, kind="stable")
+    y, ranks = labels[by_class], np.empty(len(labels), np.int64)
+    ranks[by_class] = np.arange(len(y)) - np.searchsorted(y, y)
+    return ranks

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigen import figures, ops
 from minigen.creation import tensor
+from minigen.data.splitting import ranks_in_class
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
 from minigen.models import CNN
@@ -39,9 +40,8 @@ def balanced(labels: np.ndarray, n: int, rng: Generator) -> np.ndarray:
     """n random rows of labels (N,), sorted by class; the class sizes differ by at most one."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
-    y = labels[order]
-    rank = np.arange(len(y)) - np.searchsorted(y, y)  # of an image within its class: 0, 1, ...
-    return order[np.sort(np.argsort(rank, kind="stable")[:n])]  # the lowest ranks
+    ranks = ranks_in_class(labels[order])
+    return order[np.sort(np.argsort(ranks, kind="stable")[:n])]  # the lowest ranks
 
 
 def report_samples(
