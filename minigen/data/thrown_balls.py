@@ -64,9 +64,8 @@ def _distance(ball: np.ndarray, settings: np.ndarray) -> np.ndarray:
         middle = velocity + STEP / 2 * acceleration(velocity)
         after = position + STEP * middle
         landed = np.isnan(distance) & (after[1] <= 0)
-        share = position[1] / np.where(
-            landed, position[1] - after[1], 1
-        )  # of the step, until it lands
+        fall = np.where(landed, position[1] - after[1], 1)
+        share = position[1] / fall  # of the step, until it lands
         distance = np.where(landed, position[0] + share * (after[0] - position[0]), distance)
         position, velocity = after, velocity + STEP * acceleration(middle)
     return distance
