@@ -82,7 +82,7 @@ class Optimizer:
             raise ValueError(f"{name}: the list of parameters is empty")
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Optimize more parameters: {"params": tensors, setting: value}, other settings as before.
+        """Optimize more parameters: {"params": tensors, setting: value}, else with the defaults.
 
         If they cannot be used, an error is raised, and the optimizer is unchanged.
         """
