@@ -172,12 +172,6 @@ def test_folders_called_train_and_test_are_the_split(tmp_path):
     refused(tmp_path, "Train, got c")
 
 
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    folder_of(tmp_path / "my pictures", {"a": 2})
-    assert len(image_folder("~/my pictures")[0]) == 1
-
-
 # ---------------------------------------------------------------------------- what is refused
 
 
