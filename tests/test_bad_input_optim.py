@@ -72,19 +72,6 @@ def test_a_parameter_given_twice_or_an_unknown_setting_is_a_value_error(make):
         make([{"params": [p], "rate": 1}], 0.1)
 
 
-@every_optimizer
-def test_one_tensor_or_one_array_for_a_list_of_parameters_is_refused(make):
-    for wrong in (parameter(), [np.ones(2)], [{"lr": 0.1}]):
-        with pytest.raises((TypeError, ValueError), match=make.__name__):
-            make(wrong, 0.1)
-
-
-@every_optimizer
-def test_a_tensor_that_an_op_made_is_refused_at_construction(make):
-    with pytest.raises(ValueError, match="leaf"):
-        make([parameter() * 2], 0.1)
-
-
 @pytest.mark.parametrize("norm", [-1, nan])
 def test_clip_grad_norm_refuses_a_negative_norm(norm):
     with pytest.raises(ValueError, match=f"max_norm .*{norm}"):

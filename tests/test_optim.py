@@ -150,9 +150,3 @@ def test_advance_alone_makes_settings_and_counts_for_work_that_is_repeated(name)
     assert all(np.array_equal(p.data, w.data) for p, w in zip(params, whole))
     assert [s.get("step") for s in optimizer.state] == [s.get("step") for s in straight.state]
     assert all(p.node.version == w.node.version for p, w in zip(params, whole))
-
-
-def test_step_refuses_a_gradient_of_another_shape():
-    p = mg.tensor(np.ones(4), requires_grad=True)
-    with pytest.raises(ValueError, match=r"shape \(3,\), expected .* \(4,\)"):
-        mg.optim.Adam([p]).step([mg.Tensor(np.ones(3))])

@@ -63,6 +63,7 @@ def test_pytorchs_choices_of_an_implementation_are_ignored_and_unknown_names_ref
         (lambda p: [p, p], "twice"),
         (lambda p: [p * 2], "leaf"),
         (lambda p: [{"params": {"w": p}}], r"\.values\(\)"),
+        (lambda p: [{"lr": 0.1}], "its list of 'params'"),
     ],
 )
 def test_what_is_no_list_of_parameters_gets_one_sentence(make, wrong, says):
