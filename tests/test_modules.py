@@ -260,3 +260,10 @@ def test_a_repr_is_nested_with_settings_on_a_line_of_their_own():
             self.size, self.parts = 3, [nn.ReLU(), nn.Dropout(0.1)]
 
     assert repr(Net()) == "Net(\n  size=3\n  (parts.0): ReLU()\n  (parts.1): Dropout(p=0.1)\n)"
+
+
+def test_gradients_that_are_not_finite_are_zeros_after_zero_grad():
+    model = nn.Linear(2, 1)
+    model.weight.grad = mg.tensor([[np.nan, np.inf]])
+    model.zero_grad(set_to_none=False)
+    assert model.weight.grad.tolist() == [[0, 0]] and model.bias.grad is None

@@ -262,7 +262,7 @@ class Module(Contents):
         """Set the gradient of every parameter to None, or with set_to_none=False to zeros."""
         for p in self.parameters():
             if p.requires_grad and p.grad is not None:
-                p.grad = None if set_to_none else p.grad.detach() * 0
+                p.grad = None if set_to_none else Tensor(np.zeros_like(p.data))
 
     def warn_of_dtype(self, x: Tensor | Array, weight: Tensor) -> None:
         """Warn, once for each module, if x and the module's weight are floats of two dtypes."""
