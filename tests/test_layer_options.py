@@ -198,6 +198,7 @@ def test_initialisers_write_into_parameters_with_pytorchs_spread():
     p = nn.Parameter(np.zeros((2, 3), np.float32))
     assert nn.init.ones_(p).data.all() and not nn.init.zeros_(p).data.any()
     assert np.array_equal(nn.init.eye_(p).data, np.eye(2, 3))
+    assert not nn.init.xavier_uniform_(p, gain=0.0).data.any()
     assert (nn.init.constant_(p, 7).data == 7).all() and nn.init.uniform_(p).data.max() < 1
     with pytest.raises(GradError, match="multiply"):
         nn.init.zeros_(p * 2)

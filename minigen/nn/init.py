@@ -157,8 +157,7 @@ def eye_(x: Tensor) -> Tensor:
 
 def xavier_uniform_(x: Tensor, gain: float = 1.0, rng: Generator | None = None) -> Tensor:
     """Uniform with variance gain^2 * 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    bound = gain * math.sqrt(6 / sum(fans(x.shape)))
-    return uniform_(x, -bound, bound, rng)
+    return _write(x, xavier_uniform(x.shape, rng, gain, x.dtype, x.device))
 
 
 def xavier_normal_(x: Tensor, gain: float = 1.0, rng: Generator | None = None) -> Tensor:
