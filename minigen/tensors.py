@@ -38,14 +38,13 @@ class Tensor(Synonyms):
     """
 
     __slots__ = ()
-    __hash__ = object.__hash__
 
     def __init__(self, data: Array, node: Vertex | None = None):
         # A NumPy scalar, NumPy's result of shape (), becomes an array. as_array raises DTypeError
         # for a dtype that is not supported; arrays that ops return have been checked.
-        if type(data) in (list, tuple, int):
-            raise DTypeError("mg.Tensor(array) wraps an array; mg.tensor(data) makes one of data")
         if type(data) is not ndarray or (node is None and data.dtype not in DTYPES):
+            if type(data) in (list, tuple, int):
+                raise DTypeError("mg.Tensor(array) wraps an array; mg.tensor(data) makes one of it")
             data = asarray(data) if type(data) in NUMPY_FLOATS else as_array(data)
         self.data, self.node = data, node
 
