@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,8 @@ def shape_of(name: str, sizes: tuple, shape: int | Shape | None = None) -> Shape
 
 def _settings(name, sizes, shape, *settings):
     """(shape, dtype, device, requires_grad): settings, or those by position after the sizes."""
-    count = 1 if shape is None else 0
-    while shape is None and count < len(sizes) and hasattr(type(sizes[count]), "__index__"):
-        count += 1
-    if count > 1 and not hasattr(type(sizes[0]), "__index__"):
-        count = 1  # a shape, then what is no size
+    whole = takewhile(lambda n: hasattr(type(n), "__index__"), sizes)
+    count = max(len(list(whole)), 1) if shape is None else 0  # none is whole: the first is a shape
     rest = sizes[count:]
     dtype, device, requires_grad = (*rest, *settings[len(rest) :])
     dtype = np.float32 if dtype is None else dtype

@@ -22,12 +22,8 @@ class Synonyms(Operators):
     add, sub, mul, div = ops.add, ops.subtract, ops.multiply, ops.divide
     subtract, multiply, divide, true_divide = ops.subtract, ops.multiply, ops.divide, ops.divide
     pow, neg, negative, absolute = ops.power, ops.negative, ops.negative, ops.abs
-    remainder, floor_divide, lerp, rsqrt = (
-        ops.remainder,
-        ops.floor_divide,
-        synonyms.lerp,
-        synonyms.rsqrt,
-    )
+    remainder, floor_divide = ops.remainder, ops.floor_divide
+    lerp, rsqrt = synonyms.lerp, synonyms.rsqrt
     exp2, log2, log10, tan, sinh, cosh = ops.exp2, ops.log2, ops.log10, ops.tan, ops.sinh, ops.cosh
     asin, acos, atan, atan2 = ops.arcsin, ops.arccos, ops.arctan, ops.arctan2
     arcsin, arccos, arctan, arctan2 = ops.arcsin, ops.arccos, ops.arctan, ops.arctan2
@@ -49,12 +45,8 @@ class Synonyms(Operators):
     count_nonzero, nonzero, argwhere = parts.count_nonzero, parts.nonzero, parts.argwhere
 
     unsqueeze, swapdims, movedim = ops.expand_dims, ops.swapaxes, ops.moveaxis
-    flatten, unflatten, ravel, t = (
-        synonyms.flatten,
-        synonyms.unflatten,
-        synonyms.ravel,
-        synonyms.t,
-    )
+    flatten, unflatten = synonyms.flatten, synonyms.unflatten
+    ravel, t = synonyms.ravel, synonyms.t
     fliplr, flipud, repeat_interleave = synonyms.fliplr, synonyms.flipud, ops.repeat
     select, narrow, index_select = parts.select, parts.narrow, parts.index_select
     masked_select, chunk, tensor_split = parts.masked_select, parts.chunk, parts.tensor_split

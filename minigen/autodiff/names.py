@@ -13,7 +13,7 @@ KEYWORDS = {
     "dims": ("axis", "axes", "reps"),
     "keepdim": ("keepdims",),
     "input": ("x", "a", "xs"),
-    "other": ("b", "other"),
+    "other": ("b",),
     "mat2": ("b",),
     "tensors": ("xs",),
     "exponent": ("b",),
@@ -70,6 +70,7 @@ TRAPS = (
 )  # fmt: skip
 # With PyTorch's keyword for the axis these mean something else: that call is refused.
 REFUSED_WITH_DIM = {"max", "min", "var", "std", "split"}
+_DDOF = {"correction", "unbiased", "ddof"}  # unless one of these says which variance is meant
 # Keywords that no op takes.
 OTHER_KEYWORDS = {
     "dtype": "convert with .astype(dtype)",
@@ -105,9 +106,6 @@ def translated(op: str, named: dict, names: Collection[str]) -> dict:
                 raise TypeError(f"{op}() with dim= is PyTorch's, and another op: {CALLS[op]}")
         found = {**found, ours: value}
     return found
-
-
-_DDOF = {"correction", "unbiased", "ddof"}
 
 
 # Ops whose errors about shapes come of calls that mean something else in PyTorch.
