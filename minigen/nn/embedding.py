@@ -7,6 +7,7 @@ import numpy as np
 from minigen.backend.arrays import Array
 from minigen.nn import functional as F
 from minigen.nn import init
+from minigen.nn.functional.products import padding_row
 from minigen.nn.module import Module, Parameter
 from minigen.nn.options import refuse
 from minigen.random import Generator
@@ -34,7 +35,9 @@ class Embedding(Module):
     ):
         refuse("Embedding", "divide the rows by their norms", max_norm=(max_norm, None))
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = _row("Embedding", padding_idx, num_embeddings)
+        self.padding_idx = None
+        if padding_idx is not None:
+            self.padding_idx = padding_row("Embedding", padding_idx, num_embeddings)
         values = init.normal((num_embeddings, embedding_dim), 1.0, rng, dtype, device)
         if padding_idx is not None:
             values[self.padding_idx] = 0
@@ -45,9 +48,8 @@ class Embedding(Module):
         cls, embeddings: Tensor | Array, freeze: bool = True, padding_idx: int | None = None
     ) -> "Embedding":
         """A layer with a copy of embeddings (N, D) as weight, which with freeze is not trained."""
-        layer = cls(1, 1, dtype=embeddings.dtype)
-        layer.num_embeddings, layer.embedding_dim = embeddings.shape
-        layer.padding_idx = _row("Embedding", padding_idx, layer.num_embeddings)
+        rows, features = embeddings.shape
+        layer = cls(rows, features, padding_idx, dtype=embeddings.dtype)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 
@@ -57,12 +59,3 @@ class Embedding(Module):
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
-
-
-def _row(name, padding_idx, rows):
-    """padding_idx counted from the start; ValueError if there is no such row."""
-    if padding_idx is None:
-        return None
-    if not -rows <= padding_idx < rows:
-        raise ValueError(f"{name}: padding_idx={padding_idx} is not one of {rows} rows")
-    return int(padding_idx) % rows

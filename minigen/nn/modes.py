@@ -13,7 +13,7 @@ def evaluation(model: Module) -> Iterator[None]:
     Afterwards, also after an exception, each part has the mode that it had before: a frozen part
     that was in evaluation mode stays in it.
     """
-    modes = [(module, module.training) for _, module in model.named_modules()]
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield

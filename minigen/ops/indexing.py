@@ -241,12 +241,9 @@ def whole_numbers(name: str, index: Any, x: Array) -> Array:
 def check_range(name: str, index: Array, low: int, high: int, skip: int | None = None) -> None:
     """IndexError with value and position, unless all of index is in [low, high) or equals skip.
 
-    DTypeError if index is no integer array. While a CUDA graph is recorded, the check becomes part
-    of it, and a later call raises the error.
+    index is of integers, as `whole_numbers` returns it. While a CUDA graph is recorded, the check
+    becomes part of it, and a later call raises the error.
     """
-    if getattr(index, "dtype", np.dtype(float)).kind not in "iu":
-        found = getattr(index, "dtype", type(index).__name__)
-        raise DTypeError(f"{name}: the index must be an integer array, got {found}")
     if index.size == 0:
         return
     # min and max cost less than `wrong`. But on a GPU the host waits for each value that it reads,

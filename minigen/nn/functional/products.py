@@ -26,11 +26,16 @@ def embedding(input: Index, weight: Tensor, padding_idx: int | None = None) -> T
     y = ops.embedding(input, weight)
     if padding_idx is None:
         return y
-    rows = weight.shape[0]
-    if not -rows <= padding_idx < rows:
-        raise ValueError(f"embedding: padding_idx={padding_idx} is not a row of {rows}")
     index = whole_numbers("embedding: index", input, weight)
-    return ops.where((index == padding_idx % rows)[..., None], raw(y), y)
+    row = padding_row("embedding", padding_idx, weight.shape[0])
+    return ops.where((index == row)[..., None], raw(y), y)
+
+
+def padding_row(name: str, padding_idx: int, rows: int) -> int:
+    """padding_idx counted from the start; ValueError if there is no such row."""
+    if not -rows <= padding_idx < rows:
+        raise ValueError(f"{name}: padding_idx={padding_idx} is not one of {rows} rows")
+    return int(padding_idx) % rows
 
 
 def one_hot(input: Index, num_classes: int = -1) -> Tensor:

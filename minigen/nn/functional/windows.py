@@ -185,6 +185,4 @@ def interpolate(
     align_corners: bool | None = None,
 ) -> Tensor:
     """x (B, C, H, W) at another size, by the nearest value or by mode="bilinear"."""
-    if mode in ("nearest", "bilinear"):
-        return ops.interpolate(input, scale_factor, size, mode, bool(align_corners))
-    raise ValueError(f"interpolate: mode must be 'nearest' or 'bilinear', got {mode!r}")
+    return ops.interpolate(input, scale_factor, size, mode, bool(align_corners))
