@@ -142,7 +142,7 @@ MIXED = {
     "where": lambda x: mg.where(HERE > 0, x, THERE),
     "concatenate": lambda x: mg.concatenate([x, THERE]),
     "mse_loss": lambda x: mg.mse_loss(x, THERE),
-    "multiply": lambda x: mg.cross_entropy(x, THERE),
+    "scaled": lambda x: mg.cross_entropy(x, THERE),
     "scatter_add": lambda x: mg.scatter_add(x, 0, THERE),
 }
 

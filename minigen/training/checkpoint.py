@@ -14,7 +14,7 @@ from minigen.backend.arrays import Array, is_cupy
 from minigen.errors import CheckpointError
 from minigen.tensors import Tensor
 
-NAME = "checkpoint.safetensors"  # in the folder of a run
+NAME, METRICS = "checkpoint.safetensors", "metrics.jsonl"  # in the folder of a run
 ARRAY = "$array"  # in the JSON of a state, {ARRAY: name} stands for the array of that name
 
 
@@ -61,6 +61,16 @@ def load_of(path: Path, example: str) -> dict[str, Any]:
     if found != example:
         raise CheckpointError(f"{path} is of {found}, not of {example}")
     return state
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """CheckpointError if the folder has a run already."""
+    names = (NAME, f"{NAME}.previous", METRICS)
+    if found := [name for name in names if (folder / name).exists()]:
+        raise CheckpointError(
+            f"{folder} has a run already ({found[0]}): --resume goes on with it, --sample draws "
+            "from it, --overwrite replaces it; or name another folder with --out"
+        )
 
 
 def digest(contents: Sequence[np.ndarray | str]) -> str:

@@ -89,20 +89,21 @@ class Run(Progress, Results):
         self.in_step = False  # the body of the loop over steps is running
         self.nonfinite = ""  # a sentence about the first number or weight that was not finite
         self.failure = ""  # the same, once `search` looks for its cause
-        if args.sample:
+        sample = getattr(args, "sample", False)  # args may be made without `argument_parser`
+        if sample:
             self.new_seed, self.total_epochs = args.new_seed, 0  # no training
         elif args.device == "auto" and not cuda_is_available():
             self.say("no GPU in use here: training on the CPU")
-        if args.resume or args.sample:
+        if args.resume or sample:
             self._restore(args)
-        elif not args.overwrite:
-            self._refuse_to_overwrite()
+        elif not getattr(args, "overwrite", False):
+            checkpoint.refuse_to_overwrite(self.out)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"cannot make a folder: {error}; name another --out") from None
 
-    metrics_path: Path = property(lambda self: self.out / "metrics.jsonl")  # type: ignore
+    metrics_path: Path = property(lambda self: self.out / checkpoint.METRICS)  # type: ignore
     checkpoint_path: Path = property(lambda self: self.out / checkpoint.NAME)  # type: ignore
 
     # ------------------------------------------------------------------------- the loop
@@ -278,14 +279,6 @@ class Run(Progress, Results):
         if args.resume:
             self._write_metrics()  # the file may be older, or from another run
             self.say(f"going on from step {self.step}")
-
-    def _refuse_to_overwrite(self) -> None:
-        names = (checkpoint.NAME, f"{checkpoint.NAME}.previous", self.metrics_path.name)
-        if found := [name for name in names if (self.out / name).exists()]:
-            raise CheckpointError(
-                f"{self.out} has a run already ({found[0]}): --resume goes on with it, --sample "
-                "draws from it, --overwrite replaces it; or name another folder with --out"
-            )
 
     def _write_metrics(self) -> None:
         rows = "".join(json.dumps(row) + "\n" for row in self.history)
