@@ -31,6 +31,14 @@ READABLE = (*HALVES, "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32"
 # header ends with TAIL. TAIL is white space to a JSON reader; with a flipped bit in TAIL the header
 # is no valid JSON. So no single flipped bit makes a file pass as one of another program.
 KEYS = {"minigen", "sha256"}
+OTHER_FORMATS = (  # first bytes in lower case, which no header of 100 MB or less has; what to do
+    (b"\x93numpy", "an array of NumPy", "write it with mg.save(new, {name: np.load(path)})"),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself: git lfs pull"),
+    (b"\x89hdf", "an HDF5 file, as Keras writes", "convert it where it was written"),
+    (b"gguf", "a GGUF file, as llama.cpp reads", "name the safetensors file that it was made of"),
+    (b"<!doctype", "a web page", "the download has failed: fetch it again"),
+    (b"<html", "a web page", "the download has failed: fetch it again"),
+)
 TAIL = b"\n" * 8
 
 
@@ -62,9 +70,19 @@ def save(
         str(name): np.asarray(to_numpy(x.data if isinstance(x, Tensor) else as_array(x)), order="C")
         for name, x in tensors.items()
     }
+    if len(arrays) < len(tensors):
+        raise ValueError(f"{path}: two tensors have one name as text, as 1 and '1'; rename one")
     if "__metadata__" in arrays:
         raise ValueError(f"{path}: a tensor cannot be called '__metadata__', the name of the text")
+    if not isinstance(metadata, Mapping | None):
+        raise TypeError(f"save: metadata is a dict of texts by name, not {type(metadata).__name__}")
     text = {str(key): str(value) for key, value in (metadata or {}).items()}
+    if reserved := KEYS & text.keys():
+        raise ValueError(f"{path}: metadata {reserved.pop()!r} is written by minigen; rename yours")
+    try:
+        json.dumps([*arrays, text], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path}: a name or a text cannot be written as UTF-8: {error}") from None
     text = {"minigen": str(FORMAT), "format": "np", **text}
     text["sha256"] = _digest(arrays, text)
     replace_file(home_path(path), _encoded(arrays, text), keep_previous=True)
@@ -108,7 +126,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
             raise OSError("a folder or a device")
-        _refuse_pickles(path)
+        _refuse_others(path)
         with safe_open(path, framework="np") as file:  # checks all sizes against the file's size
             text = file.metadata() or {}
             dtypes = {k: file.get_slice(k).get_dtype() for k in file.keys()}  # noqa: SIM118
@@ -168,10 +186,19 @@ def _halves(file: BinaryIO, start: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _refuse_pickles(path: Path) -> None:
-    """CheckpointError for a file of torch.save or pickle: to read one would execute its code."""
+def _refuse_others(path: Path) -> None:
+    """CheckpointError for a file of another known format.
+
+    To read one of torch.save or pickle would execute its code.
+    """
     with path.open("rb") as file:
-        head = file.read(4)
+        start = file.read(100)
+    head = start[:4]
+    found = [each[1:] for each in OTHER_FORMATS if start.lower().startswith(each[0])]
+    if head == b"PK\x03\x04" and b".npy" in start:
+        found = [("an npz archive of NumPy", "write it with mg.save(new, np.load(path))")]
+    for kind, remedy in found:
+        raise CheckpointError(f"{path}: expected a safetensors file, got {kind}; {remedy}")
     if head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"):
         raise CheckpointError(
             f"{path}: expected a whole safetensors file, got a pickle, as torch.save writes; "

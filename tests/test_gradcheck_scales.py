@@ -91,6 +91,7 @@ def test_a_constant_or_random_result_gets_a_sentence():
     ("f", "message"),
     [
         (lambda x: {"loss": x}, "must return a tensor .* got dict"),
+        (lambda x: (x, (x, x)), r"got a tuple within a tuple; .* lambda x: model\(x\)\[0\]"),
         (lambda x: x.sum().item(), "got float; numbers and arrays.*have no graph"),
         (lambda x: x.numpy(), "got ndarray"),
         (lambda x: None, "got NoneType"),

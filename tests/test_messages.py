@@ -7,6 +7,7 @@ import pytest
 
 import minigen as mg
 from minigen import nn
+from minigen.autodiff.left_out import missing
 from minigen.errors import DTypeError, ShapeError
 from minigen.models import GPT
 
@@ -101,3 +102,10 @@ def test_the_repr_of_a_module_shows_its_settings_and_what_is_below():
         "    (0): Linear(4, 3, bias=True)",
     ]
     assert repr(nn.LeakyReLU(0.2).eval()) == "LeakyReLU(negative_slope=0.2)"
+
+
+def test_a_package_that_must_be_imported_by_name_says_so():
+    for room in ("data", "models", "study", "testing", "training"):
+        assert f"import minigen.{room}" in missing("minigen", room)
+    with pytest.raises(AttributeError, match=r"mg\.nn\.Module"):
+        mg.Module  # noqa: B018

@@ -146,6 +146,36 @@ def test_summary_counts_shapes_parameters_and_work():
     assert rows[3] == ["1", "(ReLU)", "(4,", "20)", "0", "80", "320"]
 
 
+def test_a_summary_changes_neither_the_model_nor_the_random_generator():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Linear(2, 2))
+    rng, before = mg.default_generator(), {k: x.data.copy() for k, x in model.state_dict().items()}
+    model[1].eval()
+    state = rng.state
+    nn.summary(model, mg.rand(4, 2, rng=mg.Generator(0)))
+    nn.summary(model, mg.ones((1, 2)))  # a single example has no variance in training mode
+    assert rng.state == state and model.training and not model[1].training
+    assert all(np.array_equal(x.data, before[k]) for k, x in model.state_dict().items())
+
+
+def test_a_summary_shows_the_shapes_within_tuples_and_dicts():
+    text = nn.summary(nn.LSTM(4, 3), mg.ones((2, 5, 4)))
+    assert "(2, 5, 3), (1, 5, 3), (1, 5, 3)" in text
+
+    class Both(nn.Module):
+        def forward(self, x):
+            return {"y": x, "z": [x[0], None]}
+
+    assert "(2, 5), (5,), -" in nn.summary(Both(), mg.ones((2, 5)))
+
+
+@pytest.mark.parametrize("inputs", [(), ((4, 10),)], ids=["none", "shape"])
+def test_a_summary_of_a_shape_or_of_nothing_says_what_to_pass(inputs):
+    with pytest.raises(TypeError, match=r"summary\(model, mg\.zeros\(shape\)\)"):
+        nn.summary(nn.Linear(10, 20), *inputs)
+    with pytest.raises(TypeError, match="model must be a module"):
+        nn.summary(lambda x: x, mg.ones(3))
+
+
 def test_a_summary_is_a_table_at_a_prompt_and_in_a_notebook():
     table = nn.summary(nn.Linear(10, 20), mg.ones((4, 10)))
     assert repr(table) == str(table) and "\n" in repr(table)

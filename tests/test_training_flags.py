@@ -36,6 +36,7 @@ def test_data_that_is_no_folder_of_classes_is_told_what_to_name(tmp_path, name, 
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
+        (["--out", ""], "must name a folder, got nothing"),
         (["--seed", "-1"], "from 0 to 2"),
         (["--seed", str(2**64)], "from 0 to 2"),
         (["--epochs", "1.5"], "whole number of at least 1, got 1.5"),

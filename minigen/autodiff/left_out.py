@@ -7,6 +7,15 @@ AttributeError with the sentence of `missing`.
 from minigen.autodiff.left_out_layers import FUNCTIONAL, LR_SCHEDULER, MODULE, NN, OPTIM
 
 _RAW = "it is left out; for numbers without gradient use NumPy on x.numpy()"
+# Packages that `import minigen` does not import, and classes that are not in it.
+_ELSEWHERE = {
+    **{
+        room: f"import minigen.{room}, or from minigen import {room}"
+        for room in ("data", "models", "study", "testing", "training")
+    },
+    "Module": "mg.nn.Module",
+    "DataLoader": "from minigen.data import DataLoader",
+}
 _ONE_NETWORK = "it is left out: minigen runs ops as they are called"
 
 TENSOR = {
@@ -238,6 +247,8 @@ def missing(room: str, name: str, owner: str | None = None) -> str:
     Without a hint it is what Python would say.
     """
     hint = HINTS[room].get(name)
+    if hint is None and room == "minigen":
+        hint = _ELSEWHERE.get(name)
     if hint is None and name.endswith("_") and not name.startswith("_") and room == "Tensor":
         hint = f"tensors are not written to: bind the result, x = x.{name.rstrip('_')}(...)"
     sentence = f"{owner or room!r} has no attribute {name!r}"

@@ -24,8 +24,7 @@ class _Work(Observer):
 
     def called(self, module, args, kwargs):
         result = super().called(module, args, kwargs)
-        parts = result if isinstance(result, tuple) else (result,)
-        self.shapes[id(module)] = ", ".join(str(getattr(y, "shape", "-")) for y in parts)
+        self.shapes[id(module)] = ", ".join(_shapes(result))
         return result
 
     def watched(self, op):
@@ -39,6 +38,15 @@ class _Work(Observer):
             return result
 
         return run
+
+
+def _shapes(result: Any) -> list[str]:
+    """The shapes of the tensors in a result, also in tuples, lists and dicts within it."""
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, tuple | list):
+        return [shape for part in result for shape in _shapes(part)]
+    return [str(getattr(result, "shape", "-"))]
 
 
 def _flops(name, args, results, static) -> int:
@@ -98,9 +106,17 @@ class Summary(str):
 def summary(model: Module, *inputs: Any) -> Summary:
     """A table as text, with a row for each module of model, measured in one call on inputs.
 
-    The columns: output shape, number of parameters, floating-point operations, output bytes.
+    The columns: output shape, number of parameters, floating-point operations, output bytes. The
+    model runs in evaluation mode, so that running means and the random generator do not change.
     """
-    with observed(_Work()) as work:
+    if not isinstance(model, Module):
+        raise TypeError(f"summary(model, *inputs): model must be a module, got {model!r}")
+    if not inputs or isinstance(inputs[0], tuple):
+        raise TypeError(
+            "summary(model, *inputs): expected tensors or arrays to call the model with, got "
+            f"{inputs or 'none'}; of a shape: summary(model, mg.zeros(shape))"
+        )
+    with evaluation(model), grad_mode(False), observed(_Work()) as work:
         model(*inputs)
     rows = [("module", "output", "parameters", "FLOPs", "bytes")]
     for path, module in model.named_modules():

@@ -88,9 +88,14 @@ def _float_outputs(result):
     outputs = as_tuple(result)
     for y in outputs:
         if not isinstance(y, Tensor) and getattr(getattr(y, "dtype", None), "kind", "f") == "f":
+            got = type(y).__name__
+            why = "numbers and arrays, as of item() and numpy(), have no graph"
+            if isinstance(y, tuple | list | dict):
+                got = got if y is result else f"a {got} within a tuple"
+                why = "let it return the tensors alone, as in lambda x: model(x)[0]"
             raise GradcheckError(
-                f"gradcheck: the function must return a tensor or a tuple of tensors, got "
-                f"{type(y).__name__}; numbers and arrays, as of item() and numpy(), have no graph"
+                f"gradcheck: the function must return a tensor or a tuple of tensors, got {got}; "
+                f"{why}"
             )
     found = tuple(y for y in outputs if y.dtype.kind == "f")
     if not found:

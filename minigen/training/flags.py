@@ -41,7 +41,7 @@ def argument_parser(
     words = f"; default {epochs}" if isinstance(epochs, str) else ""
     default_epochs = None if words else epochs
     add("--epochs", type=positive_int, default=default_epochs, help=f"passes over the data{words}")
-    add("--out", type=tensor_files.home_path, default=Path(out), help="folder for results")
+    add("--out", type=_folder, default=Path(out), help="folder for results")
     one = parser.add_mutually_exclusive_group().add_argument
     one("--resume", action="store_true", help="go on from the checkpoint in --out")
     one("--overwrite", action="store_true", help="replace the run in --out by a new one")
@@ -122,6 +122,12 @@ def device_name(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, got {text}")
     return text
+
+
+def _folder(text: str) -> Path:
+    if not text:  # as of an environment variable that is not set
+        raise argparse.ArgumentTypeError("must name a folder, got nothing; the current one is .")
+    return tensor_files.home_path(text)
 
 
 def _seed(text: str) -> int:
