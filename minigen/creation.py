@@ -73,7 +73,8 @@ def shape_of(name: str, sizes: tuple, shape: int | Shape | None = None) -> Shape
         raise TypeError(f"{name}() got sizes and shape={shape}")
     if shape is None:
         shape = sizes[0] if len(sizes) == 1 else sizes
-    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    several = isinstance(shape, Iterable) and getattr(shape, "ndim", 1)
+    sizes = tuple(shape) if several else (shape,)
     try:
         return tuple(operator.index(n) for n in sizes)
     except TypeError:

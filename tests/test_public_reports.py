@@ -100,6 +100,19 @@ def test_the_gradient_of_arctan2_neither_overflows_nor_is_lost(dtype):
         assert [float(g) for g in (*first, *second)] == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logsumexp_of_masked_values_passes_no_gradient_on_to_them(dtype):
+    x = mg.tensor(np.array([-np.inf, -np.inf, 2.0, 2.0], dtype), requires_grad=True)
+    nested = mg.stack([x[:2].logsumexp(), x[2:3].logsumexp(), x[3]]).logsumexp()
+    first = mg.grad(x.logsumexp() + x[:2].logsumexp(), x, create_graph=True)
+    second = mg.grad(first[2] - first[0] * 3, x)
+    found = [g.detach().numpy() for g in (mg.grad(nested, x), first, second)]
+    expected = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5], [0, 0, 0.25, -0.25]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+    rows = mg.tensor(np.full((2, 3), -np.inf, dtype), requires_grad=True)
+    assert not mg.grad(rows.logsumexp(1).sum(), rows).numpy().any()
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.uint32, np.int64, np.uint64])
 @pytest.mark.parametrize(
     "f", [mg.sum, mg.prod, lambda x: mg.cumsum(x, 0), lambda x: mg.cumprod(x, 0)]
@@ -155,6 +168,38 @@ def test_seeds_of_any_integer_type_are_the_same_seed():
     expected = mg.Generator(5).normal(3).tolist()
     for seed in (np.uint8(5), np.int64(5), np.array(5), mg.tensor(5)):
         assert mg.Generator(seed).normal(3).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (300, np.uint8),
+        ([1, -1], np.uint8),
+        ([[128]], np.int8),
+        ([np.nan], np.int64),
+        ((1e20, 0.0), np.int64),
+        ([np.inf], np.uint32),
+        ([2**31], np.int32),
+    ],
+)
+def test_numbers_that_an_integer_dtype_has_not_are_refused(data, dtype):
+    with pytest.raises(DTypeError, match=f"does not fit {np.dtype(dtype)}"):
+        mg.tensor(data, dtype=dtype)
+    with np.errstate(invalid="ignore"):  # an array is cast as NumPy casts it
+        assert mg.tensor(np.array(data), dtype=dtype).dtype == dtype
+
+
+def test_numbers_within_an_integer_dtype_are_taken():
+    assert mg.tensor([255, 0], dtype=np.uint8).data.tolist() == [255, 0]
+    assert mg.tensor([-1.7, 1.7], dtype=np.int64).data.tolist() == [-1, 1]
+    assert mg.tensor([], dtype=np.int8).shape == (0,)
+    assert mg.tensor(2**63, dtype=np.uint64).item() == 2**63
+    assert mg.tensor(True, dtype=np.int8).item() == 1
+
+
+@pytest.mark.parametrize("size", [3, np.int64(3), np.array(3), mg.tensor(3), [3], np.array([3])])
+def test_a_size_is_any_whole_number(size):
+    assert mg.zeros(size).shape == mg.full(size, 1.0).shape == mg.randn(size).shape == (3,)
 
 
 SGD_OF_1 = SGD([mg.tensor([1.0], requires_grad=True)], lr=0.1)

@@ -28,6 +28,7 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     cannot become an array of numbers, or if the dtype of the result is not supported.
     """
     _refuse_masked(data)
+    typed = True
     if not is_cupy(data):
         typed = _has_dtype(data)
         try:
@@ -40,8 +41,20 @@ def as_array(data: Any, dtype: Any = None, device: str | None = None) -> Array:
     if dtype is None or data.dtype.kind not in "fiub":
         check_dtype(data.dtype)
     if dtype is not None:
-        data = data.astype(check_dtype(dtype), copy=False)
+        dtype = check_dtype(dtype)
+        if not typed and dtype.kind in "iu":
+            _refuse_wrapping(data, dtype)
+        data = data.astype(dtype, copy=False)
     return to_device(data, device)
+
+
+def _refuse_wrapping(numbers: np.ndarray, dtype: np.dtype) -> None:
+    """DTypeError for numbers that an integer dtype has not; astype would wrap them around."""
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    outside = ~((numbers >= least) & (numbers <= most))  # NaN, too
+    if outside.any():
+        value = numbers[outside].flat[0]
+        raise DTypeError(f"{value} does not fit {dtype}, whose values are from {least} to {most}")
 
 
 def _has_dtype(data: Any) -> bool:

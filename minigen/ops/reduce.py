@@ -209,7 +209,10 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(
-    lambda g, y, x, axis, keepdims: spread(g, x, axis) * exp(x - spread(y, x, axis)),
+    # Where all x are -inf, y is -inf, and the gradient 0, as of a sum of weights that are all 0.
+    lambda g, y, x, axis, keepdims: (
+        spread(g, x, axis) * exp(x - spread(where(y == -math.inf, 0.0, y), x, axis))
+    ),
     saves="x y",
     prepare=floating,
 )
