@@ -231,7 +231,7 @@ SGD_OF_1 = SGD([mg.tensor([1.0], requires_grad=True)], lr=0.1)
         (lambda: mg.save("x", mg.ones(2)), TypeError, "a dict of arrays by name"),
         (lambda: mg.save("x", nn.Linear(2, 2)), TypeError, "a dict of arrays by name"),
         (lambda: mg.save("x", SGD_OF_1.state_dict()), TypeError, "save_state"),
-        (lambda: DataLoader({"a": np.arange(3)}, 2), ValueError, "a tuple of its arrays"),
+        (lambda: DataLoader({"a": np.arange(3)}, 2), ValueError, "pass a tuple of them"),
     ],
 )
 def test_misuse_is_named_in_a_sentence(call, error, message):

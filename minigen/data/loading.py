@@ -190,8 +190,6 @@ def _length(dataset: Any) -> int:
             "DataLoader: expected examples, got a dict of whole columns; pass a tuple of them, "
             "tuple(columns.values()), or a list of dicts, one for each example"
         )
-    if isinstance(dataset, dict) and 0 not in dataset:  # a table's columns, not numbered examples
-        raise ValueError("DataLoader: the dataset is a dict; give a tuple of its arrays")
     length = len(dataset) if hasattr(dataset, "__len__") else 0
     if length < 1:
         raise ValueError(
