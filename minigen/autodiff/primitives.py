@@ -75,8 +75,10 @@ def composite(function: Callable) -> Callable:
     def call(*args, **named):
         if named and not named.keys() <= names:
             named = translated(op.name, named, names)
-        if any(isinstance(x, generic) for x in (*args, *named.values())):
-            args, named = _plain_beside_handles(args, named)
+        for x in (*args, *named.values()):  # faster than any(...)
+            if isinstance(x, generic):
+                args, named = _plain_beside_handles(args, named)
+                break
         try:
             return function(*args, **named)
         except Exception as error:
