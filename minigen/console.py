@@ -39,23 +39,20 @@ def is_terminal(stream: Any) -> bool:
         return False
 
 
-def close_broken() -> bool:
-    """Flush the streams and let those whose reader has gone drop their text; whether there are any.
+def close_broken() -> None:
+    """Flush the streams and let those whose reader has gone drop their text.
 
     Python flushes them again at its end, and would print a traceback.
     """
-    broken = False
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            broken = True
             with suppress(OSError, ValueError):  # it is closed, or has no file descriptor
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, stream.fileno())
                 os.close(null)
-    return broken
 
 
 @contextmanager
@@ -70,13 +67,13 @@ def printing_to_anyone() -> Iterator[None]:
         yield
         return
     inner = _Dropping(outer.buffer)
-    sys.stdout = io.TextIOWrapper(inner, outer.encoding, "replace", line_buffering=True)
+    wrapper = io.TextIOWrapper(inner, outer.encoding, "replace", line_buffering=True)
+    sys.stdout = wrapper
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stdout, wrapper = outer, sys.stdout
-        wrapper.detach()  # it would close the buffer
+        sys.stdout = outer
+        wrapper.detach()  # with a flush; it would close the buffer
         close_broken()
 
 
