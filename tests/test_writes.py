@@ -77,8 +77,8 @@ def statements_that_may_write(path):
 
 NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and texts
     *("self.sums[leaf] = ", "sums[vertex] =", "self[vertex] = ", "found[vertex] =", "depths["),
-    *("order[", "must_save[", "total +=", 'stand_ins["y"]', "what +=", "REGISTRY[", "found[i] ="),
-    *("named[", "row[", "self.entries[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
+    *("order[", "must_save[", 'stand_ins["y"]', "REGISTRY[", "found[i] ="),
+    *("named[", "row[", "self[name]", "parts +=", '_buffers"', '_parameters"'),
     *("wrong +=", "arrays[name] =", "version", "text +=", "shapes |=", "self.shapes["),
     *("self.weights[", "self.flops[", "self.bytes[", "positions[axis]", "axis +=", "terms[i]"),
     *("lengths[letter]", "n -= half", "self.state[i]", "start +=", "self._counter +="),
