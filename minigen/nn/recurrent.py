@@ -83,8 +83,8 @@ class _Recurrent(Module):
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.rng = bidirectional, rng
         for suffix, size in zip(self._suffixes(), self._input_sizes()):
-            for parameter, values in first_parameters(self, size, rng, dtype, device):
-                setattr(self, parameter + suffix, values)
+            for key, parameter in first_parameters(self, size, rng, dtype, device):
+                setattr(self, key + suffix, parameter)
 
     def _directions(self):
         """The suffixes of the directions."""
@@ -215,7 +215,7 @@ class _Recurrent(Module):
 def first_parameters(
     module: Any, input_size: int, rng: Generator | None, dtype: Any, device: str | None
 ) -> Iterator[tuple[str, Parameter]]:
-    """The name and the first values of each weight and bias of one layer, or of a cell."""
+    """Each weight and bias of one layer, or of a cell, by name: uniform in +-1 / sqrt(H)."""
     H, rows = module.hidden_size, module.num_gates * module.hidden_size
     shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, H)}
     if module.bias:

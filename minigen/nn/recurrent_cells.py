@@ -40,8 +40,8 @@ class _Cell(Module):
                 f"negative, got {hidden_size} and {input_size}"
             )
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        for name, values in first_parameters(self, input_size, rng, dtype, device):
-            setattr(self, name, values)
+        for key, parameter in first_parameters(self, input_size, rng, dtype, device):
+            setattr(self, key, parameter)
 
     def _step(self, x, states, *params):
         """(y, *states) after the one step of x (1, B, D)."""

@@ -1,4 +1,4 @@
-"""Softmax and log-softmax along an axis; layer norm, cross-entropy, sums and scatter on rows."""
+"""Softmax and log-softmax along an axis; layer norm, cross-entropy and scatter on rows."""
 
 import numpy as np
 
