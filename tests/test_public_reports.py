@@ -202,6 +202,13 @@ def test_a_size_is_any_whole_number(size):
     assert mg.zeros(size).shape == mg.full(size, 1.0).shape == mg.randn(size).shape == (3,)
 
 
+def test_round_of_a_tensor_of_size_1_is_that_of_its_number():
+    loss = mg.tensor([2.5678], dtype=np.float64, requires_grad=True).mean()
+    assert (round(loss, 2), round(loss), round(mg.tensor(7), -1)) == (2.57, 3, 10)
+    with pytest.raises(ValueError, match="size"):
+        round(mg.ones(2), 1)
+
+
 SGD_OF_1 = SGD([mg.tensor([1.0], requires_grad=True)], lr=0.1)
 
 
