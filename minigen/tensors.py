@@ -12,15 +12,7 @@ from minigen import ops
 from minigen.autodiff.cotangents import check_cotangent, start_cotangent
 from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.grad_modes import grad_mode
-from minigen.autodiff.graph import (
-    Alias,
-    Leaf,
-    Node,
-    Output,
-    Traced,
-    Vertex,
-    leaf_of_memory,
-)
+from minigen.autodiff.graph import Alias, Leaf, Node, Output, Traced, Vertex, leaf_of_memory
 from minigen.autodiff.left_out import missing
 from minigen.autodiff.signatures import with_any_keyword
 from minigen.backend.arrays import Array
@@ -262,7 +254,7 @@ class Tensor(Synonyms):
         """
         if len(axes) == 2 and self.ndim != 2:
             return ops.swapaxes(self, *axes)
-        if len(axes) == 2 and axes[0] % 2 == 0:
+        if axes in ((0, 1), (0, -1), (-2, 1), (-2, -1)):
             raise TypeError(
                 f"x.transpose{axes} of a matrix is x to NumPy and the transpose to PyTorch; write "
                 "x.T, x.swapaxes(0, 1) or x.transpose(1, 0) for the transpose"
