@@ -11,7 +11,7 @@ from minigen.autodiff.primitives import raw
 from minigen.autodiff.signatures import with_any_keyword
 from minigen.backend.arrays import Array, Shape, array_module
 from minigen.backend.devices import device_of
-from minigen.creation import shape_of
+from minigen.creation import as_tensor, shape_of
 from minigen.errors import ShapeError
 from minigen.random import Generator, generator_of
 from minigen.tensors import Tensor
@@ -104,9 +104,9 @@ def normal(
 
 
 @with_any_keyword
-def bernoulli(p: Tensor | Array, rng: Generator | None = None) -> Tensor:
+def bernoulli(p: Tensor | Array | float, rng: Generator | None = None) -> Tensor:
     """1 with probability p, else 0, in the shape and dtype of p."""
-    p = raw(p)
+    p = as_tensor(p).data
     return Tensor(generator_of(rng).bernoulli(p, dtype=p.dtype, device=device_of(p)))
 
 
@@ -114,12 +114,12 @@ def bernoulli(p: Tensor | Array, rng: Generator | None = None) -> Tensor:
 def multinomial(
     p: Tensor | Array, num_samples: int, replacement: bool = False, rng: Generator | None = None
 ) -> Tensor:
-    """num_samples numbers of entries, drawn from each row of p (..., N), weights that are >= 0.
+    """num_samples numbers of entries, drawn from each row of weights p (N,) or (rows, N).
 
     ValueError for weights that are negative or not finite, or a row without any; ShapeError if a
     row has fewer than num_samples entries that can be drawn without replacement.
     """
-    p, rng = raw(p), generator_of(rng)
+    p, rng = as_tensor(p).data, generator_of(rng)
     if p.ndim not in (1, 2):
         raise ShapeError(f"multinomial: takes weights (N,) or (rows, N), got shape {p.shape}")
     total = p.sum(-1, keepdims=True)

@@ -12,7 +12,7 @@ import minigen as mg
 from minigen import nn, ops, optim
 from minigen.autodiff.left_out import HINTS
 from minigen.autodiff.names import REFUSED_WITH_DIM, TRAPS
-from minigen.errors import DTypeError
+from minigen.errors import DTypeError, ShapeError
 
 X = np.random.default_rng(0).standard_normal((3, 4))
 x, y = mg.tensor(X), mg.tensor(X[::-1].copy())
@@ -150,6 +150,18 @@ def test_synonyms_compute_what_their_names_say(name):
     assert np.allclose(got.numpy(), want, 1e-6) and got.shape == np.shape(want)
 
 
+def test_the_whole_part_of_infinity_is_infinity():
+    ends = np.array([np.inf, -np.inf, np.nan, -2.5], np.float32)
+    assert np.array_equal(mg.tensor(ends).trunc(), np.trunc(ends), equal_nan=True)
+
+
+def test_a_number_of_parts_is_at_least_1():
+    calls = (lambda: x.chunk(0), lambda: mg.tensor_split(x, 0), lambda: x.unflatten(1, (0, -1)))
+    for call in calls:
+        with pytest.raises(ShapeError):
+            call()
+
+
 def test_synonyms_pass_gradients_on():
     k = mg.tensor(X, requires_grad=True)
     loss = (k.view(-1).unsqueeze(0).clamp_min(0).clone() * 2).sum()
@@ -160,14 +172,8 @@ def test_facts_of_a_tensor_have_pytorchs_names():
     assert (x.dim(), x.numel(), x.is_leaf, x.is_floating_point()) == (2, 12, True, True)
     assert x.tolist() == X.tolist() and x.contiguous() is x and x.cpu() is x
     kinds = [x.float(), x.double(), x.long(), x.int(), x.bool(), x.type_as(mg.arange(2))]
-    assert [k.dtype.name for k in kinds] == [
-        "float32",
-        "float64",
-        "int64",
-        "int32",
-        "bool",
-        "int64",
-    ]
+    names = "float32 float64 int64 int32 bool int64"
+    assert [k.dtype.name for k in kinds] == names.split()
     assert x.to("cpu", mg.float32).dtype == x.to(mg.zeros(1)).dtype == mg.float32
     assert mg.allclose(x, x + 1e-12) and mg.equal(x, x) and not mg.equal(x, y)
 
@@ -203,6 +209,7 @@ def test_multinomial_draws_each_number_as_often_as_its_weight_says(replacement):
     assert np.allclose(share, [[0.25, 0, 0.75], [0.5, 0.5, 0]], atol=0.07)
     pairs = mg.multinomial(p, 2, rng=mg.Generator(1)).data
     assert sorted(pairs[0]) == [0, 2] and sorted(pairs[1]) == [0, 1]
+    assert mg.multinomial([0.0, 1.0], 1).tolist() == [1] and mg.bernoulli(1.0).item() == 1
     for wrong in ([-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0]):
         with pytest.raises(ValueError, match="multinomial"):
             mg.multinomial(mg.tensor(wrong), 1)
@@ -266,6 +273,8 @@ def test_a_transposition_that_numpy_and_pytorch_read_in_two_ways_is_refused():
     for same in (x.transpose(1, 0), x.transpose(), x.transpose((1, 0)), x.transpose(-1, -2)):
         assert np.array_equal(same, X.T)
     assert x.transpose((0, 1)).shape == (3, 4)  # a tuple is NumPy's order of all axes
+    with pytest.raises(ShapeError, match="no order of the axes"):
+        x.transpose(0, 2)
 
 
 # ----------------------------------------------------------------------------------- page

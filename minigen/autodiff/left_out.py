@@ -114,7 +114,7 @@ TENSOR = {
     "set_": "x = y",
     "normal_": "x = mg.randn(*x.shape), or for parameters nn.init.normal_(x)",
     "uniform_": "x = mg.rand(*x.shape), or for parameters nn.init.uniform_(x)",
-    "bernoulli_": "x = mg.bernoulli(p)",
+    "bernoulli_": "x = mg.bernoulli(mg.full_like(x, p))",
     "random_": "x = mg.randint(low, high, x.shape)",
     "exponential_": "x = -mg.log(1 - mg.rand(*x.shape)) / rate",
     "unfold": "x[..., start : start + size], a slice for each window",

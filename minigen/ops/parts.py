@@ -51,7 +51,7 @@ def broadcast_tensors(*tensors: Array) -> tuple:
 def chunk(input: Array, chunks: int, dim: int = 0) -> tuple:
     """At most `chunks` parts along axis dim, of equal length but for the last."""
     n = input.shape[axis_index(dim, input.ndim)]
-    length = -(-n // chunks) or 1
+    length = -(-n // _count("chunk", chunks)) or 1
     return split(input, range(length, n, length), dim)
 
 
@@ -61,10 +61,17 @@ def tensor_split(
     """Parts along axis dim: a number of them, of which the first are longer, or between indices."""
     if np.ndim(indices_or_sections):
         return split(input, indices_or_sections, dim)
-    n, parts = input.shape[axis_index(dim, input.ndim)], int(indices_or_sections)
+    n, parts = input.shape[axis_index(dim, input.ndim)], _count("tensor_split", indices_or_sections)
     longer = n % parts
     ends = [i * (n // parts) + (i if i < longer else longer) for i in range(1, parts)]
     return split(input, ends, dim)
+
+
+def _count(name, parts):
+    """A number of parts; ShapeError unless it is 1 or more."""
+    if operator.index(parts) < 1:
+        raise ShapeError(f"{name}: the number of parts must be at least 1, got {parts}")
+    return operator.index(parts)
 
 
 def unbind(input: Array, dim: int = 0) -> tuple:

@@ -15,12 +15,12 @@ from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, Shape
 from minigen.errors import ShapeError
 from minigen.ops.comparing import ge, gt, le, lt, ne
+from minigen.ops.counting import floor
 from minigen.ops.elementwise import (
     abs,
     add,
     clip,
     divide,
-    floor_divide,
     multiply,
     negative,
     reciprocal,
@@ -119,7 +119,7 @@ def amin(input: Array, dim: int | tuple[int, ...] | None = None, keepdim: bool =
 
 def trunc(input: Array) -> Array:
     """input without its digits after the point; its gradient is 0."""
-    return multiply(sign(input), floor_divide(abs(input), 1))
+    return multiply(sign(input), floor(abs(input)))
 
 
 # ---------------------------------------------------------------------------------- facts
@@ -176,7 +176,7 @@ def unflatten(input: Array, dim: int, sizes: Shape) -> Array:
     """input with axis dim in the shape sizes, of which one length may be -1."""
     dim = axis_index(dim, input.ndim)
     others = math.prod(n for n in sizes if n != -1)
-    sizes = tuple(input.shape[dim] // others if n == -1 else n for n in sizes)
+    sizes = tuple(input.shape[dim] // (others or 1) if n == -1 else n for n in sizes)
     return reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
 
 
