@@ -18,6 +18,9 @@ class Operators(Traced):
     __mod__, __pow__, __matmul__ = ops.remainder, ops.power, ops.matmul
     __neg__, __abs__, __getitem__ = ops.negative, ops.abs, ops.getitem
 
+    def __pos__(self) -> Self:
+        return self
+
     def __rsub__(self, other: Any) -> Self:
         return ops.subtract(other, self)
 
@@ -39,6 +42,7 @@ class Operators(Traced):
     __iadd__, __isub__ = in_place(ops.add), in_place(ops.subtract)
     __imul__, __itruediv__ = in_place(ops.multiply), in_place(ops.divide)
     __ipow__, __imatmul__ = in_place(ops.power), in_place(ops.matmul)
+    __ifloordiv__, __imod__ = in_place(ops.floor_divide), in_place(ops.remainder)
 
     # Comparisons have no derivative: they return boolean tensors. What is no number, such as text,
     # is never equal to a tensor: NotImplemented lets Python answer.

@@ -1,5 +1,6 @@
 """What users of engines of this kind reported in public: wrong values, and errors that mislead."""
 
+import operator
 import pickle
 
 import numpy as np
@@ -207,6 +208,17 @@ def test_round_of_a_tensor_of_size_1_is_that_of_its_number():
     assert (round(loss, 2), round(loss), round(mg.tensor(7), -1)) == (2.57, 3, 10)
     with pytest.raises(ValueError, match="size"):
         round(mg.ones(2), 1)
+
+
+def test_plus_x_is_x_and_every_operator_in_place_names_the_optimizer():
+    x = mg.tensor([1.0, -2.0], requires_grad=True)
+    assert (+x).data.tolist() == [1.0, -2.0]
+    in_place = ("iadd", "isub", "imul", "itruediv", "ipow", "ifloordiv", "imod")
+    for name in in_place:
+        y = getattr(operator, name)(x, 2.0)  # of a tensor that is no parameter in an update: x + 2
+        assert y is not x and x.data.tolist() == [1.0, -2.0]
+        with mg.no_grad(), pytest.raises(GradError, match="optimizer"):
+            getattr(operator, name)(x, 2.0)
 
 
 SGD_OF_1 = SGD([mg.tensor([1.0], requires_grad=True)], lr=0.1)
