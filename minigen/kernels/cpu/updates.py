@@ -88,17 +88,19 @@ def _adam_steps(rows, settings, p_factor, l2):
     step_size, sqrt_correction = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
     flat, rest = _flattened(rows)
     constants = step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2
-    update = _adam if rows[0][4] is None else _amsgrad  # as in all rows
-    parallel_for_groups(update, flat, NS_PER_ELEMENT, *constants)
+    if rows[0][4] is None:  # as in all rows
+        parallel_for_groups(_adam, [arrays[:4] for arrays in flat], NS_PER_ELEMENT, *constants)
+    else:
+        parallel_for_groups(_amsgrad, flat, NS_PER_ELEMENT, *constants)
     return rest
 
 
 @compiled(fastmath=CONTRACT)
-def _adam(p, g, m, v, _, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
+def _adam(p, g, m, v, step_size, beta1, beta2, sqrt_correction, eps, p_factor, l2):
     """`optim.Adam.formula`, with its two bias corrections computed before the loop.
 
     step_size = lr / (1 - beta1^t), sqrt_correction = sqrt(1 - beta2^t). p is multiplied by
-    p_factor, AdamW's weight decay; l2 * p is added to g, Adam's. The fifth array is not used.
+    p_factor, AdamW's weight decay; l2 * p is added to g, Adam's.
     """
     real = p.dtype.type
     one_minus_beta1, beta2, one_minus_beta2 = real(1 - beta1), real(beta2), real(1 - beta2)
