@@ -11,6 +11,7 @@ import pytest
 
 import minigen as mg
 from minigen.autodiff.primitives import REGISTRY
+from minigen.nn import functional as F
 from minigen.testing import assert_close
 
 BOTH = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
@@ -178,3 +179,22 @@ def test_near_zero_nothing_is_lost(name, x, dtype, size):
     )
     assert np.allclose(y / x, slope, rtol=1e-5) and np.allclose(first, slope, rtol=1e-5)
     assert curvature is None or np.allclose(second, curvature, rtol=1e-5, atol=1e-15)
+
+
+COMPOSED = {
+    "relu6": ((0, 0, 0), (6, 0, 0)),
+    "hardtanh": ((-1, 0, 0), (1, 0, 0)),
+    "hardsigmoid": ((0, 0, 0), (1, 0, 0)),
+    "hardswish": ((0, 0, 0), (inf, 1, 0)),
+    "mish": ((0, 0, 0), (inf, 1, 0)),
+    "selu": ((-1.0507009873554805 * 1.6732632423543772, 0, 0), (inf, 1.0507009873554805, 0)),
+    "softplus": ((0, 0, 0), (inf, 1, 0)),
+    "softsign": ((-1, 0, 0), (1, 0, 0)),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", COMPOSED)
+def test_activations_that_are_composed_of_ops_have_their_limits_too(name, dtype):
+    for at, want in zip((-inf, inf), COMPOSED[name]):
+        check(getattr(F, name), at, want, dtype)

@@ -6,6 +6,7 @@
 from typing import Any
 
 from minigen import ops
+from minigen.ops.elementwise import FAR
 from minigen.tensors import Tensor
 
 
@@ -56,8 +57,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6 (Howard et al. 2019)."""
-    inside = ops.where(input <= -3, 0.0, input * (input + 3) / 6)
-    return ops.where(input >= 3, input, inside)
+    inside = hardtanh(input, -3.0, 3.0)
+    return ops.where(input >= 3, input, inside * (inside + 3) / 6)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -72,7 +73,8 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)) (Misra 2019)."""
-    return input * ops.tanh(ops.softplus(input))
+    inside = hardtanh(input, -FAR, FAR)
+    return ops.where(input > FAR, input, inside * ops.tanh(ops.softplus(inside)))
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -82,7 +84,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-    return input / (1 + ops.abs(input))
+    inside = hardtanh(input, -1e18, 1e18)  # it is 1 beyond, and infinity / infinity would be NaN
+    return inside / (1 + ops.abs(inside))
 
 
 def sigmoid(input: Tensor) -> Tensor:
