@@ -170,7 +170,7 @@ MINIGEN = {
     "amp": "mg.set_matmul_precision('high')",
     "autocast": "mg.set_matmul_precision('high')",
     "multiprocessing": "it is left out: processes share no tensors",
-    "profiler": "it is left out; Python's cProfile has the time of each op on the CPU",
+    "profiler": "with mg.trace.profile() as profile: ..., then print(profile)",
     "quantization": "it is left out",
     "set_default_dtype": "dtype= of what makes tensors and layers; the default is float32",
     "get_default_dtype": "mg.float32",
@@ -227,7 +227,7 @@ MINIGEN = {
     "normalize": "nn.functional.normalize",
 }
 
-FUNCTIONS = ("multinomial", "bernoulli", "gelu")  # which are no methods
+NO_METHODS = ("multinomial", "bernoulli", "gelu")  # of tensors: they are functions of minigen
 
 HINTS: dict[str, dict[str, str]] = {
     "Module": MODULE,
@@ -236,7 +236,7 @@ HINTS: dict[str, dict[str, str]] = {
     "optim": OPTIM,
     "optim.lr_scheduler": LR_SCHEDULER,
     "Tensor": TENSOR,
-    "minigen": {k: hint for k, hint in TENSOR.items() if k[-1] != "_" and k not in FUNCTIONS}
+    "minigen": {k: hint for k, hint in TENSOR.items() if k[-1] != "_" and k not in NO_METHODS}
     | MINIGEN,
 }
 

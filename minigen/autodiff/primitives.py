@@ -187,7 +187,7 @@ def function_of(op: Op) -> Callable:
     """
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     num_arrays, static_defaults = len(op.signature.arrays), op.signature.static_defaults
-    has_rules = any(getattr(op, "rules", [True]))
+    has_rules = not isinstance(op, Primitive) or any(op.rules)
     make_node = View if views else Node
     must_save = {}  # a cache of op.must_save, by its argument tracked
 

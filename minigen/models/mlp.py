@@ -17,8 +17,7 @@ from minigen.random import Generator
 
 
 class MLP(Sequential):
-    """Linear layers of these sizes with an activation between each two: (B, sizes[0]) to
-    (B, sizes[-1])."""
+    """Linear layers, an activation between each two: (B, sizes[0]) to (B, sizes[-1])."""
 
     def __init__(
         self,
