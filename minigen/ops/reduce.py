@@ -209,10 +209,7 @@ def prod(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @primitive(
-    # Where all x are -inf, y is -inf, and the gradient 0, as of a sum of weights that are all 0.
-    lambda g, y, x, axis, keepdims: (
-        spread(g, x, axis) * exp(x - spread(where(y == -math.inf, 0.0, y), x, axis))
-    ),
+    lambda g, y, x, axis, keepdims: spread(g, x, axis) * exp(x - spread(y, x, axis)),
     saves="x y",
     prepare=floating,
 )
