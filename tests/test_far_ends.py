@@ -198,3 +198,9 @@ COMPOSED = {
 def test_activations_that_are_composed_of_ops_have_their_limits_too(name, dtype):
     for at, want in zip((-inf, inf), COMPOSED[name]):
         check(getattr(F, name), at, want, dtype)
+
+
+def test_a_weight_of_prelu_gets_no_gradient_from_infinity_where_it_has_no_part():
+    x, weight = mg.tensor([inf, -2.0, 0.0]), mg.tensor([0.25], requires_grad=True)
+    y = F.prelu(x, weight)
+    assert y.tolist() == [inf, -0.5, 0] and mg.grad(y.sum(), weight).tolist() == [-2]

@@ -24,7 +24,9 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, else weight * x: x (B, C, ...), weight (1,), or (C,) for each channel."""
     if weight.size > 1 and input.ndim > 1:
         weight = ops.reshape(weight, (-1, *(1 for _ in input.shape[2:])))
-    return ops.where(input > 0, input, ops.multiply(input, weight))
+    positive = input > 0
+    below = ops.where(positive, 0.0, input)  # else an infinite x would make the gradient NaN
+    return ops.where(positive, input, ops.multiply(below, weight))
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
