@@ -153,7 +153,7 @@ def higher_orders_equal_numerical_derivative(call: Call, rng: np.random.Generato
     gs = cotangents(call, rng)
     for order in range(2, call.case.order + 1):
         function, xs = gradient_function(function, len(xs)), [*xs, *gs]
-        gs = check_gradient(function, xs, rng, order, SECOND_ORDER[FLOAT64])
+        gs = check_gradient(function, xs, rng, order, SECOND_ORDER[FLOAT64], strict=True)
 
 
 def hessian_is_symmetric(call: Call, rng: np.random.Generator) -> None:
@@ -168,7 +168,9 @@ def hessian_is_symmetric(call: Call, rng: np.random.Generator) -> None:
     hu, hw = gradients(slope, xs, us), gradients(slope, xs, ws)
     left = [np.asarray((h * w).sum()) for h, w in zip(hu, ws)]
     right = [np.asarray((h * u).sum()) for h, u in zip(hw, us)]
-    assert_close(sum(left, np.float64(0)), sum(right, np.float64(0)), SECOND_ORDER[FLOAT64])
+    assert_close(
+        sum(left, np.float64(0)), sum(right, np.float64(0)), SECOND_ORDER[FLOAT64], strict=True
+    )
 
 
 # ----------------------------------------------------------- saved values and integers

@@ -80,14 +80,15 @@ def gradient_function(f: Callable, num_inputs: int) -> Callable:
 
 
 def check_gradient(
-    f, inputs, rng, order=1, limit=1e-8, names=None, traced=True, unmeasured=None
+    f, inputs, rng, order=1, limit=1e-8, names=None, traced=True, unmeasured=None, strict=False
 ) -> list[np.ndarray]:
     """Check the gradient of f, which computes the derivatives of order - 1.
 
     Comparisons are along random directions in all inputs at once. If one fails, each input is
     compared alone, so that the error can name it. traced: the gradients are also computed with
     their graph recorded, and must be equal. Where differences are too inaccurate to confirm a
-    gradient, an `Unmeasured` is appended to the list of them. Returns the cotangents.
+    gradient, an `Unmeasured` is appended to the list of them; strict: it is an error if they could
+    confirm any gradient. Returns the cotangents.
     """
     names = names or [f"argument {i}" for i in range(len(inputs))]
     outputs = [y.data for y in as_tuple(f(*inputs))]
@@ -112,7 +113,9 @@ def check_gradient(
             )
     for part in split(inputs, plain, us):
         found = compare(f, inputs, gs, part, plain, limit)
-        if not (found.agrees(limit) and np.isfinite(found.error)):
+        if not (
+            found.agrees(limit) and np.isfinite(found.error) and (found.confirms or not strict)
+        ):
             _raise_by_name(f, inputs, gs, part, plain, limit, names, order)
         if found.size > UNLIKE * part.top and not found.measured and unmeasured is not None:
             matters = part.largest and _largest_change(inputs, plain) > FLAT * sum(sizes)
@@ -125,7 +128,7 @@ def _raise_by_name(f, inputs, gs, part, gradients, limit, names, order):
     for i, name in enumerate(names):
         us = [u if j == i else np.zeros_like(u) for j, u in enumerate(part.us)]
         found = compare(f, inputs, gs, replace(part, us=us), gradients, limit)
-        if not (found.agrees(limit) and np.isfinite(found.error)):
+        if not (found.agrees(limit) and np.isfinite(found.error) and found.confirms):
             raise GradcheckError(
                 f"gradcheck, order {order}: the derivative for {name} (shape {inputs[i].shape}) "
                 f"is wrong: {found}{kink(f, inputs, gs, us)}"

@@ -7,7 +7,7 @@ size get directions of their own, so that large ones do not hide the small.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,8 @@ KINK_STEPS = 2.0**-20, 2.0**-24
 class Comparison:
     """<gradient, u> against differences. size: of the largest part of either sum.
 
-    error is that of the differences, and floor the rounding that a rule may have as well.
+    error is that of the differences, and floor the rounding that a rule may have as well. confirms:
+    whether a wrong gradient would differ; it would not if the floor is as large as the numbers.
     """
 
     got: float
@@ -35,6 +36,7 @@ class Comparison:
     size: float
     error: float = 0.0
     floor: float = 0.0
+    confirms: bool = True
 
     def agrees(self, limit: float) -> bool:
         """Whether both numbers are equal within limit and their errors."""
@@ -137,11 +139,14 @@ def compare(
         for sided in (None, 1, -1):  # first central differences, then to one side only
             if sided:  # at the end of the domain
                 us = [sided * np.abs(u) for u in us]
-            for slopes, errors, noise in measured_jvp(f, inputs, us, one_sided=bool(sided)):
+            readings = measured_jvp(f, inputs, us, one_sided=bool(sided))
+            for k, (slopes, errors, noise) in enumerate(readings):
                 top = part.top if slopes[g != 0].any() else part.overall
                 floor = ROUNDINGS * EPSILON * top + 8 * float(np.abs(g * noise)[g != 0].sum())
                 error = float(np.abs(g * errors)[g != 0].sum())
                 found = _compared(g, slopes, us, gradients, error, floor)
+                if k > 0:  # the changes of some outputs may be rounded away
+                    found = replace(found, confirms=floor <= found.size)
                 if found.agrees(limit) and np.isfinite(error):
                     return found
             if np.isfinite(error):
