@@ -154,7 +154,11 @@ def test_a_gan_is_judged_by_a_classifier_of_the_same_data(tmp_path):
     for data, name in ((str(tmp_path / "DIGITS"), "same"), ("glyphs", "other")):
         save_state(
             tmp_path / name,
-            {"config": {"example": "cnn", "data": data, "hidden": 128}, "model": weights},
+            {
+                "config": {"example": "cnn", "data": data, "hidden": 128},
+                "model": weights,
+                "history": [],
+            },
         )
     flags = [*tiny, "--resume", "--judge"]
     judged = run("gan", tmp_path / "gan", *flags, str(tmp_path / "same"))
