@@ -83,7 +83,7 @@ def ceil(x: Array) -> Array:
 @primitive(None)
 def round(x: Array, *, decimals: int = 0) -> Array:
     """x rounded to a number of decimals; a value midway is rounded to the even digit."""
-    return np.round(x, decimals)
+    return np.round(x, decimals).copy()  # of integers it may be x itself
 
 
 @primitive(None)
