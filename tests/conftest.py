@@ -46,7 +46,7 @@ def is_quick(item):
 
 def pytest_configure(config):
     """Fewer cases of each property with `-m quick`."""
-    config.addinivalue_line("markers", "quick: touches every folder, in less than a minute")
+    config.addinivalue_line("markers", "quick: touches every folder, in little more than a minute")
     if config.option.markexpr == "quick":
         settings.load_profile("quick")
 
