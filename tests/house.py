@@ -14,7 +14,17 @@ ROOMS = (
     *("errors", "console", "variables", "parallel/", "backend/", "figures/", "kernels/"),
     *("random", "autodiff/"),
     *("ops/", "operators", "synonyms", "tensors", "gradients", "creation", "draws"),
-    *("tensor_files", "nn/", "optim/", "data/", "models/", "training/", "testing/", "doctor/"),
+    *(
+        "tensor_files",
+        "nn/",
+        "optim/",
+        "data/",
+        "models/",
+        "study/",
+        "training/",
+        "testing/",
+        "doctor/",
+    ),
     "__main__",
 )
 # The files of a folder, in the order of reading: a file imports only those before it.
@@ -45,6 +55,7 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
+    "study": "steps blocks modules identities sites rule_texts recorder recording",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "

@@ -24,9 +24,11 @@ MAX_PENDING = 8  # cotangents of leaves that wait to be added: bounds the memory
 
 def backprop(roots, inputs, cls, *, create_graph=False, **options):
     """Run `fast_walk`; or `walk` under create_graph, an observer or MINIGEN_WALK=plain."""
-    plain = create_graph or trace_observer.get() is not None or _plain_walk_is_set()
+    observer = trace_observer.get()
     with np.errstate(all="ignore"):  # an infinite derivative is a result, so no warning
-        if plain:
+        if observer is not None:
+            return observer.walked(roots, inputs, cls, create_graph=create_graph, **options)
+        if create_graph or _plain_walk_is_set():
             return walk(roots, inputs, cls, create_graph=create_graph, **options)
         return fast_walk(roots, inputs, cls, **options)
 

@@ -88,11 +88,11 @@ def _identity(x):
 
 
 # Its forward is never called. Its rule passes cotangents of higher order on to the argument.
-_STAND_IN = Primitive(_identity, (lambda g, y, x: g,), "")
+STAND_IN = Primitive(_identity, (lambda g, y, x: g,), "")
 
 
 def _stand_in(x, wanted, cls):
     """A new handle for an argument: on an identity node if that has a graph, else on a new leaf."""
     if isinstance(x, Traced) and x.node.requires_grad:
-        return cls(x.data, Node(_STAND_IN, (x.node,), (Spec(x.data),), NOT_SAVED, None, {}, None))
+        return cls(x.data, Node(STAND_IN, (x.node,), (Spec(x.data),), NOT_SAVED, None, {}, None))
     return cls(x, Leaf()) if wanted else x

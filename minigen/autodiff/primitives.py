@@ -111,14 +111,15 @@ class Op:
         """
         if node.num_outputs is not None:
             g = tuple(g)  # an OutputCotangents; rules get a plain tuple
+        if (observer := trace_observer.get()) is not None:
+            observer.pulling(node, g, wanted)
         try:
             found = self.cotangents(g, node, wanted, cls, create_graph)
         except Exception as error:
             checks.explain_rule(error, self, g, node, wanted)
             raise
-        # A raw array of the right shape and dtype passes without a call. checked_cotangent looks at
-        # everything else, which includes the handles of create_graph: it returns what fits, and
-        # raises otherwise.
+        # A raw array of the right shape and dtype passes without a call. checked_cotangent returns
+        # or raises for everything else, which includes the handles of create_graph.
         for i, (x, gx) in enumerate(zip(node.args, found)):
             if not wanted[i]:
                 found[i] = None
@@ -126,7 +127,7 @@ class Op:
                 found[i] = checks.checked_cotangent(self, i, gx, x, g, create_graph)
         if create_graph:  # a rule may return a constant as a raw array, as the rule of sign does
             found = [gx if gx is None or isinstance(gx, Traced) else cls(gx) for gx in found]
-        if (observer := trace_observer.get()) is not None:
+        if observer is not None:
             observer.pulled(node, g, found)
         return found
 
@@ -183,7 +184,7 @@ def function_of(op: Op) -> Callable:
     """The function that users call: it runs forward and records the node.
 
     Every node that a user's call adds to the graph is created here. Attributes of op are looked up
-    before the inner function is defined, since that runs at each call.
+    before: the inner function runs at each call.
     """
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     num_arrays, static_defaults = len(op.signature.arrays), op.signature.static_defaults
@@ -206,7 +207,7 @@ def function_of(op: Op) -> Callable:
                 cls = type(x)
                 arrays, parents, tracked = _unwrapped(args)
                 if (observer := trace_observer.get()) is not None:
-                    run = observer.watched(op)
+                    run = observer.forward_of(op, arrays, parents)
                 break
         try:
             arrays = prepare(arrays)
@@ -239,7 +240,7 @@ def function_of(op: Op) -> Callable:
         saved_y = y if save_y else NOT_SAVED
         node = make_node(op, parents, saved_args, saved_y, residuals, static, num_outputs)
         if observer is not None:
-            node.site = observer.site()
+            observer.recorded(node)
         if num_outputs is None:
             return cls(y, node)
         return tuple(cls(y[i], Output(node, i)) for i in range(num_outputs))

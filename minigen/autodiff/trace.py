@@ -9,7 +9,7 @@ node.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,23 @@ class Observer:
         """The function to run instead of op.forward in a call of op."""
         return op.forward
 
+    def forward_of(self, op: Op, arrays: Sequence, parents: Sequence) -> Callable:
+        """As `watched`; with the arguments, before they are promoted, and their vertices."""
+        return self.watched(op)
+
+    def recorded(self, node: Node) -> None:
+        """Called when the node of a call has been made."""
+        node.site = self.site()
+
+    def walked(self, roots: Sequence, inputs: Any, cls: type, **options: Any) -> dict:
+        """Runs a backward walk and returns what it finds: see `walk`."""
+        return walk(roots, inputs, cls, **options)
+
+    def pulling(self, node: Node, g: Any, wanted: Sequence) -> None:
+        """Called in the backward walk before the rules of a node are called with g."""
+
     def pulled(self, node: Node, g: Any, cotangents: list) -> None:
-        """Called in the backward walk, with g of a node and the cotangents of its arguments."""
+        """Called after the rules, with the cotangents of the node's arguments."""
 
     def site(self) -> str:
         """The line of the user's code that is running: "file.py:12"."""

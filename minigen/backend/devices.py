@@ -97,6 +97,15 @@ def pinned(shape: Shape, dtype: Any) -> np.ndarray:
     return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
 
+def synchronize(x: Any) -> None:
+    """Wait until the GPU has computed the CuPy array x, or those in a tuple or list of arrays."""
+    if isinstance(x, tuple | list):
+        for part in x:
+            synchronize(part)
+    elif is_cupy(x):
+        cupy().cuda.get_current_stream().synchronize()
+
+
 def free_memory() -> int:
     """Free bytes on the current GPU: those of the driver plus those in CuPy's memory pool."""
     module = cupy()

@@ -1,0 +1,265 @@
+"""The observer that records a run: each op, each call of derivative rules, each backward pass."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from minigen.autodiff.checks import is_array
+from minigen.autodiff.fused import STAND_IN
+from minigen.autodiff.graph import NOT_SAVED, Leaf, Output
+from minigen.autodiff.primitives import Op, raw
+from minigen.autodiff.trace import Observer, outputs_of
+from minigen.backend.devices import synchronize
+from minigen.study.blocks import Blocks
+from minigen.study.identities import Identities, without_scalar
+from minigen.study.modules import Modules, Names
+from minigen.study.rule_texts import rules_text, text_of
+from minigen.study.sites import enclosing_module, user_frame
+from minigen.study.steps import Pass, Ref, Step
+
+
+class Recorder(Observer):
+    """Fills the lists `steps`, `passes` and `identities.values`."""
+
+    def __init__(self, keep: bool, names: Names, limit: int):
+        super().__init__()
+        self.steps: list[Step] = []
+        self.passes: list[Pass] = []
+        self.blocks = Blocks(lambda: len(self.steps))
+        self.user_modules = Modules(names)
+        self.identities = Identities(keep, limit, self.blocks, self.user_modules)
+        self.overhead = 0.0  # seconds that recording has taken
+        self._of_vertex: dict[Any, int] = {}  # key of a vertex -> the value that it stands for
+        self._calls: dict[int, int] = {}  # id of a node -> its forward step
+        self._running: list[_Pull] = []  # the calls of rules that are running, innermost last
+        self._arrived: dict[Any, list[int]] = {}  # key of a vertex -> cotangents that reached it
+
+    def finish(self) -> None:
+        """Called when the run has ended."""
+        self.blocks.stop()
+        self.user_modules.finish(self.steps, self.identities.values)
+
+    # -------------------------------------------------------------------- forward calls
+
+    def called(self, module, args, kwargs):
+        start = time.perf_counter()
+        if not self.modules:
+            self.user_modules.enter(enclosing_module(user_frame()) or module)
+        self.user_modules.enter(module)
+        self.overhead += time.perf_counter() - start
+        return super().called(module, args, kwargs)
+
+    def forward_of(self, op, arrays, parents):
+        def run(*args, **static):
+            start = time.perf_counter()
+            step = self._new_step("forward", op)
+            step.args = tuple(map(self._argument, arrays, parents))
+            step.static = {name: self.identities.referred(x) for name, x in static.items()}
+            step.inputs = tuple(x.number for x in step.args if isinstance(x, Ref))
+            before = time.perf_counter()
+            result = op.forward(*args, **static)
+            synchronize(result)
+            after = time.perf_counter()
+            if op.has_residuals:
+                result = without_scalar(result[0]), result[1]
+            else:
+                result = without_scalar(result)
+            outputs = outputs_of(op, result)
+            step.number, step.seconds = len(self.steps), after - before
+            self.steps.append(step)
+            add = self.identities.add
+            step.outputs = tuple(add(y, "result", step=step.number).number for y in outputs)
+            step.bytes = sum(y.nbytes for y in outputs)
+            self.overhead += before - start + time.perf_counter() - after
+            return result
+
+        return run
+
+    def _argument(self, x, vertex):
+        """A Ref for the array x of an argument with that vertex; another argument unchanged."""
+        if not is_array(x):
+            return x
+        number = self.identities.of_argument(x, vertex)
+        if vertex is not None:
+            self._of_vertex.setdefault(_key(vertex), number)
+            if isinstance(vertex, Leaf):  # written to, it stands for another value
+                self._of_vertex[_key(vertex)] = number
+        return Ref(number)
+
+    def _new_step(self, kind: str, op: Op, number: int = -1) -> Step:
+        """A step, and where it is in the user's code and in the model."""
+        step = Step(number, kind, op.name, declaration=op)
+        step.backward_pass = self._pass_number()
+        if self._running:
+            outer = self._running[-1].step
+            step.inside = outer.number
+            step.file, step.line = outer.file, outer.line
+            step.module, step.module_class = outer.module, outer.module_class
+        else:
+            frame = user_frame()
+            step.file, step.line = frame.f_code.co_filename, frame.f_lineno
+            module = self.modules[-1] if self.modules else enclosing_module(frame)
+            if module is not None:
+                step.module, step.module_class = self.user_modules.location(module)
+        if kind == "forward":
+            step.rule = text_of(op.forward)
+        return step
+
+    def _pass_number(self) -> int | None:
+        """The number of the backward pass that is running."""
+        return self.passes[-1].number if self.passes and self.passes[-1].last is None else None
+
+    def recorded(self, node):
+        start = time.perf_counter()
+        step = self.steps[-1]
+        step.recorded = True
+        find = self.identities.find
+        saved = [find(x) for x in node.args if is_array(x)]
+        saved += step.outputs if node.y is not NOT_SAVED else ()
+        for x in _arrays_in(node.residuals):
+            number = find(x)
+            if number is None:
+                number = self.identities.add(x, "residual", step=step.number).number
+            saved.append(number)
+        step.saved = tuple(dict.fromkeys(number for number in saved if number is not None))
+        self._calls[id(node)] = step.number
+        if node.num_outputs is None:
+            self._of_vertex[id(node)] = step.outputs[0]
+        else:
+            for i, number in enumerate(step.outputs):
+                self._of_vertex[id(node), i] = number
+        node.site = f"{step.file}:{step.line}"
+        self.overhead += time.perf_counter() - start
+
+    # ------------------------------------------------------------------- backward passes
+
+    def walked(self, roots, inputs, cls, *, create_graph=False, **options):
+        if self._running:  # the definition of a fused op is differentiated, inside its derivative
+            return super().walked(roots, inputs, cls, create_graph=create_graph, **options)
+        frame = user_frame()
+        code = frame.f_code.co_filename, frame.f_lineno
+        current = Pass(len(self.passes), create_graph, len(self.steps), *code)
+        self._arrived = {}
+        current.roots = tuple(self._start(vertex, raw(g)) for vertex, g in roots)
+        if inputs is not None:
+            numbers = [self._of_vertex.get(_key(vertex)) for vertex in inputs]
+            current.inputs = tuple(number for number in numbers if number is not None)
+        self.passes.append(current)
+        try:
+            found = super().walked(roots, inputs, cls, create_graph=create_graph, **options)
+        finally:
+            self._running.clear()
+            current.last = len(self.steps)
+        start = time.perf_counter()
+        for vertex, g in found.items():
+            of = self._of_vertex.get(_key(vertex))
+            if of is not None:  # else backward from a leaf that no op has used
+                made = self._of_vertex.get(_key(g.node)) if create_graph else None
+                if made is not None:  # the walk returns a copy of what an op of the rules made
+                    self.identities.assign(g.data, made)
+                current.gradients[of] = self._sum(_key(vertex), raw(g), of)
+                if inputs is None and vertex.grad is not None:
+                    current.added += (of,)
+        self.overhead += time.perf_counter() - start
+        return found
+
+    def _start(self, vertex, g) -> tuple[int | None, int | None]:
+        """(the value that a walk starts from, the cotangent it starts with; None for a 1)."""
+        root, number = self._of_vertex.get(_key(vertex)), self.identities.find(g)
+        is_one = number is None and g.size == 1 and bool((g == 1).all())
+        if is_one:
+            number = self.identities.add(g, "cotangent", of=root).number
+        elif number is None:
+            number = self.identities.of_argument(g)
+        self._arrived.setdefault(_key(vertex), []).append(number)
+        return root, None if is_one else number
+
+    def pulling(self, node, g, wanted):
+        start = time.perf_counter()
+        step = self._new_step("backward", node.op, len(self.steps))
+        call = self._calls.get(id(node))
+        if call is not None and self.steps[call].declaration is node.op:
+            forward = self.steps[call]
+            step.call, step.saved = call, forward.saved
+            step.file, step.line = forward.file, forward.line
+            step.module, step.module_class = forward.module, forward.module_class
+        parts = [(id(node), g)] if node.num_outputs is None else []
+        parts = parts or [((id(node), i), part) for i, part in enumerate(g)]
+        step.inputs = tuple(
+            self._sum(key, raw(part), self._of_vertex.get(key))
+            for key, part in parts
+            if part is not None
+        )
+        if node.op is not STAND_IN:  # which passes g on to an argument of a fused op
+            step.rule = rules_text(node.op, wanted, self.passes[-1].create_graph)
+            self.steps.append(step)
+        now = time.perf_counter()
+        self.overhead += now - start
+        self._running.append(_Pull(step, now, self.overhead))
+
+    def pulled(self, node, g, cotangents):
+        synchronize([raw(x) for x in cotangents])
+        now = time.perf_counter()
+        pull = self._running.pop()
+        step = pull.step
+        step.seconds = now - pull.start - (self.overhead - pull.overhead)
+        outputs = []
+        for parent, part in zip(node.parents, cotangents):
+            if part is None:
+                continue
+            array, of = raw(part), self._of_vertex.get(_key(parent))
+            number = self._made_inside(array, step)
+            if number is None:
+                number = self.identities.add(array, "cotangent", step=step.number, of=of).number
+            outputs.append(number)
+            step.bytes += array.nbytes
+            self._arrived.setdefault(_key(parent), []).append(number)
+        step.outputs = tuple(outputs)
+        self.overhead += time.perf_counter() - now
+
+    def _made_inside(self, array: Any, step: Step) -> int | None:
+        """The value of an array that an op made which the rules have called."""
+        number = self.identities.find(array)
+        maker = None if number is None else self.identities.values[number].step
+        if maker is None or maker >= len(self.steps):
+            return None
+        return number if self.steps[maker].inside == step.number else None
+
+    def _sum(self, key: Any, g: Any, of: int | None) -> int:
+        """The value of the cotangent g of a vertex: the one that arrived, or the sum of several."""
+        values, terms = self.identities.values, tuple(self._arrived.get(key, ()))
+        if len(terms) == 1:
+            self.identities.assign(g, terms[0])
+            number = terms[0]
+        else:
+            number = self.identities.find(g)  # with create_graph an `add` has made the sum
+            if number is None or values[number].step is None:
+                number = self.identities.add(g, "cotangent", of=of).number
+            values[number].terms = terms
+            self._arrived[key] = [number]
+        if values[number].of is None and values[number].role in ("result", "cotangent"):
+            values[number].of = of
+        return number
+
+
+class _Pull:
+    """A call of the rules of a node that is running, since when, and the overhead until then."""
+
+    def __init__(self, step: Step, start: float, overhead: float):
+        self.step, self.start, self.overhead = step, start, overhead
+
+
+def _key(vertex: Any) -> Any:
+    """What stands for a vertex in dicts: the outputs of a node have one each."""
+    if isinstance(vertex, Output):
+        return id(vertex.parents[0]), vertex.index
+    return id(vertex)
+
+
+def _arrays_in(tree: Any) -> Sequence:
+    """The arrays in a nest of tuples, lists and dicts."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, tuple | list):
+        return [x for part in tree for x in _arrays_in(part)]
+    return [tree] if is_array(tree) else []

@@ -1,0 +1,43 @@
+"""What was recorded in a run, and what can be done with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from minigen.autodiff.trace import observed
+from minigen.study.modules import Names
+from minigen.study.recorder import Recorder
+from minigen.study.steps import Block, Pass, Step, Value
+
+
+class Recording:
+    """The steps of a run: each op forward, and each call of derivative rules backward."""
+
+    def __init__(self, recorder: Recorder, limit: int):
+        self._recorder, self.limit = recorder, limit
+        self.steps: list[Step] = recorder.steps
+        self.values: list[Value] = recorder.identities.values
+        self.passes: list[Pass] = recorder.passes
+        self.blocks: list[Block] = recorder.blocks.blocks
+
+    @property
+    def bytes(self) -> int:
+        """What the copies of arrays take together."""
+        return self._recorder.identities.bytes
+
+
+@contextmanager
+def record(
+    values: bool = True, names: Names = None, limit: int = 1_000_000_000
+) -> Iterator[Recording]:
+    """A context that records what happens inside: each op, and every backward pass.
+
+    values=False keeps shapes only, for large models; over `limit` bytes no more values are kept.
+    names: a dict of names of tensors, or the module whose paths name its parameters; by default the
+    outermost module that is called. The other arrays that no op made are x0, x1, ...
+    """
+    recorder = Recorder(values, names, limit)
+    with observed(recorder):
+        try:
+            yield Recording(recorder, limit)
+        finally:
+            recorder.finish()

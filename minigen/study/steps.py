@@ -1,0 +1,116 @@
+"""What a recording consists of: values, steps and backward passes.
+
+    with study.record() as run:
+        loss = mg.mean(mg.tanh(x @ w))
+        loss.backward()
+
+makes six steps: `matmul`, `tanh` and `mean` forward, then `mean`, `tanh` and `matmul` backward. A
+step names its arrays by their numbers in `run.values`.
+"""
+
+import linecache
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minigen.autodiff.primitives import Op
+
+
+class Ref(NamedTuple):
+    """Stands for the array of a value, in the arguments of a step."""
+
+    number: int
+
+
+@dataclass(eq=False)
+class Value:
+    """An array of the run, with the contents that it had at one time.
+
+    role: "parameter" (a leaf that requires a gradient), "buffer" (a tensor of a module that does
+    not), "data" (any other array that no op made), "result" of an op, "residual" (what a fused op
+    keeps for its backward besides arguments), or "cotangent".
+    """
+
+    number: int
+    role: str
+    shape: tuple[int, ...]
+    dtype: Any
+    nbytes: int
+    array: Any = None  # a copy, on the device of the original; None with values=False
+    name: str | None = None  # of the argument of the program, for what no op made
+    path: str = ""  # of a parameter or buffer, as "encoder.0.weight"
+    step: int | None = None  # the step that made it
+    of: int | None = None  # of a cotangent: the value whose cotangent it is
+    terms: tuple[int, ...] = ()  # of a cotangent: the cotangents that met, and were added
+    version: int = 0  # how often the memory of its leaf had been written to
+
+
+@dataclass(eq=False)
+class Step:
+    """One call of an op (forward), or of the rules of one node (backward).
+
+    Backward, inputs are the cotangents of the results of a call, and outputs those of its
+    arguments, where they were wanted; `saved` is what the rules may read.
+    """
+
+    number: int
+    kind: str  # "forward" or "backward"
+    op: str  # its name
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    saved: tuple[int, ...] = ()  # numbers of the values kept for the backward pass
+    file: str = ""  # of the user's code that called the op
+    line: int = 0
+    module: str = ""  # the path of the module that ran, as "encoder.0"; "" for the outermost
+    module_class: str = ""  # the name of its class; "" outside of modules
+    rule: str = ""  # backward: the source text of the derivative rules; forward: of the op
+    seconds: float = 0.0  # without the time that recording took
+    bytes: int = 0  # of the outputs
+    args: tuple = ()  # forward: all arguments, arrays as `Ref`
+    static: dict[str, Any] = field(default_factory=dict)  # static arguments, arrays as `Ref`
+    call: int | None = None  # backward: the forward step of the node, None if before the recording
+    backward_pass: int | None = None  # the number of the backward pass in which it ran
+    inside: int | None = None  # the backward step whose rules made this call
+    recorded: bool = False  # forward: a node was made, so gradients can flow back
+    declaration: Op | None = None  # the op itself
+
+    @property
+    def site(self) -> str:
+        """The user's line: "file.py:12"."""
+        return f"{Path(self.file).name}:{self.line}" if self.file else ""
+
+    @property
+    def code(self) -> str:
+        """The text of the user's line; "" where there is no file to read it in."""
+        return linecache.getline(self.file, self.line).strip() if self.file else ""
+
+
+@dataclass(eq=False)
+class Pass:
+    """One backward pass, by `Tensor.backward` or `mg.grad`.
+
+    A gradient is the value that a pass found for an input: of `backward`, for every leaf.
+    """
+
+    number: int
+    create_graph: bool
+    first: int  # the number of its first step
+    file: str = ""
+    line: int = 0
+    last: int | None = None  # the number after its last step; None while it runs
+    roots: tuple[
+        tuple[int | None, int | None], ...
+    ] = ()  # (value, start cotangent; None for the 1)
+    inputs: tuple[int, ...] | None = None  # the values that mg.grad was asked for; None: leaves
+    gradients: dict[int, int] = field(default_factory=dict)  # value -> its gradient, a value
+    added: tuple[int, ...] = ()  # leaves that had a `.grad` before, to which backward adds
+
+
+@dataclass(eq=False)
+class Block:
+    """Memory of an array of the run, while it was alive: from step `born` on, before `died`."""
+
+    nbytes: int
+    born: int
+    value: int  # the first value in this memory
+    died: int | None = None  # None: it was alive when the recording ended
