@@ -18,12 +18,14 @@ class Blocks:
         self.now, self.blocks = now, []
         self._alive: dict[int, tuple[Any, Block]] = {}  # id of the owner -> (weak reference, block)
 
-    def follow(self, array: Any, value: int) -> None:
+    def follow(self, array: Any, value: int, use: str = "") -> None:
         """Follow the memory of an array, the value of that number, unless it is followed."""
         owner = owner_of(array)
         if id(owner) in self._alive:
+            if not use:
+                self._alive[id(owner)][1].values.append(value)
             return
-        block = Block(owner.nbytes, self.now(), value)
+        block = Block(owner.nbytes, self.now(), value, values=[] if use else [value], use=use)
         key = id(owner)
 
         def freed(_):

@@ -54,7 +54,10 @@ class Identities:
         is_parameter = type(vertex) is Leaf and vertex.requires_grad
         in_module = self.modules.path_of(array) is not None
         role = "parameter" if is_parameter else "buffer" if in_module else "data"
-        return self.add(array, role, version=version).number
+        number = self.add(array, role, version=version).number
+        if is_parameter and vertex.grad is not None:
+            self.blocks.follow(vertex.grad.data, number, "gradient")
+        return number
 
     def add(self, array: Any, role: str, **fields: Any) -> Value:
         """A new value with the contents that the array has now."""
@@ -68,7 +71,7 @@ class Identities:
                 self.bytes += copy.nbytes
             self.keep = self.bytes <= self.limit
         facts = tuple(array.shape), array.dtype, array.nbytes
-        value = Value(len(self.values), role, *facts, copy, **fields)
+        value = Value(len(self.values), role, *facts, copy, strides=array.strides, **fields)
         self.values.append(value)
         self.blocks.follow(array, value.number)
         self.assign(array, value.number)

@@ -10,6 +10,7 @@ from minigen.autodiff.graph import NOT_SAVED, Leaf, Output
 from minigen.autodiff.primitives import Op, raw
 from minigen.autodiff.trace import Observer, outputs_of
 from minigen.backend.devices import synchronize
+from minigen.parallel.deferred import DEFERRABLE
 from minigen.study.blocks import Blocks
 from minigen.study.identities import Identities, without_scalar
 from minigen.study.modules import Modules, Names
@@ -115,6 +116,9 @@ class Recorder(Observer):
         step.recorded = True
         find = self.identities.find
         saved = [find(x) for x in node.args if is_array(x)]
+        for x, argument in zip(node.args, step.args):
+            if is_array(x) and find(x) is None and isinstance(argument, Ref):
+                self.blocks.follow(x, argument.number, "converted")
         saved += step.outputs if node.y is not NOT_SAVED else ()
         for x in _arrays_in(node.residuals):
             number = find(x)
@@ -139,6 +143,7 @@ class Recorder(Observer):
         frame = user_frame()
         code = frame.f_code.co_filename, frame.f_lineno
         current = Pass(len(self.passes), create_graph, len(self.steps), *code)
+        current.retain_graph = create_graph or bool(options.get("retain_graph"))
         self._arrived = {}
         current.roots = tuple(self._start(vertex, raw(g)) for vertex, g in roots)
         if inputs is not None:
@@ -177,6 +182,8 @@ class Recorder(Observer):
     def pulling(self, node, g, wanted):
         start = time.perf_counter()
         step = self._new_step("backward", node.op, len(self.steps))
+        parents = zip(wanted, node.parents)
+        step.wanted = tuple(w and (DEFERRABLE if type(p) is Leaf else True) for w, p in parents)
         call = self._calls.get(id(node))
         if call is not None and self.steps[call].declaration is node.op:
             forward = self.steps[call]
@@ -229,8 +236,9 @@ class Recorder(Observer):
         """The value of the cotangent g of a vertex: the one that arrived, or the sum of several."""
         values, terms = self.identities.values, tuple(self._arrived.get(key, ()))
         if len(terms) == 1:
-            self.identities.assign(g, terms[0])
             number = terms[0]
+            self.identities.assign(g, number)
+            self.blocks.follow(g, number)  # of a leaf, the walk returns a copy
         else:
             number = self.identities.find(g)  # with create_graph an `add` has made the sum
             if number is None or values[number].step is None:

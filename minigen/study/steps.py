@@ -43,6 +43,7 @@ class Value:
     of: int | None = None  # of a cotangent: the value whose cotangent it is
     terms: tuple[int, ...] = ()  # of a cotangent: the cotangents that met, and were added
     version: int = 0  # how often the memory of its leaf had been written to
+    strides: tuple[int, ...] = ()  # in bytes, of the array itself: a kept copy is in C order
 
 
 @dataclass(eq=False)
@@ -71,6 +72,7 @@ class Step:
     call: int | None = None  # backward: the forward step of the node, None if before the recording
     backward_pass: int | None = None  # the number of the backward pass in which it ran
     inside: int | None = None  # the backward step whose rules made this call
+    wanted: tuple = ()  # backward: for each argument False, True, or DEFERRABLE for a leaf
     recorded: bool = False  # forward: a node was made, so gradients can flow back
     declaration: Op | None = None  # the op itself
 
@@ -104,13 +106,21 @@ class Pass:
     inputs: tuple[int, ...] | None = None  # the values that mg.grad was asked for; None: leaves
     gradients: dict[int, int] = field(default_factory=dict)  # value -> its gradient, a value
     added: tuple[int, ...] = ()  # leaves that had a `.grad` before, to which backward adds
+    retain_graph: bool = False  # saved values stay after their rules were called
 
 
 @dataclass(eq=False)
 class Block:
-    """Memory of an array of the run, while it was alive: from step `born` on, before `died`."""
+    """Memory of an array of the run, while it was alive: from step `born` on, before `died`.
+
+    use: "" for that of a value; "gradient" for the `.grad` that a leaf had before an op used it, or
+    "converted" for a copy in another dtype that a node saved: then `value` is that of the leaf, or
+    the argument that was converted.
+    """
 
     nbytes: int
     born: int
     value: int  # the first value in this memory
     died: int | None = None  # None: it was alive when the recording ended
+    values: list[int] = field(default_factory=list)  # all values in this memory
+    use: str = ""
