@@ -162,7 +162,7 @@ class Primitive(Op):
     def must_save(self, tracked: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
         """Whether a node must save y, and each argument, for the rules of the tracked arguments.
 
-        A node of x * 2 with x tracked saves the 2, which the rule for x reads, and not x.
+        Of x * 2 with x tracked that is the 2, which the rule for x reads, and not x.
         """
         if self.signature.variadic:
             (read,) = self.reads
@@ -181,10 +181,9 @@ class Primitive(Op):
 
 
 def function_of(op: Op) -> Callable:
-    """The function that users call: it runs forward and records the node.
+    """The function that users call: it runs forward and records the node, which is created here.
 
-    Every node that a user's call adds to the graph is created here. Attributes of op are looked up
-    before: the inner function runs at each call.
+    Attributes of op are looked up before: the inner function runs at each call.
     """
     forward, prepare, has_residuals, views = op.forward, op.prepare, op.has_residuals, op.views
     num_arrays, static_defaults = len(op.signature.arrays), op.signature.static_defaults
@@ -254,12 +253,14 @@ def raw(x):
     return x.data if isinstance(x, Traced) else x
 
 
-def fixed(x):
-    """As `raw`, for an index or a mask that a node will save: a copy if x has a vertex.
+@primitive(None)
+def _copied(x):
+    return x.copy()
 
-    The array of a vertex may be in a leaf's memory, which is written to.
-    """
-    return x.data.copy() if isinstance(x, Traced) and x.node is not None else raw(x)
+
+def fixed(x):
+    """As `raw`; if x has a vertex, a copy made by an op, since a leaf's memory is written to."""
+    return raw(_copied(x)) if isinstance(x, Traced) and x.node is not None else raw(x)
 
 
 def _plain_beside_handles(args, named):
@@ -285,8 +286,7 @@ def _unwrapped(args):
         elif vertex.requires_grad:
             tracked += (True,)
         else:
-            # A frozen leaf or a buffer. In this graph it stays a constant, even if requires_grad is
-            # set later.
+            # A frozen leaf or a buffer: in this graph it stays a constant, whatever is set later.
             vertex = Alias(leaf_of_memory(vertex))
             tracked += (False,)
         parents.append(vertex)

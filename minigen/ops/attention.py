@@ -29,7 +29,7 @@ def attention_weights(q, k, mask, is_causal, scale):
     """
     scores = matmul(q * scale, swapaxes(k, -1, -2))  # (..., T, D) @ (..., D, S)
     if mask is not None and mask.dtype.kind == "f":
-        takes_part = raw(mask) > -np.inf
+        takes_part = mask > -np.inf
         scores = add(scores, astype(where(takes_part, mask, 0.0), scores.dtype))
         mask = takes_part
     if is_causal:

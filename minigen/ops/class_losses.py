@@ -12,7 +12,16 @@ from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, raw
 from minigen.backend.arrays import Array, array_module
 from minigen.errors import DTypeError, ShapeError
-from minigen.ops.elementwise import add, divide, multiply, negative, scaled, subtract, where
+from minigen.ops.elementwise import (
+    add,
+    divide,
+    maximum,
+    multiply,
+    negative,
+    scaled,
+    subtract,
+    where,
+)
 from minigen.ops.indexing import check_range, getitem, take_along_axis, whole_numbers
 from minigen.ops.losses import check_shapes, in_floats, reduced
 from minigen.ops.normalization import log_softmax
@@ -24,7 +33,7 @@ INT64 = np.dtype(np.int64)
 
 def _cross_entropy_definition(x, target, smoothing, averaged):
     log_p = log_softmax(x, 1)
-    log_p_of_target = take_along_axis(log_p, np.maximum(target, 0)[:, None], 1)
+    log_p_of_target = take_along_axis(log_p, maximum(target, 0)[:, None], 1)
     loss = negative(multiply(reshape(log_p_of_target, target.shape), 1 - smoothing))
     if smoothing:
         loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
@@ -60,8 +69,8 @@ def _mean_factor(target, dtype):
 
     It is computed with array operations, so that on a GPU the CPU does not wait for the number.
     """
-    count = (target >= 0).sum()
-    return np.where(count > 0, 1 / np.maximum(count, 1), math.nan).astype(dtype)
+    count = astype((target >= 0).sum(), dtype)
+    return where(count > 0, 1 / maximum(count, 1), math.nan)
 
 
 @composite

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minigen.autodiff.primitives import raw
+from minigen.autodiff.graph import Traced
 from minigen.backend.arrays import Array
 from minigen.ops.elementwise import REALS, elementwise, maximum, reciprocal, square, where
 
@@ -65,7 +65,9 @@ def _inverse_of(u, a, b):
 
     The constant 0 at infinity, and at the origin, where arctan2 has no derivative.
     """
-    scale = raw(maximum(abs(a), abs(b)))  # a constant, since the quotient does not depend on it
+    scale = maximum(abs(a), abs(b))
+    if isinstance(scale, Traced):  # as a constant, since the quotient does not depend on it
+        scale = type(scale)(scale.data)
     flat = (scale == 0) | (scale == math.inf)
     scale = where(flat, 1.0, scale)
     u, a, b = (where(flat, 0.0, x / scale) for x in (u, a, b))

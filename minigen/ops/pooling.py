@@ -84,10 +84,16 @@ def _max_pool(name, dims, x, kernel_size, stride, padding, ceil_mode):
     if ceil_mode and any(beyond := _beyond(x.shape[2:], size, stride, padding)):
         x = pad(x, ((0, 0), (0, 0), *((0, n) for n in beyond)), _lowest(x.dtype))
     N, C, H, W = x.shape
-    index = kernels.max_indices(raw(x), size, stride, padding)
-    rows = reshape(x, (N * C, H * W))
-    y = _take_along_rows(rows, index=index.reshape(N * C, math.prod(index.shape[2:])))
+    index = _max_indices(x, size=size, stride=stride, padding=padding)
+    rows_of_index = reshape(index, (N * C, math.prod(index.shape[2:])))
+    y = _take_along_rows(reshape(x, (N * C, H * W)), index=raw(rows_of_index))
     return reshape(y, (N, C, *index.shape[4 - dims :]))
+
+
+@primitive(None)
+def _max_indices(x, *, size, stride, padding):
+    """The index h * W + w of the maximum of each window: int32 (N, C, OH, OW)."""
+    return kernels.max_indices(x, size, stride, padding)
 
 
 def _lowest(dtype):
@@ -192,14 +198,21 @@ def adaptive_max_pool2d(x: Array, output_size: OutputSize) -> Array:
     OH, OW = _adaptive_size("adaptive_max_pool2d", x, output_size)
     if H % OH == W % OW == 0:
         return max_pool2d(x, (H // OH, W // OW))
-    windows, xp = raw(x), array_module(raw(x))
-    index = xp.empty((N * C, OH * OW), np.int32)
-    for u, (a, b) in enumerate(_adaptive_ranges(H, OH)):
-        for v, (c, d) in enumerate(_adaptive_ranges(W, OW)):
-            first = windows[:, :, a:b, c:d].reshape(N * C, -1).argmax(1) if N * C else 0
-            index[:, u * OW + v] = (a + first // (d - c)) * W + c + first % (d - c)
+    index = raw(_adaptive_max_indices(x, output_size=(OH, OW)))
     y = _take_along_rows(reshape(x, (N * C, H * W)), index=index)
     return reshape(y, (N, C, OH, OW))
+
+
+@primitive(None)
+def _adaptive_max_indices(x, *, output_size):
+    """The index h * W + w of the maximum of each window: int32 (N * C, OH * OW)."""
+    (N, C, H, W), (OH, OW) = x.shape, output_size
+    index = array_module(x).empty((N * C, OH * OW), np.int32)
+    for u, (a, b) in enumerate(_adaptive_ranges(H, OH)):
+        for v, (c, d) in enumerate(_adaptive_ranges(W, OW)):
+            first = x[:, :, a:b, c:d].reshape(N * C, -1).argmax(1) if N * C else 0
+            index[:, u * OW + v] = (a + first // (d - c)) * W + c + first % (d - c)
+    return index
 
 
 def _adaptive_input(name, x):

@@ -156,7 +156,7 @@ def _dtype_of_factors(dtype, n):
 
 def _extreme_rule(g, y, x, axis, keepdims):
     """The rule of max and min: g / n for each of the n values that equal y; NaN where y is NaN."""
-    equal = x == raw(spread(raw(y), x, axis))
+    equal = x == spread(y, x, axis)
     n = equal.sum(axes_of(axis, x.ndim), keepdims=True)  # 0 where y is NaN
     others = where(n == 0, math.nan, 0.0).astype(g.dtype)
     return where(equal, spread(divide(with_kept_axes(g, x, axis), n), x, axis), others)

@@ -238,6 +238,11 @@ def _astype(x, *, dtype):
     return x.astype(dtype)
 
 
+@primitive(None)
+def _as_integers(x, *, dtype):
+    return x.astype(dtype)
+
+
 @composite
 def astype(x: Array, dtype) -> Array:
     """x in another dtype; x itself if it has that dtype.
@@ -248,7 +253,7 @@ def astype(x: Array, dtype) -> Array:
     if x.dtype == dtype:
         return x
     if dtype.kind != "f" and isinstance(x, Traced):
-        return type(x)(x.data.astype(dtype))
+        return _as_integers(x, dtype=dtype)
     return _astype(x, dtype=dtype)
 
 

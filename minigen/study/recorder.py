@@ -55,6 +55,7 @@ class Recorder(Observer):
             start = time.perf_counter()
             step = self._new_step("forward", op)
             step.args = tuple(map(self._argument, arrays, parents))
+            step.tracked = tuple(p is not None and p.requires_grad for p in parents)
             step.static = {name: self.identities.referred(x) for name, x in static.items()}
             step.inputs = tuple(x.number for x in step.args if isinstance(x, Ref))
             before = time.perf_counter()

@@ -74,6 +74,7 @@ class Step:
     inside: int | None = None  # the backward step whose rules made this call
     wanted: tuple = ()  # backward: for each argument False, True, or DEFERRABLE for a leaf
     recorded: bool = False  # forward: a node was made, so gradients can flow back
+    tracked: tuple[bool, ...] = ()  # forward: to which of args a gradient can flow back
     declaration: Op | None = None  # the op itself
 
     @property

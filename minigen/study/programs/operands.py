@@ -1,6 +1,7 @@
-"""What passes between a program and the lines of NumPy that its ops become.
+"""What passes between a program and the NumPy lines that its ops become.
 
-    matmul of `x` and `w - 1` is the text `x @ (w - 1)`: the argument has a weaker operator.
+The product of the operands `x` and `w - 1` is the text `x @ (w - 1)`: the operator of the second
+one binds less tightly than that of the product, which is what `precedence` tells.
 """
 
 from typing import Any, NamedTuple
