@@ -1,4 +1,4 @@
-"""The command line: python -m minigen gradcheck [OPS...], python -m minigen doctor."""
+"""The command line: python -m minigen gradcheck [OPS...], doctor, study SCRIPT."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from minigen.backend.devices import resolve_device
 from minigen.doctor import doctor
 from minigen.doctor.self_test import self_test
 from minigen.errors import BackendUnavailable
+from minigen.study.command import study
 from minigen.testing import table
 from minigen.testing.cases import CASES
 from minigen.training.flags import device_name, positive_int
@@ -43,6 +44,11 @@ def run_doctor(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_study(args: argparse.Namespace) -> int:
+    """Record a training step of a script, and write files about it."""
+    return study(args.script, args.step, args.out, args.arguments)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m minigen", description="minigen on the command line"
@@ -59,9 +65,28 @@ def main() -> int:
     only = {"type": device_name, "metavar": "DEVICE"}
     report.add_argument("--self-test", **only, help="only test this device, in this process")
     report.set_defaults(run=run_doctor)
+    look = commands.add_parser(
+        "study",
+        help="record a training step of a script, and show it",
+        usage="%(prog)s SCRIPT [--step N] [--out DIR] [-- arguments of the script]",
+        description="Runs any script that trains, records one training step, writes step.html, "
+        "step.py, memory.png and roofline.png, and stops the script.",
+    )
+    look.add_argument("script", metavar="SCRIPT", help="a Python file")
+    look.add_argument("--step", type=positive_int, default=1, metavar="N", help="default 1")
+    look.add_argument("--out", metavar="DIR", help="for the files; default runs/study/NAME")
+    look.set_defaults(run=run_study)
     console.prepare()
     try:
-        args = parser.parse_args()
+        words, arguments = sys.argv[1:], []
+        if words[:1] == ["study"] and "--" in words:
+            index = words.index("--")
+            words, arguments = words[:index], words[index + 1 :]
+        args, unknown = parser.parse_known_args(words)
+        if unknown:
+            remedy = "; arguments of the script go behind --" if args.run is run_study else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{remedy}")
+        args.arguments = arguments
         return args.run(args)
     except BackendUnavailable as error:
         console.say(f"BackendUnavailable: {error}", sys.stderr)

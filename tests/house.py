@@ -51,11 +51,13 @@ FILES = {
     "summaries",
     "nn.functional": "activations losses windows products normalization",
     "nn.utils": "clipping vectors rnn",
-    "optim": "groups states optimizer sgd rmsprop adam schedules scheduler one_cycle lr_scheduler",
+    "optim": "groups states observing optimizer sgd rmsprop adam schedules scheduler one_cycle "
+    "lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "study": "steps blocks modules identities sites rule_texts recorder programs recording",
+    "study": "steps blocks modules identities sites rule_texts recorder programs recording "
+    "scripts command",
     "study.programs": "operands",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",

@@ -17,6 +17,7 @@ from minigen.backend.devices import capturing, device_of
 from minigen.errors import ShapeError
 from minigen.gradients import enable_grad
 from minigen.optim.groups import Params, check_settings, checked_tensors, list_of_groups, listed
+from minigen.optim.observing import step_observer
 from minigen.optim.states import State, checked_state, moved, snapshot
 from minigen.tensors import Tensor
 
@@ -80,6 +81,8 @@ class Optimizer:
             self.add_param_group(group)
         if not self.params:
             raise ValueError(f"{name}: the list of parameters is empty")
+        if (observer := step_observer.get()) is not None:
+            observer.optimizer_made(self)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize more parameters: {"params": tensors, setting: value}, else with the defaults.
@@ -131,6 +134,8 @@ class Optimizer:
         self.advance()
         for bucket in self.buckets:
             self.update(bucket, [gs[i] for i in bucket.indices])
+        if (observer := step_observer.get()) is not None:
+            observer.optimizer_stepped(self)
         return result
 
     def _arrays(self, gradients: list[Tensor | None]) -> tuple[list, list]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, cupy, is_cupy
 from minigen.backend.devices import capturing, cuda_is_available, pinned, to_device
 from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
+from minigen.optim.observing import step_observer
 from minigen.random import Generator
 from minigen.tensors import Tensor
 from minigen.training.replay_inputs import StreamPosition, Upload
@@ -32,11 +34,11 @@ def capture(step: Callable) -> "Captured":
     """step, a function of a batch that trains (forward, backward, optimizer), as one CUDA graph.
 
     Call the result like step, with arrays or tensors of the same shapes each time; batches of other
-    shapes run eagerly. Nothing in step may make the host wait (.item(), clip_grad_norm): read the
-    returned tensors, which the next call overwrites, outside of step. Learning rates may change
-    between calls; other settings, networks and Python's decisions stay as recorded. An index out
-    of range raises IndexError at a later call. Where capturing cannot work, steps run eagerly, and
-    one warning says why.
+    shapes, and steps that are observed, run eagerly. Nothing in step may make the host wait
+    (.item(), clip_grad_norm): read the returned tensors, which the next call overwrites, outside of
+    step. Learning rates may change between calls; other settings, networks and Python's decisions
+    stay as recorded. An index out of range raises IndexError at a later call. Where capturing
+    cannot work, steps run eagerly, and one warning says why.
     """
     return Captured(step)
 
@@ -57,7 +59,7 @@ class Captured:
         if self.recording is None:
             self.recording = Recording(self.step, batch)
         recording = self.recording
-        if not recording.fits(batch):
+        if not recording.fits(batch) or _is_observed():
             return self.step(*map(_on_gpu, batch))
         if recording.graph is not None and recording.is_stale():
             recording.graph, self.calls = None, 0
@@ -72,6 +74,11 @@ class Captured:
                 _warn(f"the step cannot be recorded ({error})")
                 return recording.run(batch)
         return recording.replay(batch)
+
+
+def _is_observed() -> bool:
+    """Whether an observer wants to see ops or steps, which a replay does not show."""
+    return trace_observer.get() is not None or step_observer.get() is not None
 
 
 def _warn(reason: str) -> None:

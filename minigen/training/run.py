@@ -30,6 +30,7 @@ from minigen.data import DataLoader
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
+from minigen.optim.observing import folder_for, training_step
 from minigen.random import Generator
 from minigen.tensors import Tensor
 from minigen.training import checkpoint
@@ -72,7 +73,8 @@ class Run(Progress, Results):
     ):
         super().__init__(model, optimizer, rng, loader)
         self.description, self.kept = described(model, settings), dict(kept or {})
-        self.out, self.max_seconds = tensor_files.home_path(args.out), args.max_seconds
+        self.out = folder_for(tensor_files.home_path(args.out), args.resume)
+        self.max_seconds = args.max_seconds
         self.total_epochs = args.epochs
         changeable = {*CHANGEABLE_FLAGS, *free}
         flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
@@ -149,7 +151,8 @@ class Run(Progress, Results):
             label = f"epoch {self.epoch + 1}/{self.total_epochs}"
             self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
         for item in items():
-            with detect_anomaly() if self.step + 1 == watched else nullcontext():
+            anomaly = detect_anomaly() if self.step + 1 == watched else nullcontext()
+            with training_step(repeated=last is not None), anomaly:
                 self.in_step = True
                 yield item
                 self.in_step = False
