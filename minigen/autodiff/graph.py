@@ -43,7 +43,7 @@ class Leaf:
     counts these writes.
     """
 
-    __slots__ = ("grad", "requires_grad", "version")
+    __slots__ = ("__weakref__", "grad", "requires_grad", "version")
     op, parents, depth = None, (), 0
 
     def __init__(self, requires_grad: bool = True):
@@ -65,7 +65,7 @@ class Node:
 
     __slots__ = (
         *("args", "depth", "num_outputs", "op", "parents", "residuals", "site", "static"),
-        *("version_sum", "y"),
+        *("version_sum", "y", "__weakref__"),
     )
     requires_grad, version = True, 0  # the result of an op is never written to
 

@@ -1,14 +1,14 @@
 """Which value an array is: arrays are told apart by identity, for as long as they are alive."""
 
-import weakref
 from typing import Any
 
 import numpy as np
 
 from minigen.autodiff.checks import is_array
-from minigen.autodiff.graph import Leaf, leaf_of_memory
+from minigen.autodiff.graph import Leaf, Traced, leaf_of_memory
 from minigen.study.blocks import Blocks
 from minigen.study.modules import Modules
+from minigen.study.objects import ByIdentity
 from minigen.study.steps import Ref, Value
 
 
@@ -23,65 +23,82 @@ class Identities:
     def __init__(self, keep: bool, limit: int, blocks: Blocks, modules: Modules):
         self.values: list[Value] = []
         self.keep, self.limit, self.bytes = keep, limit, 0
+        self.is_full = False  # whether an array was not kept because of the limit
         self.blocks, self.modules = blocks, modules
-        self._numbers: dict[int, tuple[Any, int]] = {}  # id -> (weak reference, number)
+        self._numbers = ByIdentity()
 
     def find(self, array: Any) -> int | None:
-        """The number of the value that the array is; None for an array that is not known."""
-        reference, number = self._numbers.get(id(array), (None, None))
-        return number if reference is not None and reference() is array else None
+        """The number of the value that the array is; None for an array that was not met."""
+        return self._numbers.get(array)
 
     def assign(self, array: Any, number: int) -> None:
         """From now on the array is the value of that number."""
-        holds = isinstance(array, np.generic)  # which has no weak references
-        self._numbers[id(array)] = (lambda: array) if holds else weakref.ref(array), number
+        self._numbers[array] = number
 
     def of_argument(self, array: Any, vertex: Any = None) -> int:
-        """The number of an array that an op got. If no op made it, it may be a new value.
+        """The number of an array that an op got. If it was written to, it is a new value.
 
-        The memory of a leaf has other contents when its version is another. Contents of other
-        arrays that no op made are compared, where they are kept.
+        The memory of a leaf has other contents when its version is another. The contents of any
+        array are compared with those that were kept.
         """
         leaf = leaf_of_memory(vertex)
         version = 0 if leaf is None else leaf.version
+        is_parameter = type(vertex) is Leaf and vertex.requires_grad
         number = self.find(array)
         if number is not None:
             value = self.values[number]
-            if value.step is not None or value.role == "cotangent":
+            is_made = value.step is not None or value.role == "cotangent"
+            if (is_made or value.version == version) and _has_contents(array, value.array):
+                if is_parameter and not is_made:  # it may have been met as a constant
+                    value.role = "parameter"
                 return number
-            if value.version == version and _has_contents(array, value.array):
-                return number
-        is_parameter = type(vertex) is Leaf and vertex.requires_grad
-        in_module = self.modules.path_of(array) is not None
-        role = "parameter" if is_parameter else "buffer" if in_module else "data"
-        number = self.add(array, role, version=version).number
+        path = self.modules.path_of(array, vertex)
+        role = "parameter" if is_parameter else "data" if path is None else "buffer"
+        number = self.add(array, role, vertex, version=version).number
         if is_parameter and vertex.grad is not None:
             self.blocks.follow(vertex.grad.data, number, "gradient")
         return number
 
-    def add(self, array: Any, role: str, **fields: Any) -> Value:
+    def add(self, array: Any, role: str, vertex: Any = None, **fields: Any) -> Value:
         """A new value with the contents that the array has now."""
-        copy = None
-        if self.keep:
-            number = self.find(array)
-            if role == "cotangent" and number is not None:  # a rule returned what it got
-                copy = self.values[number].array
-            if copy is None:
-                copy = array.copy()
-                self.bytes += copy.nbytes
-            self.keep = self.bytes <= self.limit
         facts = tuple(array.shape), array.dtype, array.nbytes
-        value = Value(len(self.values), role, *facts, copy, strides=array.strides, **fields)
+        copy, strides = self._copy(array, role), array.strides
+        value = Value(len(self.values), role, *facts, copy, strides=strides, **fields)
         self.values.append(value)
         self.blocks.follow(array, value.number)
         self.assign(array, value.number)
-        self.modules.note(value, array)
+        self.modules.note(value, array, vertex)
         return value
+
+    def _copy(self, array: Any, role: str) -> Any:
+        """A copy of an array, unless copies are not kept or would take more than the limit."""
+        number = self.find(array)
+        if role == "cotangent" and number is not None:  # a rule returned what it got
+            copy = self.values[number].array
+            if copy is not None and copy.dtype == array.dtype and _has_contents(array, copy):
+                return copy
+        if self.keep and self.bytes + array.nbytes > self.limit:
+            self.keep, self.is_full = False, True
+        if not self.keep:
+            return None
+        self.bytes += array.nbytes
+        return array.copy()
+
+    def forget(self) -> None:
+        """Called when the run has ended: no array is met any longer."""
+        self._numbers = ByIdentity()
 
     def referred(self, tree: Any) -> Any:
         """A nest of arguments with `Ref` in place of each array."""
         if isinstance(tree, tuple | list):
-            return type(tree)(map(self.referred, tree))
+            parts = map(self.referred, tree)
+            return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        if isinstance(tree, dict):
+            return {key: self.referred(part) for key, part in tree.items()}
+        if isinstance(tree, Traced):
+            return Ref(self.of_argument(tree.data, tree.node))
+        if isinstance(tree, np.generic):
+            return tree.item()
         return Ref(self.of_argument(tree)) if is_array(tree) else tree
 
 
@@ -89,7 +106,10 @@ def _has_contents(array: Any, copy: Any) -> bool:
     """Whether an array has the contents of a copy, NaN included; true if there is no copy."""
     if copy is None:
         return True
-    return bool(((array == copy) | ((array != array) & (copy != copy))).all())
+    if array.shape != copy.shape:
+        return False
+    same = array == copy
+    return bool(same.all()) or bool((same | ((array != array) & (copy != copy))).all())
 
 
 def without_scalar(result: Any) -> Any:

@@ -1,11 +1,14 @@
 """The modules of a run and the names of their tensors."""
 
 import itertools
-import re
+import keyword
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minigen.autodiff.graph import Leaf
 from minigen.nn.module import Module
+from minigen.study.objects import ByIdentity
 from minigen.study.steps import Step, Value
 from minigen.tensors import Tensor
 
@@ -17,49 +20,74 @@ class Modules:
     """The outermost modules of a run, in the order of their first call, and the paths in them.
 
     names: the outermost module, or tensors by name. Paths begin with the number of the outermost
-    module, "m0", if there are several, which is known at the end: `finish`.
+    module, "m0", if there are several, which is not decided before the end: `finish`.
     """
 
     def __init__(self, names: Names):
-        self.roots: list[Module] = []
-        self.own_names: dict[int, str] = {}  # id of an array -> the name that the user chose
-        self._modules: dict[int, tuple[Path, str]] = {}  # id of a module -> path, name of its class
-        self._tensors: dict[int, Path] = {}  # id of an array -> path
-        self._held: list[Any] = []  # what has the ids above, so that nothing else gets one
+        self.num_roots = 0
+        self._paths = ByIdentity()  # module -> path
+        self._tensors = ByIdentity()  # array, or leaf of a parameter -> path
+        self._own_names = ByIdentity()  # array -> the name that the user chose
         self._noted: dict[int, Path] = {}  # number of a value -> path
+        self._unnamed = ByIdentity()  # array -> number of a value without a path
         if isinstance(names, Module):
-            self.enter(names)
+            self.enter([names])
         elif names is not None:
-            for name, tensor in names.items():
-                self.own_names[id(tensor.data)] = name
-                self._held.append(tensor.data)
+            for name, tensor in _checked(names).items():
+                self._own_names[tensor.data] = name
 
-    def enter(self, module: Module) -> None:
-        """Name the contents of an outermost module, unless it is in one that is known."""
-        if id(module) in self._modules:
-            return
-        root = len(self.roots)
-        self.roots.append(module)
-        for path, child in module.named_modules():
-            self._modules.setdefault(id(child), ((root, path), type(child).__name__))
-        for path, tensor in (*module.named_parameters(), *module.named_buffers()):
-            self._tensors.setdefault(id(tensor.data), (root, path))
-            self._held.append(tensor.data)
+    def __contains__(self, module: Module) -> bool:
+        return module in self._paths
 
-    def location(self, module: Module) -> tuple[Path, str]:
-        """(the path of a module, the name of its class)."""
-        self.enter(module)
-        return self._modules[id(module)]
+    def path_of_module(self, module: Module) -> Path | None:
+        """The path of a module, None for one that was not met."""
+        return self._paths.get(module)
 
-    def path_of(self, array: Any) -> Path | None:
-        """The path of the parameter or buffer with that array."""
-        return self._tensors.get(id(array))
+    def enter(self, running: Sequence[Module]) -> None:
+        """Name the contents of modules that call each other, the outermost one first.
 
-    def note(self, value: Value, array: Any) -> None:
+        One that another has made while it ran, and does not hold, is named by its class.
+        """
+        outer = None
+        for module in running:
+            if module not in self._paths:
+                if outer is None:
+                    self._name(module, (self.num_roots, ""))
+                    self.num_roots += 1
+                else:
+                    root, path = self._paths.get(outer)
+                    self._name(outer, (root, path))  # it may have been assigned meanwhile
+                    if module not in self._paths:
+                        name = type(module).__name__
+                        self._name(module, (root, f"{path}.{name}" if path else name))
+            outer = module
+
+    def _name(self, module: Module, path: Path) -> None:
+        """Give paths to a module and to what it holds, but for what has one."""
+        root, prefix = path
+        for inner, part in module.named_modules(prefix):
+            if part not in self._paths:
+                self._paths[part] = root, inner
+        for inner, tensor in (*module.named_parameters(prefix), *module.named_buffers(prefix)):
+            if (number := self._unnamed.get(tensor.data)) is not None:
+                self._noted[number] = root, inner  # used before its module ran
+            for key in (tensor.data, tensor.node):
+                if key not in self._tensors:
+                    self._tensors[key] = root, inner
+
+    def path_of(self, array: Any, vertex: Any = None) -> Path | None:
+        """The path of the parameter or buffer with that array, or of the leaf that is vertex."""
+        found = self._tensors.get(array)
+        return self._tensors.get(vertex) if found is None and type(vertex) is Leaf else found
+
+    def note(self, value: Value, array: Any, vertex: Any) -> None:
         """Remember the path or the name of a new value, if its array has one."""
-        if id(array) in self._tensors:
-            self._noted[value.number] = self._tensors[id(array)]
-        value.name = self.own_names.get(id(array))
+        path = self.path_of(array, vertex)
+        if path is not None:
+            self._noted[value.number] = path
+        else:
+            self._unnamed[array] = value.number
+        value.name = self._own_names.get(array)
 
     def finish(self, steps: Sequence[Step], values: Sequence[Value]) -> None:
         """Give paths to steps and values, and names to the values that no op made."""
@@ -69,26 +97,37 @@ class Modules:
         for number, path in self._noted.items():
             if values[number].step is None:
                 values[number].path = self._joined(path)
-        taken: set[str] = set()
-        numbers = itertools.count()
+        named = [v for v in values if v.role in ("parameter", "buffer", "data")]
         for value in values:
-            if value.role in ("parameter", "buffer", "data"):
-                wish = value.name or value.path
-                name = identifier(wish) if wish else f"x{next(numbers)}"
-                value.name = unused(name, taken)
-            else:
-                value.name = None
+            value.name = value.name if value in named else None
+        taken: set[str] = set()
+        for value in named:
+            if wish := value.name or value.path:
+                value.name = unused(identifier(wish), taken)
+        numbers = (f"x{i}" for i in itertools.count())
+        for value in named:
+            if not value.name:
+                value.name = next(name for name in numbers if name not in taken)
 
     def _joined(self, path: Path) -> str:
         root, inner = path
-        prefix = f"m{root}" if len(self.roots) > 1 else ""
+        prefix = f"m{root}" if self.num_roots > 1 else ""
         return ".".join(filter(None, (prefix, inner)))
+
+
+def _checked(names: Any) -> Mapping[str, Tensor]:
+    """names; TypeError unless it is a dict from names to tensors."""
+    if not isinstance(names, Mapping) or not all(isinstance(x, Tensor) for x in names.values()):
+        raise TypeError("study.record: names is a module, or a dict from names to tensors")
+    return names
 
 
 def identifier(path: str) -> str:
     """A path as a name in a program: "0.weight" is _0_weight."""
-    name = re.sub(r"\W", "_", path)
-    return f"_{name}" if name[:1].isdigit() else name
+    path = unicodedata.normalize("NFKC", path)  # as Python does with names in programs
+    name = "".join(c if f"a{c}".isidentifier() else "_" for c in path)
+    name = name if name.isidentifier() else f"_{name}"
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def unused(name: str, taken: set[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minigen.autodiff.checks import is_array
 from minigen.autodiff.fused import STAND_IN
-from minigen.autodiff.graph import NOT_SAVED, Leaf, Output
+from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Output, Traced
 from minigen.autodiff.primitives import Op, raw
 from minigen.autodiff.trace import Observer, outputs_of
 from minigen.backend.devices import synchronize
@@ -14,8 +14,9 @@ from minigen.parallel.deferred import DEFERRABLE
 from minigen.study.blocks import Blocks
 from minigen.study.identities import Identities, without_scalar
 from minigen.study.modules import Modules, Names
+from minigen.study.objects import ByIdentity
 from minigen.study.rule_texts import rules_text, text_of
-from minigen.study.sites import enclosing_module, user_frame
+from minigen.study.sites import running_modules, user_frame
 from minigen.study.steps import Pass, Ref, Step
 
 
@@ -30,25 +31,19 @@ class Recorder(Observer):
         self.user_modules = Modules(names)
         self.identities = Identities(keep, limit, self.blocks, self.user_modules)
         self.overhead = 0.0  # seconds that recording has taken
-        self._of_vertex: dict[Any, int] = {}  # key of a vertex -> the value that it stands for
-        self._calls: dict[int, int] = {}  # id of a node -> its forward step
+        self._calls = ByIdentity()  # node -> its forward step
+        self._met = ByIdentity()  # leaf or other vertex -> {index of the output: value}
         self._running: list[_Pull] = []  # the calls of rules that are running, innermost last
-        self._arrived: dict[Any, list[int]] = {}  # key of a vertex -> cotangents that reached it
+        self._arrived: dict[Any, list[int]] = {}  # in the walk that is running, see `_key`
 
     def finish(self) -> None:
         """Called when the run has ended."""
         self.blocks.stop()
+        self.identities.forget()
+        self._calls = self._met = ByIdentity()
         self.user_modules.finish(self.steps, self.identities.values)
 
     # -------------------------------------------------------------------- forward calls
-
-    def called(self, module, args, kwargs):
-        start = time.perf_counter()
-        if not self.modules:
-            self.user_modules.enter(enclosing_module(user_frame()) or module)
-        self.user_modules.enter(module)
-        self.overhead += time.perf_counter() - start
-        return super().called(module, args, kwargs)
 
     def forward_of(self, op, arrays, parents):
         def run(*args, **static):
@@ -58,6 +53,10 @@ class Recorder(Observer):
             step.tracked = tuple(p is not None and p.requires_grad for p in parents)
             step.static = {name: self.identities.referred(x) for name, x in static.items()}
             step.inputs = tuple(x.number for x in step.args if isinstance(x, Ref))
+            for x, ref in zip(args, step.args):  # `prepare` may have converted an argument
+                if isinstance(ref, Ref) and self.identities.find(x) is None:
+                    self.blocks.follow(x, ref.number, "converted")
+                    self.identities.assign(x, ref.number)
             before = time.perf_counter()
             result = op.forward(*args, **static)
             synchronize(result)
@@ -82,11 +81,18 @@ class Recorder(Observer):
         if not is_array(x):
             return x
         number = self.identities.of_argument(x, vertex)
-        if vertex is not None:
-            self._of_vertex.setdefault(_key(vertex), number)
-            if isinstance(vertex, Leaf):  # written to, it stands for another value
-                self._of_vertex[_key(vertex)] = number
+        is_new = isinstance(vertex, Node | Output) and self._value_of(vertex) is None
+        if is_new or isinstance(vertex, Leaf):  # a leaf that was written to is another value
+            node, index = _node_and_index(vertex)
+            self._met[node] = {**self._met.get(node, {}), index: number}
         return Ref(number)
+
+    def _value_of(self, vertex) -> int | None:
+        """The value that a vertex stands for; None if it was not met in this run."""
+        node, index = _node_and_index(vertex)
+        if (call := self._calls.get(node)) is not None:
+            return call.outputs[index]
+        return self._met.get(node, {}).get(index)
 
     def _new_step(self, kind: str, op: Op, number: int = -1) -> Step:
         """A step, and where it is in the user's code and in the model."""
@@ -100,9 +106,12 @@ class Recorder(Observer):
         else:
             frame = user_frame()
             step.file, step.line = frame.f_code.co_filename, frame.f_lineno
-            module = self.modules[-1] if self.modules else enclosing_module(frame)
+            module = next(running_modules(), None)
             if module is not None:
-                step.module, step.module_class = self.user_modules.location(module)
+                if module not in self.user_modules:
+                    self.user_modules.enter(list(running_modules())[::-1])
+                step.module = self.user_modules.path_of_module(module)
+                step.module_class = type(module).__name__
         if kind == "forward":
             step.rule = text_of(op.forward)
         return step
@@ -116,10 +125,7 @@ class Recorder(Observer):
         step = self.steps[-1]
         step.recorded = True
         find = self.identities.find
-        saved = [find(x) for x in node.args if is_array(x)]
-        for x, argument in zip(node.args, step.args):
-            if is_array(x) and find(x) is None and isinstance(argument, Ref):
-                self.blocks.follow(x, argument.number, "converted")
+        saved = [find(x) for x in node.args if is_array(x)]  # else a number, or a Spec
         saved += step.outputs if node.y is not NOT_SAVED else ()
         for x in _arrays_in(node.residuals):
             number = find(x)
@@ -127,56 +133,67 @@ class Recorder(Observer):
                 number = self.identities.add(x, "residual", step=step.number).number
             saved.append(number)
         step.saved = tuple(dict.fromkeys(number for number in saved if number is not None))
-        self._calls[id(node)] = step.number
-        if node.num_outputs is None:
-            self._of_vertex[id(node)] = step.outputs[0]
-        else:
-            for i, number in enumerate(step.outputs):
-                self._of_vertex[id(node), i] = number
+        self._calls[node] = step
         node.site = f"{step.file}:{step.line}"
         self.overhead += time.perf_counter() - start
 
     # ------------------------------------------------------------------- backward passes
 
     def walked(self, roots, inputs, cls, *, create_graph=False, **options):
-        if self._running:  # the definition of a fused op is differentiated, inside its derivative
-            return super().walked(roots, inputs, cls, create_graph=create_graph, **options)
-        frame = user_frame()
-        code = frame.f_code.co_filename, frame.f_lineno
-        current = Pass(len(self.passes), create_graph, len(self.steps), *code)
-        current.retain_graph = create_graph or bool(options.get("retain_graph"))
-        self._arrived = {}
-        current.roots = tuple(self._start(vertex, raw(g)) for vertex, g in roots)
-        if inputs is not None:
-            numbers = [self._of_vertex.get(_key(vertex)) for vertex in inputs]
+        start = time.perf_counter()
+        outer, self._arrived = self._arrived, {}
+        current = None
+        if not self._running:  # else a rule differentiates the definition of a fused op
+            frame = user_frame()
+            code = frame.f_code.co_filename, frame.f_lineno
+            current = Pass(len(self.passes), create_graph, len(self.steps), *code)
+            current.retain_graph = create_graph or bool(options.get("retain_graph"))
+            self.passes.append(current)
+        starts = tuple(self._start(vertex, g) for vertex, g in roots)
+        if current and inputs is not None:
+            numbers = map(self._value_of, inputs)
             current.inputs = tuple(number for number in numbers if number is not None)
-        self.passes.append(current)
+        self.overhead += time.perf_counter() - start
         try:
             found = super().walked(roots, inputs, cls, create_graph=create_graph, **options)
+            start = time.perf_counter()
+            gradients = {v: self._gradient(v, g) for v, g in found.items()}
+            if current:
+                current.roots = starts
+                self._note_gradients(current, gradients)
         finally:
-            self._running.clear()
-            current.last = len(self.steps)
-        start = time.perf_counter()
-        for vertex, g in found.items():
-            of = self._of_vertex.get(_key(vertex))
-            if of is not None:  # else backward from a leaf that no op has used
-                made = self._of_vertex.get(_key(g.node)) if create_graph else None
-                if made is not None:  # the walk returns a copy of what an op of the rules made
-                    self.identities.assign(g.data, made)
-                current.gradients[of] = self._sum(_key(vertex), raw(g), of)
-                if inputs is None and vertex.grad is not None:
-                    current.added += (of,)
+            self._arrived = outer
+            if current:
+                self._running.clear()
+                current.last = len(self.steps)
         self.overhead += time.perf_counter() - start
         return found
 
+    def _gradient(self, vertex, g) -> int:
+        """The value of a cotangent that a walk has found; it returns a copy."""
+        if isinstance(g, Traced) and g.node is not None:
+            made = self._value_of(g.node)  # by an op that the rules have called
+            if made is not None:
+                self.identities.assign(g.data, made)
+        return self._sum(_key(vertex), raw(g), self._value_of(vertex))
+
+    def _note_gradients(self, current: Pass, gradients: dict[Any, int]) -> None:
+        for vertex, number in gradients.items():
+            of = self._value_of(vertex)
+            if of is not None:  # else backward from a leaf that no op has used
+                current.gradients[of] = number
+                if current.inputs is None and vertex.grad is not None:
+                    current.added += (of,)
+
     def _start(self, vertex, g) -> tuple[int | None, int | None]:
         """(the value that a walk starts from, the cotangent it starts with; None for a 1)."""
-        root, number = self._of_vertex.get(_key(vertex)), self.identities.find(g)
-        is_one = number is None and g.size == 1 and bool((g == 1).all())
+        root, array = self._value_of(vertex), raw(g)
+        number = self.identities.find(array)
+        is_one = number is None and array.size == 1 and bool((array == 1).all())
         if is_one:
-            number = self.identities.add(g, "cotangent", of=root).number
-        elif number is None:
-            number = self.identities.of_argument(g)
+            number = self.identities.add(array, "cotangent", of=root).number
+        else:
+            number = self._argument(array, g.node if isinstance(g, Traced) else None).number
         self._arrived.setdefault(_key(vertex), []).append(number)
         return root, None if is_one else number
 
@@ -185,17 +202,17 @@ class Recorder(Observer):
         step = self._new_step("backward", node.op, len(self.steps))
         parents = zip(wanted, node.parents)
         step.wanted = tuple(w and (DEFERRABLE if type(p) is Leaf else True) for w, p in parents)
-        call = self._calls.get(id(node))
-        if call is not None and self.steps[call].declaration is node.op:
-            forward = self.steps[call]
-            step.call, step.saved = call, forward.saved
+        if (forward := self._calls.get(node)) is not None:
+            step.call, step.saved = forward.number, forward.saved
             step.file, step.line = forward.file, forward.line
             step.module, step.module_class = forward.module, forward.module_class
-        parts = [(id(node), g)] if node.num_outputs is None else []
-        parts = parts or [((id(node), i), part) for i, part in enumerate(g)]
+        vertices = [node]
+        if node.num_outputs is not None:
+            vertices = [Output(node, i) for i in range(node.num_outputs)]
+        pairs = zip(vertices, g if node.num_outputs is not None else [g])
         step.inputs = tuple(
-            self._sum(key, raw(part), self._of_vertex.get(key))
-            for key, part in parts
+            self._sum(_key(vertex), raw(part), self._value_of(vertex))
+            for vertex, part in pairs
             if part is not None
         )
         if node.op is not STAND_IN:  # which passes g on to an argument of a fused op
@@ -211,11 +228,14 @@ class Recorder(Observer):
         pull = self._running.pop()
         step = pull.step
         step.seconds = now - pull.start - (self.overhead - pull.overhead)
+        if node.op is STAND_IN:
+            self._arrived.setdefault(_key(node.parents[0]), []).extend(step.inputs)
+            return
         outputs = []
         for parent, part in zip(node.parents, cotangents):
             if part is None:
                 continue
-            array, of = raw(part), self._of_vertex.get(_key(parent))
+            array, of = raw(part), self._value_of(parent)
             number = self._made_inside(array, step)
             if number is None:
                 number = self.identities.add(array, "cotangent", step=step.number, of=of).number
@@ -258,11 +278,15 @@ class _Pull:
         self.step, self.start, self.overhead = step, start, overhead
 
 
-def _key(vertex: Any) -> Any:
-    """What stands for a vertex in dicts: the outputs of a node have one each."""
-    if isinstance(vertex, Output):
-        return id(vertex.parents[0]), vertex.index
-    return id(vertex)
+def _node_and_index(vertex: Any) -> tuple[Any, int]:
+    """The node of the call with that result, and its index; or another vertex, and 0."""
+    return (vertex.parents[0], vertex.index) if isinstance(vertex, Output) else (vertex, 0)
+
+
+def _key(vertex: Any) -> tuple[int, int]:
+    """What stands for a vertex in a dict, while a walk runs: a node may have several `Output`s."""
+    node, index = _node_and_index(vertex)
+    return id(node), index
 
 
 def _arrays_in(tree: Any) -> Sequence:

@@ -1,21 +1,25 @@
-"""Where in the user's code an op was called, and in which module of the user's model."""
+"""Where in the user's code an op was called, and which modules were running."""
 
+import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+
+import numpy as np
 
 from minigen import models
 from minigen.autodiff.trace import PACKAGE
 from minigen.nn.module import Module
 
-MODELS = str(Path(models.__file__).parent)  # its files are the user's code for whoever studies one
+MODELS = str(Path(models.__file__).parent) + os.sep  # whose files are the user's code, to study
+NUMPY = str(Path(np.__file__).parent) + os.sep  # np.mean(x) calls x.mean()
 
 
 @cache
 def _is_engine(filename: str) -> bool:
-    return filename.startswith(PACKAGE) and not filename.startswith(MODELS)
+    return filename.startswith((PACKAGE, NUMPY)) and not filename.startswith(MODELS)
 
 
 def user_frame() -> FrameType:
@@ -26,13 +30,26 @@ def user_frame() -> FrameType:
     return frame
 
 
-def enclosing_module(frame: FrameType | None) -> Module | None:
-    """The outermost module of which a method is running, as that of `model.loss(x)`."""
-    found = None
+def running_modules() -> Iterator[Module]:
+    """The modules of which methods are running, as forward or `loss` of a model; innermost first.
+
+    Each once for each of its methods.
+    """
+    frame: FrameType | None = sys._getframe(1)
     while frame:
-        if frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
-            owner: Any = frame.f_locals.get("self")
+        code = frame.f_code
+        if code.co_argcount and code.co_varnames[0] == "self":
+            owner = _self_of(frame)
             if isinstance(owner, Module):
-                found = owner
+                yield owner
         frame = frame.f_back
-    return found
+
+
+def _self_of(frame: FrameType) -> object:
+    variables = frame.f_locals
+    owner = variables.get("self")
+    # Before Python 3.13 a dict, which the frame keeps: it would keep arrays alive that the method
+    # has let go of. If nothing else has it (two names and the argument here), it is emptied.
+    if type(variables) is dict and sys.getrefcount(variables) == 3:
+        variables.clear()
+    return owner
