@@ -56,8 +56,8 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "study": "steps blocks objects modules identities sites rule_texts recorder programs recording "
-    "scripts command",
+    "study": "steps blocks objects modules identities sites rule_texts recorder programs "
+    "pictures page_data page recording scripts command",
     "study.programs": "operands",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",

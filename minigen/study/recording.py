@@ -1,10 +1,13 @@
 """What was recorded in a run, and what can be done with it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from minigen.autodiff.trace import observed
 from minigen.study.modules import Names
+from minigen.study.page import framed_page, write_page
 from minigen.study.recorder import Recorder
 from minigen.study.steps import Block, Pass, Step, Value
 
@@ -23,6 +26,13 @@ class Recording:
     def bytes(self) -> int:
         """What the copies of arrays take together."""
         return self._recorder.identities.bytes
+
+    def page(self, path: str | os.PathLike) -> Path:
+        """Write the page that shows the run, one HTML file that needs no network; its path."""
+        return write_page(self, path)
+
+    def _repr_html_(self) -> str:
+        return framed_page(self)
 
 
 @contextmanager

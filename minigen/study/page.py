@@ -1,0 +1,59 @@
+"""A recording as a page: one HTML file, opened by any browser without a network."""
+
+import html
+import os
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from minigen.study.page_data import page_data
+
+MAX_BYTES = 3_000_000  # of a page; pictures get fewer cells to keep to it
+MAX_BYTES_IN_NOTEBOOKS = 1_000_000  # which are written to the notebook at each run of a cell
+SCRIPTS = (
+    *("elements", "data", "tree", "pictures", "list", "source", "step", "memory", "search"),
+    *("layout", "graph", "page"),
+)
+
+
+def page_of(run: Any, max_bytes: int = MAX_BYTES) -> str:
+    """The HTML of the page of a recording."""
+    static = files("minigen.study") / "static"
+    read = lambda name: (static / name).read_text(encoding="utf-8")
+    parts = {
+        "title": html.escape(title_of(run)),
+        "style": read("page.css"),
+        "script": "\n".join(read(f"{name}.js") for name in SCRIPTS),
+    }
+    template = Template(read("template.html"))
+    rest = len(template.substitute(parts, data=""))
+    return template.substitute(parts, data=page_data(run, max_bytes - rest))
+
+
+def write_page(run: Any, path: str | os.PathLike) -> Path:
+    """Write the page of a recording to a file, at most 3 MB unless it has very many steps."""
+    path = Path(path).expanduser()
+    path.write_text(page_of(run), encoding="utf-8")
+    return path
+
+
+def framed_page(run: Any) -> str:
+    """The page in a frame, for a notebook."""
+    text = html.escape(page_of(run, MAX_BYTES_IN_NOTEBOOKS), quote=True)
+    style = "width: 100%; height: 720px; border: 1px solid #8886; border-radius: 6px"
+    return f'<iframe srcdoc="{text}" title="a recorded run" style="{style}"></iframe>'
+
+
+def title_of(run: Any) -> str:
+    """What the page is called: the models, the number of steps, and what backward began from."""
+    roots = run._recorder.user_modules.roots
+    names = list(dict.fromkeys(type(root).__name__ for root in roots))
+    what = " and ".join(names[:2]) + (" and others" if len(names) > 2 else "")
+    title = f"{what}: {len(run.steps)} steps" if what else f"{len(run.steps)} steps"
+    found = [run.values[i] for p in run.passes[:1] for i, _ in p.roots if i is not None]
+    if len(found) == 1 and found[0].array is not None and found[0].array.size == 1:
+        title += f", loss {np.asarray(found[0].array.item()):.5g}"
+    return title

@@ -1,0 +1,245 @@
+"""What the page shows, as one JSON: steps, values, pictures, source text, modules and memory."""
+
+import hashlib
+import json
+import linecache
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigen.backend.devices import to_numpy
+from minigen.nn.containers import ModuleList
+from minigen.study.pictures import Layout, layout_of, picture_of
+from minigen.study.rule_texts import text_of
+from minigen.study.steps import Block, Pass, Step, Value
+
+VERSION = 1
+MAX_LINES = 700  # of a file that is shown as a whole; of a longer one, what surrounds the steps
+AROUND = 60  # lines
+# The numbers of cells of a picture that are tried, until the page is small enough.
+LIMITS = (4_000, 2_500, 1_600, 1_000, 640, 400, 256, 160, 100, 64, 36, 16, 4, 0)
+BASE64 = 4 / 3  # characters for a byte
+RECORD = 220  # characters of a picture's record without its cells, at most
+
+
+def page_data(run: Any, max_bytes: int) -> str:
+    """The JSON of a page, of at most about max_bytes where smaller pictures can make it so."""
+    texts = Texts()
+    data: dict[str, Any] = {
+        "version": VERSION,
+        "kept": any(v.array is not None for v in run.values),
+    }
+    data["modules"] = module_classes(run)
+    data["files"] = source_files(run.steps, run.passes)
+    numbers = {file: i for i, file in enumerate(files_of(run.steps, run.passes))}
+    data["steps"] = [_step(step, numbers, texts) for step in run.steps]
+    data["passes"] = [_pass(p, numbers) for p in run.passes]
+    data["memory"] = bytes_alive(run.blocks, len(run.steps))
+    pictures = Pictures(run.values)
+    data["values"] = [_value(v, pictures.numbers.get(v.number)) for v in run.values]
+    data["texts"] = texts.list
+    rest = len(as_json(data))
+    data["pictures"] = pictures.records(max_bytes - rest)
+    return as_json(data)
+
+
+def as_json(data: Any) -> str:
+    """JSON that may stand inside of a script element: no <, > or & in it, and ASCII alone.
+
+    NaN and infinities, which JSON lacks, are the strings "NaN", "Infinity" and "-Infinity".
+    """
+    text = json.dumps(with_names_of_numbers(data), separators=(",", ":"), allow_nan=False)
+    return text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
+
+
+def with_names_of_numbers(data: Any) -> Any:
+    """A nest of lists and dicts in which NaN and infinities are strings."""
+    if isinstance(data, dict):
+        return {key: with_names_of_numbers(x) for key, x in data.items()}
+    if isinstance(data, list | tuple):
+        return [with_names_of_numbers(x) for x in data]
+    if isinstance(data, float) and not np.isfinite(data):
+        return "NaN" if data != data else "Infinity" if data > 0 else "-Infinity"
+    return data
+
+
+class Texts:
+    """Texts that occur often, such as those of rules: `number` of each in a list."""
+
+    def __init__(self):
+        self.list: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        """The index of the text in the list."""
+        if text not in self._numbers:
+            self._numbers[text] = len(self.list)
+            self.list.append(text)
+        return self._numbers[text]
+
+
+class Pictures:
+    """The pictures of values; equal arrays share one. numbers: of a value -> its picture."""
+
+    def __init__(self, values: Sequence[Value]):
+        self.numbers: dict[int, int] = {}
+        self._arrays: list[np.ndarray] = []
+        found: dict[Any, int] = {}
+        of_object: dict[int, int] = {}  # id of an array, which the recording keeps alive
+        for value in values:
+            if value.array is None:
+                continue
+            if id(value.array) not in of_object:
+                array = to_numpy(value.array)
+                content = np.ascontiguousarray(array).view(np.uint8) if array.ndim else array
+                key = array.shape, array.dtype.str, hashlib.blake2b(content.tobytes()).digest()
+                if key not in found:
+                    found[key] = len(self._arrays)
+                    self._arrays.append(array)
+                of_object[id(value.array)] = found[key]
+            self.numbers[value.number] = of_object[id(value.array)]
+
+    def records(self, max_characters: float) -> list[dict[str, Any]]:
+        """The record of each picture, with so few cells that all of them fit."""
+        shapes = [array.shape for array in self._arrays]
+        layouts: list[Layout] = []
+        for limit in LIMITS:
+            layouts = [layout_of(shape, limit) for shape in shapes]
+            characters = sum(BASE64 * layout.cells + RECORD for layout in layouts)
+            if characters <= max_characters:
+                break
+        return [picture_of(array, layout) for array, layout in zip(self._arrays, layouts)]
+
+
+def without_defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what is None, False or empty; 0 and the shape () stay."""
+    is_default = lambda x: x is None or x is False or (isinstance(x, str | tuple) and not x)
+    return {name: x for name, x in record.items() if name == "shape" or not is_default(x)}
+
+
+def _step(step: Step, files: dict[str, int], texts: Texts) -> dict[str, Any]:
+    record = {
+        "op": step.op,
+        "back": step.kind == "backward",
+        "in": step.inputs,
+        "out": step.outputs,
+        "saved": step.saved,
+        "file": files.get(step.file),
+        "line": step.line,
+        "module": step.module,
+        "class": step.module_class,
+        "rule": texts.number(step.rule) if step.rule else None,
+        "definition": texts.number(definition) if (definition := definition_of(step)) else None,
+        "about": texts.number(about) if (about := sentence_about(step)) else None,
+        "static": texts.number(settings) if (settings := settings_of(step)) else None,
+        "us": round(step.seconds * 1e6),
+        "bytes": step.bytes,
+        "call": step.call,
+        "pass": step.backward_pass,
+        "inside": step.inside,
+        "recorded": step.recorded,
+    }
+    return without_defaults(record)
+
+
+def _value(value: Value, picture: int | None) -> dict[str, Any]:
+    record = {
+        "role": value.role,
+        "shape": value.shape,
+        "dtype": str(value.dtype),
+        "bytes": value.nbytes,
+        "name": value.path or value.name,
+        "step": value.step,
+        "of": value.of,
+        "terms": value.terms,
+        "picture": picture,
+    }
+    return without_defaults(record)
+
+
+def _pass(of: Pass, files: dict[str, int]) -> dict[str, Any]:
+    return {
+        "first": of.first,
+        "last": of.last,
+        "file": files.get(of.file),
+        "line": of.line,
+        "create_graph": of.create_graph,
+        "roots": of.roots,
+        "gradients": list(of.gradients.items()),
+    }
+
+
+def sentence_about(step: Step) -> str:
+    """The first paragraph of the docstring of an op's forward."""
+    doc = getattr(getattr(step.declaration, "forward", None), "__doc__", None)
+    return " ".join((doc or "").split("\n\n")[0].split()) if step.kind == "forward" else ""
+
+
+def definition_of(step: Step) -> str:
+    """The text of a fused op's definition, a composition of other ops."""
+    definition = getattr(step.declaration, "definition", None)
+    return text_of(definition) if step.kind == "forward" else ""
+
+
+def settings_of(step: Step) -> str:
+    """The static arguments of a call as text, without those that are None."""
+    parts = [f"{name}={_short(x)}" for name, x in step.static.items() if x is not None]
+    return ", ".join(parts)
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def module_classes(run: Any) -> dict[str, str]:
+    """The path of each module -> the name of its class, without mere lists of modules."""
+    roots = run._recorder.user_modules.roots
+    found = {}
+    for i, root in enumerate(roots):
+        for path, module in root.named_modules():
+            prefix = f"m{i}" if len(roots) > 1 else ""
+            if not isinstance(module, ModuleList):
+                found[".".join(filter(None, (prefix, path)))] = type(module).__name__
+    return found
+
+
+def files_of(steps: Iterable[Step], passes: Iterable[Pass]) -> list[str]:
+    """The names of the files whose lines made steps, in the order of their first step."""
+    names = [x.file for x in (*steps, *passes)]
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def source_files(steps: Sequence[Step], passes: Sequence[Pass]) -> list[dict[str, Any]]:
+    """The text of each file: as a whole, or of a long one the lines around those of steps."""
+    records = []
+    for file in files_of(steps, passes):
+        lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+        lit = sorted({x.line for x in (*steps, *passes) if x.file == file})
+        regions: list[list[int]] = []  # [first, last] line, from 1
+        for line in lit if len(lines) > MAX_LINES else [1]:
+            first, last = max(1, line - AROUND), min(len(lines), line + AROUND)
+            if len(lines) <= MAX_LINES:
+                first, last = 1, len(lines)
+            if regions and first <= regions[-1][1] + 1:
+                regions[-1][1] = last
+            else:
+                regions.append([first, last])
+        parts = [[first, lines[first - 1 : last]] for first, last in regions]
+        records.append({"name": Path(file).name, "path": file, "parts": parts})
+    return records
+
+
+def bytes_alive(blocks: Iterable[Block], steps: int) -> list[int]:
+    """The memory that is alive at some time of each step, results that it makes included."""
+    changes = [0] * (steps + 1)
+    for block in blocks:
+        last = steps if block.died is None else block.died
+        first = max(block.born - 1, 0)  # a result is born after its step
+        if first < steps:
+            changes[first] += block.nbytes
+            changes[min(max(last, first + 1), steps)] -= block.nbytes
+    return list(accumulate(changes[:-1]))

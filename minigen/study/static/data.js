@@ -1,0 +1,108 @@
+// The recording: what the JSON holds, and what follows from it.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const { steps, values, passes, files, texts, memory, pictures, modules } = data;
+
+const numberOf = x => (typeof x === "string" ? Number(x) : x); // "NaN", "Infinity"
+steps.forEach((step, number) => {
+  Object.assign(step, { number, in: step.in || [], out: step.out || [], saved: step.saved || [] });
+  step.module = step.module || "";
+  step.derivatives = []; // the backward steps of a forward step
+});
+values.forEach((value, number) => {
+  Object.assign(value, { number, usedBy: [], keptBy: [], cotangents: [], sumOf: value.terms });
+  value.facts = value.picture === undefined ? {} : pictures[value.picture];
+});
+for (const step of steps) {
+  for (const i of new Set(step.in)) values[i].usedBy.push(step.number);
+  if (!step.back) for (const i of step.saved) values[i].keptBy.push(step.number);
+  if (step.back && step.call !== undefined) steps[step.call].derivatives.push(step.number);
+}
+for (const value of values) {
+  if (value.of !== undefined) values[value.of].cotangents.push(value.number);
+}
+const gradients = new Map(); // number of a leaf -> numbers of the gradients that passes found
+for (const pass of passes) {
+  for (const [of, gradient] of pass.gradients) {
+    gradients.set(of, [...(gradients.get(of) || []), gradient]);
+  }
+}
+
+// ------------------------------------------------------------------ what values and steps are called
+
+function nameOf(value) {
+  return value.name || `v${value.number}`;
+}
+
+function shapeText(shape) {
+  return shape.length ? shape.join(" × ") : "scalar";
+}
+
+function bytesText(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let i = 0;
+  while (bytes >= 1024 && i < units.length - 1) { bytes /= 1024; i++; }
+  return `${i && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[i]}`;
+}
+
+function numberText(x) {
+  x = numberOf(x);
+  if (!Number.isFinite(x)) return String(x).replace("Infinity", "∞").replace("-", "−");
+  if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x).replace("-", "−");
+  const size = Math.abs(x);
+  const text = size >= 1e5 || size < 1e-3 ? x.toExponential(2) : String(+x.toPrecision(4));
+  return text.replaceAll("-", "−").replace("e+", "e");
+}
+
+function timeText(microseconds) {
+  if (microseconds < 1000) return `${microseconds} µs`;
+  return microseconds < 1e6 ? `${numberText(microseconds / 1e3)} ms` : `${numberText(microseconds / 1e6)} s`;
+}
+
+function classOf(path) {
+  return modules[path] || "";
+}
+
+function siteOf(step) {
+  return step.file === undefined ? "" : `${files[step.file].name}:${step.line}`;
+}
+
+// ------------------------------------------------------------------------------- what is unusual
+
+const isBad = value => Boolean(value.facts.nan || value.facts.inf);
+const badSteps = steps.filter(step => step.out.some(i => isBad(values[i]))).map(s => s.number);
+
+const largestCotangent = (() => {
+  let found = null, size = -1;
+  for (const value of values) {
+    if (value.role !== "cotangent" || value.step === undefined) continue;
+    const { min, max } = value.facts;
+    if (min === undefined) continue;
+    const largest = Math.max(Math.abs(numberOf(min)), Math.abs(numberOf(max)));
+    if (largest > size) { size = largest; found = value; }
+  }
+  return found && { step: found.step, value: found.number, size };
+})();
+
+function unusual() {
+  const notes = [];
+  if (badSteps.length) {
+    const step = steps[badSteps[0]];
+    notes.push([`not finite: first made by step ${step.number}, ${step.op}`, step.number]);
+  }
+  for (const step of steps) {
+    const [first] = step.out;
+    const facts = first === undefined ? {} : values[first].facts;
+    if (facts.zeros === 1 && step.out.length === 1 && values[first].shape.length) {
+      const what = step.back ? "the cotangent is zero everywhere" : "the result is zero everywhere";
+      notes.push([`${what}: step ${step.number}, ${step.op}`, step.number]);
+    }
+  }
+  const walked = passes.some(pass => pass.gradients.length);
+  for (const value of values) {
+    if (walked && value.role === "parameter" && !gradients.has(value.number) && value.usedBy.length) {
+      notes.push([`no gradient: ${nameOf(value)}`, value.usedBy[0]]);
+    }
+  }
+  return notes;
+}

@@ -1,0 +1,44 @@
+// The bar below: the bytes alive at each step.
+
+const bar = { svg: null, line: null, label: null };
+const peak = memory.length ? memory.reduce((a, b, i) => (b > memory[a] ? i : a), 0) : 0;
+
+function makeMemory() {
+  const n = Math.max(steps.length, 1), most = Math.max(memory[peak] || 0, 1);
+  bar.svg = drawing("svg", {
+    viewBox: `0 0 ${n} 100`, preserveAspectRatio: "none", role: "slider", tabindex: "0",
+    "aria-label": "Memory alive at each step", "aria-valuemin": 0, "aria-valuemax": n - 1,
+  });
+  const heights = memory.map(bytes => 100 - (92 * bytes) / most);
+  const path = heights.map((y, i) => `L${i} ${y.toFixed(1)}H${i + 1}`).join("");
+  bar.svg.append(drawing("path", { class: "area", d: `M0 100${path}L${n} 100Z` }));
+  for (const pass of passes) {
+    const width = (pass.last ?? n) - pass.first;
+    bar.svg.append(drawing("rect", { class: "pass", x: pass.first, y: 0, width, height: 100 }));
+  }
+  bar.line = drawing("rect", { class: "now", y: 0, height: 100, width: 1 });
+  bar.svg.append(bar.line);
+  bar.label = element("p", { class: "facts" });
+  byId("memory").replaceChildren(bar.label, bar.svg);
+  const at = event => {
+    const box = bar.svg.getBoundingClientRect();
+    go(Math.floor(((event.clientX - box.left) / box.width) * n));
+  };
+  bar.svg.addEventListener("pointerdown", event => {
+    bar.svg.setPointerCapture(event.pointerId);
+    at(event);
+  });
+  bar.svg.addEventListener("pointermove", event => event.buttons && at(event));
+}
+
+function updateMemory(current) {
+  const n = steps.length;
+  const width = (2 * n) / Math.max(bar.svg.clientWidth, 1);
+  bar.line.setAttribute("x", Math.min(current + 0.5 - width / 2, n - width));
+  bar.line.setAttribute("width", width);
+  const text = `${bytesText(memory[current] || 0)} alive`;
+  bar.svg.setAttribute("aria-valuenow", current);
+  bar.svg.setAttribute("aria-valuetext", `step ${current}: ${text}`);
+  const link = stepLink(peak, `step ${peak}`);
+  bar.label.replaceChildren(element("b", {}, text), ` — ${bytesText(memory[peak] || 0)} at the peak, `, link);
+}
