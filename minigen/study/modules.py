@@ -26,6 +26,7 @@ class Modules:
     def __init__(self, names: Names):
         self.num_roots = 0
         self._paths = ByIdentity()  # module -> path
+        self._classes: dict[Path, str] = {}  # path -> the name of the module's class
         self._tensors = ByIdentity()  # array, or leaf of a parameter -> path
         self._own_names = ByIdentity()  # array -> the name that the user chose
         self._noted: dict[int, Path] = {}  # number of a value -> path
@@ -68,6 +69,8 @@ class Modules:
         for inner, part in module.named_modules(prefix):
             if part not in self._paths:
                 self._paths[part] = root, inner
+                if type(part).forward is not Module.forward:  # not a mere list of modules
+                    self._classes.setdefault((root, inner), type(part).__name__)
         for inner, tensor in (*module.named_parameters(prefix), *module.named_buffers(prefix)):
             if (number := self._unnamed.get(tensor.data)) is not None:
                 self._noted[number] = root, inner  # used before its module ran
@@ -108,6 +111,11 @@ class Modules:
         for value in named:
             if not value.name:
                 value.name = next(name for name in numbers if name not in taken)
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """The name of the class of each module that can be called, by its path, at the end."""
+        return {self._joined(path): name for path, name in self._classes.items()}
 
     def _joined(self, path: Path) -> str:
         root, inner = path

@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -49,11 +50,16 @@ def framed_page(run: Any) -> str:
 
 def title_of(run: Any) -> str:
     """What the page is called: the models, the number of steps, and what backward began from."""
-    roots = run._recorder.user_modules.roots
-    names = list(dict.fromkeys(type(root).__name__ for root in roots))
+    outermost = [name for path, name in run._recorder.user_modules.classes.items() if is_root(path)]
+    names = list(dict.fromkeys(outermost))
     what = " and ".join(names[:2]) + (" and others" if len(names) > 2 else "")
     title = f"{what}: {len(run.steps)} steps" if what else f"{len(run.steps)} steps"
     found = [run.values[i] for p in run.passes[:1] for i, _ in p.roots if i is not None]
     if len(found) == 1 and found[0].array is not None and found[0].array.size == 1:
         title += f", loss {np.asarray(found[0].array.item()):.5g}"
     return title
+
+
+def is_root(path: str) -> bool:
+    """Whether a path is that of an outermost module: "", or m0, m1, ... of several."""
+    return path == "" or re.fullmatch(r"m\d+", path) is not None

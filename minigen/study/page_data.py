@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minigen.backend.devices import to_numpy
-from minigen.nn.containers import ModuleList
 from minigen.study.pictures import Layout, layout_of, picture_of
 from minigen.study.rule_texts import text_of
 from minigen.study.steps import Block, Pass, Step, Value
@@ -32,7 +31,7 @@ def page_data(run: Any, max_bytes: int) -> str:
         "version": VERSION,
         "kept": any(v.array is not None for v in run.values),
     }
-    data["modules"] = module_classes(run)
+    data["modules"] = run._recorder.user_modules.classes
     data["files"] = source_files(run.steps, run.passes)
     numbers = {file: i for i, file in enumerate(files_of(run.steps, run.passes))}
     data["steps"] = [_step(step, numbers, texts) for step in run.steps]
@@ -193,18 +192,6 @@ def settings_of(step: Step) -> str:
 def _short(x: Any) -> str:
     text = repr(x)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def module_classes(run: Any) -> dict[str, str]:
-    """The path of each module -> the name of its class, without mere lists of modules."""
-    roots = run._recorder.user_modules.roots
-    found = {}
-    for i, root in enumerate(roots):
-        for path, module in root.named_modules():
-            prefix = f"m{i}" if len(roots) > 1 else ""
-            if not isinstance(module, ModuleList):
-                found[".".join(filter(None, (prefix, path)))] = type(module).__name__
-    return found
 
 
 def files_of(steps: Iterable[Step], passes: Iterable[Pass]) -> list[str]:
