@@ -58,7 +58,8 @@ FILES = {
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "study": "steps blocks objects modules identities sites rule_texts recorder programs "
     "pictures page_data page recording scripts command",
-    "study.programs": "operands",
+    "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
+    "number_lines numpy_lines",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "

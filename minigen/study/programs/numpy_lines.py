@@ -1,0 +1,73 @@
+"""From a call of an op to the line of NumPy that a person would write there.
+
+    numpy_line(sum.op, [Operand("x", (3, 4), float64)], {"axis": 0, "keepdims": False}, ...)
+                                                                              x.sum(axis=0)
+An op without a line in the tables is written as its forward: see `inlining.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from minigen.autodiff.primitives import REGISTRY, Op
+from minigen.study.programs.array_lines import ARRAY_LINES
+from minigen.study.programs.expressions import filled, literal, parsed, substituted
+from minigen.study.programs.inlining import (
+    HELPERS,
+    defaults_of,
+    folded,
+    helper_name,
+    helpers_called,
+    inlined,
+    uses_of,
+)
+from minigen.study.programs.line_parts import Output, converted
+from minigen.study.programs.number_lines import NUMBER_LINES
+from minigen.study.programs.operands import Operand, Written
+
+__all__ = ["HELPERS", "numpy_line"]
+
+LINES: dict[Op, Callable] = {
+    REGISTRY[name]: line for name, line in {**ARRAY_LINES, **NUMBER_LINES}.items()
+}
+# Ops whose NumPy functions promote their arguments by themselves, to the dtype that is needed or to
+# another one, in which case the arguments are converted.
+PROMOTE = {
+    REGISTRY[name]
+    for name in (
+        *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power"),
+        *("maximum", "minimum", "_matmul", "_concatenate", "_mse_loss"),
+    )
+}
+
+
+def numpy_line(
+    op: Op, args: Sequence[Operand], static: Mapping[str, Any], outputs: Sequence[Output]
+) -> Written:
+    """The call of an op as an expression with the op's result, or the results as a sequence.
+
+    Arrays in static are operands too. outputs: the shape and dtype of each result. The names in
+    `helpers` are those of all functions in HELPERS that the text needs, in an order in which each
+    stands after those that it calls. TypeError for an op of the user's whose forward is not NumPy.
+    """
+    args = converted(args, op.prepare, op in PROMOTE)
+    line = LINES.get(op)
+    written = line(args, static, outputs) if line else _as_forward(op, args, static)
+    names = dict.fromkeys(name for helper in written.helpers for name in helpers_called(helper))
+    return written._replace(helpers=tuple(names))
+
+
+def _as_forward(op: Op, args: Sequence[Operand], static: Mapping[str, Any]) -> Written:
+    """The expression that the op's forward is, or the call of a function made from it."""
+    texts = {name: literal(value) for name, value in static.items()}
+    inner = inlined(op.forward)
+    if inner is not None and not op.signature.variadic:
+        tree = folded(substituted(inner.tree, {name: parsed(text) for name, text in texts.items()}))
+        uses = uses_of(tree)
+        if all(uses.get(name, 0) <= 1 for name in op.signature.arrays):
+            slots = {name: x.text for name, x in zip(op.signature.arrays, args)}
+            return filled(tree, slots, inner.helpers)
+    name = helper_name(op.forward)
+    defaults = defaults_of(op.forward)
+    named = [f"{k}={text}" for k, text in texts.items() if defaults.get(k, ...) != static[k]]
+    slots = {f"x{i}": x.text for i, x in enumerate(args)}
+    return filled(f"{name}({', '.join([*slots, *named])})", slots, (name,))
