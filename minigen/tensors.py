@@ -14,11 +14,13 @@ from minigen.autodiff.fast_walk import backprop
 from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.graph import Alias, Leaf, Node, Output, Traced, Vertex, leaf_of_memory
 from minigen.autodiff.left_out import missing
+from minigen.autodiff.outline import outline
 from minigen.autodiff.signatures import with_any_keyword
 from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of, to_numpy
 from minigen.backend.dtypes import DTYPES, NUMPY_FLOATS, as_array, names_dtype
 from minigen.errors import DeviceError, DTypeError, GradError
+from minigen.figures.graph_drawings import graph_as_html
 from minigen.figures.heat_maps import as_html
 from minigen.synonyms import Synonyms
 
@@ -88,7 +90,8 @@ class Tensor(Synonyms):
         return f"tensor({values}, {self._facts()})"
 
     def _repr_html_(self) -> str:
-        return as_html(self.numpy(), f"tensor of {self._facts()}")
+        graph = graph_as_html(*outline(self.node))
+        return as_html(self.numpy(), f"tensor of {self._facts()}", graph)
 
     def _facts(self):
         graph = ", requires_grad" if self.requires_grad else ""

@@ -31,7 +31,7 @@ ROOMS = (
 FILES = {
     "parallel": "bell pool pieces deferred blas",
     "backend": "arrays devices precision dtypes",
-    "figures": "canvas images charts predictions attention_weights heat_maps",
+    "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
@@ -41,7 +41,7 @@ FILES = {
     "convolution attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
-    "autodiff": "grad_modes graph cotangents walk fast_walk names left_out_layers left_out "
+    "autodiff": "grad_modes graph outline cotangents walk fast_walk names left_out_layers left_out "
     "signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
     "counting contractions linalg normalization windows conv pooling interpolation sequences "

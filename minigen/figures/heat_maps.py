@@ -10,8 +10,8 @@ SHADES = 15  # of blue, and as many of red
 NAN, INFINITE = "#ffc800", "#000000"  # amber and black; finite values are blue, white or red
 
 
-def as_html(x: np.ndarray, facts: str) -> str:
-    """An HTML element that shows x, with a caption: facts, and the range of the values.
+def as_html(x: np.ndarray, facts: str, more: str = "") -> str:
+    """An HTML element that shows x, with a caption: facts, the range of the values, and more HTML.
 
     A matrix of at most 12 x 12 is a table of numbers, a larger one a heat map, averaged if it has
     more than 32 rows or columns. Of an array with more than two axes the first matrix is drawn.
@@ -29,7 +29,7 @@ def as_html(x: np.ndarray, facts: str) -> str:
     drawing = ""
     if x.ndim and x.size:
         drawing = _numbers(matrix) if max(matrix.shape) <= MAX_NUMBERS else _drawing(matrix)
-    return f"<div>{drawing}<div><small>{text}</small></div></div>"
+    return f"<div>{drawing}<div><small>{text}</small></div>{more}</div>"
 
 
 def _range(x):
