@@ -48,7 +48,7 @@ FILES = {
     "recurrent attention losses class_losses densities synonyms parts",
     "nn": "hooks contents module options modes init functional utils linear activations containers "
     "conv pooling norm dropout embedding recurrent recurrent_cells attention transformer losses "
-    "summaries",
+    "flops summaries",
     "nn.functional": "activations losses windows products normalization",
     "nn.utils": "clipping vectors rnn",
     "optim": "groups states observing optimizer sgd rmsprop adam schedules scheduler one_cycle "
@@ -56,8 +56,9 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "study": "steps blocks objects modules identities sites rule_texts recorder programs "
-    "pictures page_data page recording scripts command",
+    "study": "steps blocks objects vertices modules identities sites rule_texts "
+    "deferrals recorder machine times programs pictures page_data page recording scripts "
+    "command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "number_lines numpy_lines",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "

@@ -23,14 +23,19 @@ MAX_PENDING = 8  # cotangents of leaves that wait to be added: bounds the memory
 
 
 def backprop(roots, inputs, cls, *, create_graph=False, **options):
-    """Run `fast_walk`; or `walk` under create_graph, an observer or MINIGEN_WALK=plain."""
+    """Run `default_walk`, or that of an observer."""
     observer = trace_observer.get()
     with np.errstate(all="ignore"):  # an infinite derivative is a result, so no warning
         if observer is not None:
             return observer.walked(roots, inputs, cls, create_graph=create_graph, **options)
-        if create_graph or _plain_walk_is_set():
-            return walk(roots, inputs, cls, create_graph=create_graph, **options)
-        return fast_walk(roots, inputs, cls, **options)
+        return default_walk(roots, inputs, cls, create_graph=create_graph, **options)
+
+
+def default_walk(roots, inputs, cls, *, create_graph=False, deferring=deferring, **options):
+    """Run `fast_walk`; or `walk` under create_graph or MINIGEN_WALK=plain."""
+    if create_graph or _plain_walk_is_set():
+        return walk(roots, inputs, cls, create_graph=create_graph, **options)
+    return fast_walk(roots, inputs, cls, deferring=deferring, **options)
 
 
 @cache
@@ -38,8 +43,8 @@ def _plain_walk_is_set():
     return choice("MINIGEN_WALK", ("plain",)) == "plain"
 
 
-def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=()):
-    """As `walk`, on raw cotangents."""
+def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=(), deferring=deferring):
+    """As `walk`, on raw cotangents. deferring: the class of the block for deferred products."""
     order, inputs = plan([vertex for vertex, _ in roots], inputs, stop)
     found, sums = {}, Sums()
     with deferring() as deferred:

@@ -1,6 +1,5 @@
 """Tables of a model: output shape, parameters, FLOPs and bytes of each module; attention maps."""
 
-import math
 from html import escape
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.trace import Observer, observed, outputs_of
 from minigen.backend.devices import to_numpy
+from minigen.nn.flops import forward_flops
 from minigen.nn.modes import evaluation
 from minigen.nn.module import Module
 
@@ -31,9 +31,10 @@ class _Work(Observer):
         def run(*args, **static):
             result = op.forward(*args, **static)
             parts = outputs_of(op, result)
+            flops = forward_flops(op.name, args, parts, static)
             for module in self.modules:
                 key = id(module)
-                self.flops[key] = self.flops.get(key, 0) + _flops(op.name, args, parts, static)
+                self.flops[key] = self.flops.get(key, 0) + flops
                 self.bytes[key] = self.bytes.get(key, 0) + sum(part.nbytes for part in parts)
             return result
 
@@ -49,43 +50,23 @@ def _shapes(result: Any) -> list[str]:
     return [str(getattr(result, "shape", "-"))]
 
 
-def _flops(name, args, results, static) -> int:
-    """The floating-point operations of a call.
-
-    2 for each multiplication and addition in a matrix product, 1 for each value of another op.
-    """
-    size = sum(y.size for y in results)
-    if name in ("matmul", "linear"):
-        return 2 * size * args[0].shape[-1]
-    if name.startswith("convolve"):  # args: images or gradients of the result, then filters
-        filters = math.prod(args[1].shape[1:])
-        return 2 * filters * (size if name == "convolve" else args[0].size)
-    if name == "attention":  # q @ k.T (T, S) and its product with v; results (T, E)
-        q, k, v = args[:3]
-        return 2 * size // max(v.shape[-1], 1) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
-    if name == "einsum":
-        lengths = {c: n for t, x in zip(static["terms"], args) for c, n in zip(t, x.shape)}
-        return 2 * math.prod(lengths.values())
-    if name in ("lstm", "gru", "rnn"):  # products only; args: x, the states, then two weights
-        weights = args[3:5] if name == "lstm" else args[2:4]
-        return 2 * math.prod(args[0].shape[:2]) * sum(w.size for w in weights)
-    free = ("reshape", "transpose", "broadcast_to", "getitem", "astype", "split", "flip")
-    return 0 if name in free else size
-
-
 class Summary(str):
-    """The text of a table, shown as it is at a prompt, and as an HTML table in a notebook."""
+    """The text of a table, shown as it is at a prompt, and as an HTML table in a notebook.
+
+    rows: the head first. The first `words` columns are aligned to the left, numbers to the right.
+    """
 
     rows: list[tuple[str, ...]]
+    words: int
 
-    def __new__(cls, rows: list[tuple[str, ...]]) -> "Summary":
+    def __new__(cls, rows: list[tuple[str, ...]], words: int = 2) -> "Summary":
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = []
         for row in rows:
-            cells = (f"{x:{'<' if i < 2 else '>'}{widths[i]}}" for i, x in enumerate(row))
-            lines.append("  ".join(cells))
+            cells = (f"{x:{'<' if i < words else '>'}{widths[i]}}" for i, x in enumerate(row))
+            lines.append("  ".join(cells).rstrip())
         text = super().__new__(cls, "\n".join(lines))
-        text.rows = rows
+        text.rows, text.words = rows, words
         return text
 
     def __repr__(self) -> str:
@@ -94,10 +75,10 @@ class Summary(str):
     def _repr_html_(self) -> str:
         lines = ""
         for cell, row in zip(["th"] + ["td"] * len(self.rows), self.rows):
-            aligned = ["left", "left", "right", "right", "right"]
             cells = (
-                f'<{cell} style="text-align:{side}">{escape(text)}</{cell}>'
-                for side, text in zip(aligned, row)
+                f'<{cell} style="text-align:{"left" if i < self.words else "right"}">'
+                f"{escape(text)}</{cell}>"
+                for i, text in enumerate(row)
             )
             lines += f"<tr>{''.join(cells)}</tr>"
         return f"<table>{lines}</table>"

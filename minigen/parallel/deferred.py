@@ -8,12 +8,13 @@ use of it registers, with `defer`, the call that completes its work.
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 # Passed to a rule instead of True for a cotangent that is wanted, but not read before the backward
 # pass ends: the array that the rule returns may be filled until then.
 DEFERRABLE = 2
 
-_unfinished: ContextVar[set | None] = ContextVar("unfinished", default=None)
+_current: ContextVar[Any] = ContextVar("deferring", default=None)  # the innermost block
 
 
 class deferring:
@@ -21,12 +22,16 @@ class deferring:
 
     def __enter__(self) -> "deferring":
         self.unfinished: set[Callable[[], None]] = set()
-        self.token = _unfinished.set(self.unfinished)
+        self.token = _current.set(self)
         return self
 
     def __exit__(self, *_):
-        _unfinished.reset(self.token)
+        _current.reset(self.token)
         self.finish()
+
+    def add(self, finish: Callable[[], None]) -> None:
+        """Have finish called before the block ends; the same function twice, once."""
+        self.unfinished.add(finish)
 
     def finish(self) -> None:
         """Complete now what was deferred so far."""
@@ -35,5 +40,5 @@ class deferring:
 
 
 def defer(finish: Callable[[], None]) -> None:
-    """Have the current `deferring` block call finish before it ends; twice the same, once."""
-    _unfinished.get().add(finish)
+    """Have the current `deferring` block call finish before it ends: see its method `add`."""
+    _current.get().add(finish)

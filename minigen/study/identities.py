@@ -1,11 +1,13 @@
 """Which value an array is: arrays are told apart by identity, for as long as they are alive."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigen.autodiff.checks import is_array
 from minigen.autodiff.graph import Leaf, Traced, leaf_of_memory
+from minigen.backend.devices import device_of
 from minigen.study.blocks import Blocks
 from minigen.study.modules import Modules
 from minigen.study.objects import ByIdentity
@@ -84,6 +86,11 @@ class Identities:
         self.bytes += array.nbytes
         return array.copy()
 
+    def device(self) -> str:
+        """The device of the arrays that are alive: a GPU if one of them is there."""
+        names = {device_of(array) for array in self._numbers}
+        return max(names, default="cpu")  # "cuda:0" comes after "cpu"
+
     def forget(self) -> None:
         """Called when the run has ended: no array is met any longer."""
         self._numbers = ByIdentity()
@@ -110,6 +117,15 @@ def _has_contents(array: Any, copy: Any) -> bool:
         return False
     same = array == copy
     return bool(same.all()) or bool((same | ((array != array) & (copy != copy))).all())
+
+
+def arrays_in(tree: Any) -> Sequence:
+    """The arrays in a nest of tuples, lists and dicts."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, tuple | list):
+        return [x for part in tree for x in arrays_in(part)]
+    return [tree] if is_array(tree) else []
 
 
 def without_scalar(result: Any) -> Any:

@@ -1,6 +1,7 @@
 """A dict whose keys are objects, told apart by identity."""
 
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -22,6 +23,11 @@ class ByIdentity:
     def __contains__(self, key: Any) -> bool:
         reference, _ = self._entries.get(id(key), (None, None))
         return reference is not None and reference() is key
+
+    def __iter__(self) -> Iterator:
+        """The objects that are alive."""
+        objects = [reference() for reference, _ in self._entries.values()]
+        return (x for x in objects if x is not None)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         try:

@@ -1,10 +1,10 @@
 """The observer that records a run: each op, each call of derivative rules, each backward pass."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from minigen.autodiff.checks import is_array
+from minigen.autodiff.fast_walk import default_walk
 from minigen.autodiff.fused import STAND_IN
 from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Output, Traced
 from minigen.autodiff.primitives import Op, raw
@@ -12,12 +12,14 @@ from minigen.autodiff.trace import Observer, outputs_of
 from minigen.backend.devices import synchronize
 from minigen.parallel.deferred import DEFERRABLE
 from minigen.study.blocks import Blocks
-from minigen.study.identities import Identities, without_scalar
+from minigen.study.deferrals import Deferrals
+from minigen.study.identities import Identities, arrays_in, without_scalar
 from minigen.study.modules import Modules, Names
 from minigen.study.objects import ByIdentity
 from minigen.study.rule_texts import rules_text, text_of
 from minigen.study.sites import running_modules, user_frame
 from minigen.study.steps import Pass, Ref, Step
+from minigen.study.vertices import key_of, node_and_index
 
 
 class Recorder(Observer):
@@ -30,14 +32,23 @@ class Recorder(Observer):
         self.blocks = Blocks(lambda: len(self.steps))
         self.user_modules = Modules(names)
         self.identities = Identities(keep, limit, self.blocks, self.user_modules)
+        self.keep, self.device = keep, "cpu"
         self.overhead = 0.0  # seconds that recording has taken
         self._calls = ByIdentity()  # node -> its forward step
         self._met = ByIdentity()  # leaf or other vertex -> {index of the output: value}
         self._running: list[_Pull] = []  # the calls of rules that are running, innermost last
-        self._arrived: dict[Any, list[int]] = {}  # in the walk that is running, see `_key`
+        self._arrived: dict[Any, list[int]] = {}  # in the walk that is running, see `key_of`
+        self._started, self._ended = time.perf_counter(), None
+
+    @property
+    def seconds(self) -> float:
+        """Of the run until its end, or until now, without the time that recording took."""
+        return (self._ended or time.perf_counter()) - self._started - self.overhead
 
     def finish(self) -> None:
         """Called when the run has ended."""
+        self._ended = time.perf_counter()
+        self.device = self.identities.device()
         self.blocks.stop()
         self.identities.forget()
         self._calls = self._met = ByIdentity()
@@ -83,13 +94,13 @@ class Recorder(Observer):
         number = self.identities.of_argument(x, vertex)
         is_new = isinstance(vertex, Node | Output) and self._value_of(vertex) is None
         if is_new or isinstance(vertex, Leaf):  # a leaf that was written to is another value
-            node, index = _node_and_index(vertex)
+            node, index = node_and_index(vertex)
             self._met[node] = {**self._met.get(node, {}), index: number}
         return Ref(number)
 
     def _value_of(self, vertex) -> int | None:
         """The value that a vertex stands for; None if it was not met in this run."""
-        node, index = _node_and_index(vertex)
+        node, index = node_and_index(vertex)
         if (call := self._calls.get(node)) is not None:
             return call.outputs[index]
         return self._met.get(node, {}).get(index)
@@ -127,7 +138,7 @@ class Recorder(Observer):
         find = self.identities.find
         saved = [find(x) for x in node.args if is_array(x)]  # else a number, or a Spec
         saved += step.outputs if node.y is not NOT_SAVED else ()
-        for x in _arrays_in(node.residuals):
+        for x in arrays_in(node.residuals):
             number = find(x)
             if number is None:
                 number = self.identities.add(x, "residual", step=step.number).number
@@ -153,10 +164,19 @@ class Recorder(Observer):
         if current and inputs is not None:
             numbers = map(self._value_of, inputs)
             current.inputs = tuple(number for number in numbers if number is not None)
-        self.overhead += time.perf_counter() - start
+        before = time.perf_counter()
+        self.overhead += before - start
+        overhead = self.overhead
+        options["create_graph"] = create_graph
+        deferring = lambda: Deferrals(self.steps, self.identities.values, self._running)
         try:
-            found = super().walked(roots, inputs, cls, create_graph=create_graph, **options)
+            if self.keep:  # the fast walk has arrays that are filled when it ends
+                found = super().walked(roots, inputs, cls, **options)
+            else:  # as without a recording
+                found = default_walk(roots, inputs, cls, deferring=deferring, **options)
             start = time.perf_counter()
+            if current:
+                current.seconds = start - before - (self.overhead - overhead)
             gradients = {v: self._gradient(v, g) for v, g in found.items()}
             if current:
                 current.roots = starts
@@ -175,7 +195,7 @@ class Recorder(Observer):
             made = self._value_of(g.node)  # by an op that the rules have called
             if made is not None:
                 self.identities.assign(g.data, made)
-        return self._sum(_key(vertex), raw(g), self._value_of(vertex))
+        return self._sum(key_of(vertex), raw(g), self._value_of(vertex))
 
     def _note_gradients(self, current: Pass, gradients: dict[Any, int]) -> None:
         for vertex, number in gradients.items():
@@ -194,7 +214,7 @@ class Recorder(Observer):
             number = self.identities.add(array, "cotangent", of=root).number
         else:
             number = self._argument(array, g.node if isinstance(g, Traced) else None).number
-        self._arrived.setdefault(_key(vertex), []).append(number)
+        self._arrived.setdefault(key_of(vertex), []).append(number)
         return root, None if is_one else number
 
     def pulling(self, node, g, wanted):
@@ -211,7 +231,7 @@ class Recorder(Observer):
             vertices = [Output(node, i) for i in range(node.num_outputs)]
         pairs = zip(vertices, g if node.num_outputs is not None else [g])
         step.inputs = tuple(
-            self._sum(_key(vertex), raw(part), self._value_of(vertex))
+            self._sum(key_of(vertex), raw(part), self._value_of(vertex))
             for vertex, part in pairs
             if part is not None
         )
@@ -229,7 +249,7 @@ class Recorder(Observer):
         step = pull.step
         step.seconds = now - pull.start - (self.overhead - pull.overhead)
         if node.op is STAND_IN:
-            self._arrived.setdefault(_key(node.parents[0]), []).extend(step.inputs)
+            self._arrived.setdefault(key_of(node.parents[0]), []).extend(step.inputs)
             return
         outputs = []
         for parent, part in zip(node.parents, cotangents):
@@ -241,7 +261,7 @@ class Recorder(Observer):
                 number = self.identities.add(array, "cotangent", step=step.number, of=of).number
             outputs.append(number)
             step.bytes += array.nbytes
-            self._arrived.setdefault(_key(parent), []).append(number)
+            self._arrived.setdefault(key_of(parent), []).append(number)
         step.outputs = tuple(outputs)
         self.overhead += time.perf_counter() - now
 
@@ -262,7 +282,7 @@ class Recorder(Observer):
             self.blocks.follow(g, number)  # of a leaf, the walk returns a copy
         else:
             number = self.identities.find(g)  # with create_graph an `add` has made the sum
-            if number is None or values[number].step is None:
+            if number is None or number in terms or values[number].step is None:
                 number = self.identities.add(g, "cotangent", of=of).number
             values[number].terms = terms
             self._arrived[key] = [number]
@@ -276,23 +296,3 @@ class _Pull:
 
     def __init__(self, step: Step, start: float, overhead: float):
         self.step, self.start, self.overhead = step, start, overhead
-
-
-def _node_and_index(vertex: Any) -> tuple[Any, int]:
-    """The node of the call with that result, and its index; or another vertex, and 0."""
-    return (vertex.parents[0], vertex.index) if isinstance(vertex, Output) else (vertex, 0)
-
-
-def _key(vertex: Any) -> tuple[int, int]:
-    """What stands for a vertex in a dict, while a walk runs: a node may have several `Output`s."""
-    node, index = _node_and_index(vertex)
-    return id(node), index
-
-
-def _arrays_in(tree: Any) -> Sequence:
-    """The arrays in a nest of tuples, lists and dicts."""
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    if isinstance(tree, tuple | list):
-        return [x for part in tree for x in _arrays_in(part)]
-    return [tree] if is_array(tree) else []

@@ -10,6 +10,7 @@ from minigen.study.modules import Names
 from minigen.study.page import framed_page, write_page
 from minigen.study.recorder import Recorder
 from minigen.study.steps import Block, Pass, Step, Value
+from minigen.study.times import Times, times
 
 
 class Recording:
@@ -21,6 +22,15 @@ class Recording:
         self.values: list[Value] = recorder.identities.values
         self.passes: list[Pass] = recorder.passes
         self.blocks: list[Block] = recorder.blocks.blocks
+
+    def times(self) -> Times:
+        """Where time went, by op and module, and what the machine takes at best: see `Times`."""
+        return times(self._recorder)
+
+    @property
+    def seconds(self) -> float:
+        """Of the run, without the time that recording took."""
+        return self._recorder.seconds
 
     @property
     def bytes(self) -> int:

@@ -65,7 +65,7 @@ class Step:
     module: str = ""  # the path of the module that ran, as "encoder.0"; "" for the outermost
     module_class: str = ""  # the name of its class; "" outside of modules
     rule: str = ""  # backward: the source text of the derivative rules; forward: of the op
-    seconds: float = 0.0  # without the time that recording took
+    seconds: float = 0.0  # without the time that recording took; with a wait for other threads
     bytes: int = 0  # of the outputs
     args: tuple = ()  # forward: all arguments, arrays as `Ref`
     static: dict[str, Any] = field(default_factory=dict)  # static arguments, arrays as `Ref`
@@ -106,6 +106,7 @@ class Pass:
     ] = ()  # (value, start cotangent; None for the 1)
     inputs: tuple[int, ...] | None = None  # the values that mg.grad was asked for; None: leaves
     gradients: dict[int, int] = field(default_factory=dict)  # value -> its gradient, a value
+    seconds: float = 0.0  # of the whole walk, without the time that recording took
     added: tuple[int, ...] = ()  # leaves that had a `.grad` before, to which backward adds
     retain_graph: bool = False  # saved values stay after their rules were called
 
