@@ -53,15 +53,6 @@ class Opened:
         for key in keys:
             self.tab.keyboard.press(key)
 
-    def press_often(self, key: str, times: int) -> None:
-        """Press a key many times, in one call: a tenth of a millisecond each."""
-        self.tab.evaluate(
-            "([key, times]) => { for (let i = 0; i < times; i++) (document.activeElement ||"
-            " document.body).dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true,"
-            " cancelable: true})); }",
-            [key, times],
-        )
-
     @property
     def steps(self) -> int:
         """How many steps the page has."""

@@ -26,7 +26,8 @@ SLOW_FILES = {
     *("test_examples.py", "test_gpu_benchmarks.py", "test_gpu_examples.py", "test_gpu_models.py"),
     *("test_gpu_ops.py", "test_gpu_sources.py", "test_models_char_lstm.py", "test_op_cases.py"),
     *("test_models_seq2seq.py", "test_properties_kernels.py", "test_properties_mutants.py"),
-    *("test_readme.py", "test_scheduler.py", "test_threads.py", "test_vector_math.py"),
+    *("test_readme.py", "test_scheduler.py", "test_study_browser.py", "test_study_command.py"),
+    *("test_study_browser_readers.py", "test_threads.py", "test_vector_math.py"),
 }
 SLOW_TESTS = ("test_a_chain_of_a_million_ops", "test_gradcheck_prints_a_line_for_each_op")
 QUICK_TESTS = (
@@ -34,6 +35,7 @@ QUICK_TESTS = (
     "test_a_bad_flag_is_answered_in_a_sentence",
     "test_every_cuda_file_compiles[softmax.cu-float32-75]",
     "test_every_link_leads_somewhere",
+    "test_keys_step_to_the_end_and_back[small_net-1600]",
 )
 
 

@@ -53,7 +53,7 @@ function toggle(node) {
 }
 
 function drawRows() {
-  if (!list.inner) return;
+  if (!list.inner || !steps.length) return;
   const first = Math.max(0, Math.floor(list.box.scrollTop / ROW) - MARGIN);
   const last = Math.ceil((list.box.scrollTop + list.box.clientHeight) / ROW) + MARGIN;
   const shown = shownNode(list.current, list.current);

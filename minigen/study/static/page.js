@@ -86,7 +86,7 @@ const KEYS = {
 };
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!steps.length || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches?.("input")) return;
   const isButton = event.target.matches?.("button, summary, a");
   if (isButton && event.key === " ") return;
@@ -120,7 +120,10 @@ function start() {
   addEventListener("hashchange", () => fromAddress() !== current && go(fromAddress(), "stay"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => go(current, "stay"));
   if (steps.length) go(fromAddress(), "stay");
-  else byId("step").textContent = "Nothing was recorded.";
+  else {
+    byId("step").textContent = "Nothing was recorded.";
+    document.querySelectorAll("button, input").forEach(each => { each.disabled = true; });
+  }
   if (window.top === window) list.box.focus({ preventScroll: true });
   document.body.dataset.ready = "1";
 }
