@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigen import kernels
+from minigen.autodiff.graph import Traced
 from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, array_module
 from minigen.backend.devices import to_numpy
@@ -129,8 +130,10 @@ def valid_steps(name: str, lengths: Any, x: Array) -> Array | None:
     if lengths is None:
         return None
     steps, count = x.shape[:2]
-    valid = np.arange(steps)[:, None] < checked_lengths(name, lengths, steps, count)
-    return array_module(raw(x)).asarray(valid[:, :, None])
+    numbers = checked_lengths(name, lengths, steps, count)
+    if isinstance(x, Traced) and isinstance(raw(x), np.ndarray) and isinstance(lengths, np.ndarray):
+        return (np.arange(steps)[:, None] < type(x)(lengths))[:, :, None]  # observers see the ops
+    return array_module(raw(x)).asarray((np.arange(steps)[:, None] < numbers)[:, :, None])
 
 
 def zero_padded(x: Array, valid: Array | None) -> Array:

@@ -8,6 +8,7 @@ from pathlib import Path
 from minigen.autodiff.trace import observed
 from minigen.study.modules import Names
 from minigen.study.page import framed_page, write_page
+from minigen.study.programs.outlining import program_text
 from minigen.study.recorder import Recorder
 from minigen.study.steps import Block, Pass, Step, Value
 from minigen.study.times import Times, times
@@ -31,6 +32,17 @@ class Recording:
     def seconds(self) -> float:
         """Of the run, without the time that recording took."""
         return self._recorder.seconds
+
+    def source(self, fused: bool = False) -> str:
+        """The run as a program that imports NumPy alone: forward, then backward, as text.
+
+        It defines step(*, ...) with all arrays that no op made as keyword arguments, by the names
+        in `values`. It returns (outputs, gradients): the list of tensors from which backward was
+        called, or without a backward the last ones made; and a dict, by the names of arguments, of
+        the gradient of each leaf that got one. fused: each fused op as a function that the program
+        defines. ValueError without values, and for a backward pass through earlier ops.
+        """
+        return program_text(self.steps, self.values, self.passes, fused)
 
     @property
     def bytes(self) -> int:
