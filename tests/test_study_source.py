@@ -172,5 +172,5 @@ def test_a_forward_pass_before_the_recording_is_named():
     loss = (a * a).sum()
     with study.record() as run:
         loss.backward()
-    with pytest.raises(ValueError, match="inside `with study.record"):
+    with pytest.raises(ValueError, match="put the forward pass inside"):
         run.source()

@@ -25,7 +25,7 @@ BROADCASTING = COMPARISONS | {
     *("add", "subtract", "multiply", "divide", "where", "maximum", "minimum"),
     *("logical_and", "logical_or", "bitwise_and", "bitwise_or"),
 }
-SMALL = 16  # a constant of at most so many values is computed in advance
+SMALL = 16  # the largest number of values of a constant that is computed in advance
 
 
 def simplified(program: Program) -> Program:

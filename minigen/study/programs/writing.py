@@ -17,7 +17,7 @@ from minigen.study.programs.replay import Program, references
 from minigen.study.programs.tape import Call
 
 WIDTH = 100  # columns
-INLINE = 32  # an expression of at most so many characters may become part of another one
+INLINE = 32  # characters of the longest expression that may become part of another one
 INDENT = "    "
 
 
