@@ -27,6 +27,8 @@ PACKAGE = str(Path(__file__).parent.parent) + os.sep
 class Observer:
     """Its methods are called for every op with a tensor argument; subclasses override them."""
 
+    alone = False  # whether another observer inside its context, or around it, is an error
+
     def __init__(self):
         self.modules: list[Any] = []  # the modules that are running, outermost first
 
@@ -76,7 +78,13 @@ def outputs_of(op: Op, result: Any) -> tuple:
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[Observer]:
-    """A context in which observer is active."""
+    """A context in which observer is active; RuntimeError if it or the one before is `alone`."""
+    before = trace_observer.get()
+    if before is not None and (before.alone or observer.alone):
+        raise RuntimeError(
+            "study.record sees nothing while another observer does, and the other way round: end "
+            "the one (record, detect_anomaly, profile, summary, ...) before the other begins"
+        )
     token = trace_observer.set(observer)
     try:
         yield observer

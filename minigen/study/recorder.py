@@ -25,6 +25,8 @@ from minigen.study.vertices import key_of, node_and_index
 class Recorder(Observer):
     """Fills the lists `steps`, `passes` and `identities.values`."""
 
+    alone = True
+
     def __init__(self, keep: bool, names: Names, limit: int):
         super().__init__()
         self.steps: list[Step] = []

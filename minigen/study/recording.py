@@ -1,11 +1,14 @@
 """What was recorded in a run, and what can be done with it."""
 
+import linecache
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from minigen.autodiff.trace import observed
+from minigen.study.listing import listing
 from minigen.study.modules import Names
 from minigen.study.page import framed_page, write_page
 from minigen.study.programs.outlining import program_text
@@ -49,6 +52,14 @@ class Recording:
         """What the copies of arrays take together."""
         return self._recorder.identities.bytes
 
+    def __repr__(self) -> str:
+        passes = f"{len(self.passes)} backward pass{'' if len(self.passes) == 1 else 'es'}"
+        size = f"{self.bytes / 1e6:.1f} MB of values"
+        return f"Recording of {len(self.steps):,} steps with {passes}: {size}"
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (repr(self), listing(self.steps, self.values))))
+
     def page(self, path: str | os.PathLike) -> Path:
         """Write the page that shows the run, one HTML file that needs no network; its path."""
         return write_page(self, path)
@@ -65,11 +76,20 @@ def record(
 
     values=False keeps shapes only, for large models; over `limit` bytes no more values are kept.
     names: a dict of names of tensors, or the module whose paths name its parameters; by default the
-    outermost module that is called. The other arrays that no op made are x0, x1, ...
+    outermost module that is called. The other arrays that no op made are x0, x1, ... Ops of other
+    threads are not recorded.
     """
+    linecache.checkcache()  # files may have been edited and loaded again
     recorder = Recorder(values, names, limit)
+    run = Recording(recorder, limit)
     with observed(recorder):
         try:
-            yield Recording(recorder, limit)
+            yield run
         finally:
             recorder.finish()
+    if recorder.identities.is_full:
+        warnings.warn(
+            f"study.record: only the first {run.bytes / 1e6:,.1f} MB of values were kept; record a "
+            "smaller batch, raise limit=, or pass values=False for a run without values",
+            stacklevel=3,
+        )

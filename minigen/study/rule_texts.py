@@ -6,6 +6,7 @@ import linecache
 from collections.abc import Callable
 from functools import cache
 
+from minigen.autodiff.fused import Fused
 from minigen.autodiff.primitives import Op
 
 
@@ -16,22 +17,23 @@ def text_of(function: Callable | None) -> str:
     while hasattr(function, "__wrapped__"):  # `elementwise` wraps rules, to sum what they return
         function = function.__wrapped__
     code = getattr(function, "__code__", None)
-    return "" if code is None else _text(code)
+    return "" if code is None else _text(code, code.co_filename)
 
 
 @cache
-def _text(code) -> str:
-    lines = linecache.getlines(code.co_filename)
-    tree = _parsed(code.co_filename, "".join(lines))
+def _text(code, filename: str) -> str:  # code of two files may be equal
+    lines = linecache.getlines(filename)
+    tree = _parsed(filename, "".join(lines))
     if tree is None:
         return ""
     kind = ast.Lambda if code.co_name == "<lambda>" else ast.FunctionDef
-    for node in ast.walk(tree):
-        if isinstance(node, kind) and _is_of(node, code):
-            if kind is ast.FunctionDef:
-                return inspect.cleandoc("\n" + "".join(lines[node.lineno - 1 : node.end_lineno]))
-            return ast.get_source_segment("".join(lines), node) or ""
-    return ""
+    found = [node for node in ast.walk(tree) if isinstance(node, kind) and _is_of(node, code)]
+    if not found:
+        return ""
+    node = found[-1]  # the innermost: `ast.walk` comes to a lambda before those in its body
+    if kind is ast.FunctionDef:
+        return inspect.cleandoc("\n" + "".join(lines[node.lineno - 1 : node.end_lineno]))
+    return ast.get_source_segment("".join(lines), node) or ""
 
 
 @cache
@@ -58,8 +60,11 @@ def _is_of(node, code) -> bool:
 
 
 def rules_text(op: Op, wanted: list, create_graph: bool) -> str:
-    """The text of the rules of the wanted arguments, each once."""
-    if create_graph and hasattr(op, "definition"):
+    """The text of the rules of the wanted arguments, each once.
+
+    A fused op without a backward, or under create_graph, is differentiated by its definition.
+    """
+    if isinstance(op, Fused) and (create_graph or op.backward is None):
         return text_of(op.definition)
     rules = [op.rule(i, create_graph) for i, w in enumerate(wanted) if w]
     return "\n".join(dict.fromkeys(text for text in map(text_of, rules) if text))

@@ -45,6 +45,10 @@ class Value:
     version: int = 0  # how often the memory of its leaf had been written to
     strides: tuple[int, ...] = ()  # in bytes, of the array itself: a kept copy is in C order
 
+    def __repr__(self) -> str:
+        parts = str(self.number), self.role, self.path or self.name, str(self.shape)
+        return " ".join(filter(None, (*parts, str(self.dtype))))
+
 
 @dataclass(eq=False)
 class Step:
@@ -76,6 +80,10 @@ class Step:
     recorded: bool = False  # forward: a node was made, so gradients can flow back
     tracked: tuple[bool, ...] = ()  # forward: to which of args a gradient can flow back
     declaration: Op | None = None  # the op itself
+
+    def __repr__(self) -> str:
+        parts = str(self.number), self.kind, self.op, self.module or self.module_class, self.site
+        return " ".join(filter(None, (*parts, self.code)))
 
     @property
     def site(self) -> str:
