@@ -72,6 +72,7 @@ def test_a_failure_in_a_run_names_the_step(said):
     assert "failed in step 3, before step 8 was recorded: --step 3 shows more" in output
 
 
+@pytest.mark.filterwarnings("ignore:of study.record")
 def test_an_observer_of_the_scripts_own_is_named(said):
     head, loop, rest = PLAIN.partition("for i")
     text = f"{head}with mg.detect_anomaly():\n" + indent(loop + rest, "    ")

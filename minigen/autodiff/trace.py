@@ -27,8 +27,6 @@ PACKAGE = str(Path(__file__).parent.parent) + os.sep
 class Observer:
     """Its methods are called for every op with a tensor argument; subclasses override them."""
 
-    alone = False  # whether another observer inside its context, or around it, is an error
-
     def __init__(self):
         self.modules: list[Any] = []  # the modules that are running, outermost first
 
@@ -54,6 +52,9 @@ class Observer:
     def pulled(self, node: Node, g: Any, cotangents: list) -> None:
         """Called after the rules, with the cotangents of the node's arguments."""
 
+    def replaced(self, observer: "Observer") -> None:
+        """Called when another observer becomes active inside its context."""
+
     def site(self) -> str:
         """The line of the user's code that is running: "file.py:12"."""
         frame = sys._getframe(1)
@@ -78,13 +79,9 @@ def outputs_of(op: Op, result: Any) -> tuple:
 
 @contextmanager
 def observed(observer: Observer) -> Iterator[Observer]:
-    """A context in which observer is active; RuntimeError if it or the one before is `alone`."""
-    before = trace_observer.get()
-    if before is not None and (before.alone or observer.alone):
-        raise RuntimeError(
-            "study.record sees nothing while another observer does, and the other way round: end "
-            "the one (record, detect_anomaly, profile, summary, ...) before the other begins"
-        )
+    """A context in which observer is active, and the one before it is not."""
+    if (before := trace_observer.get()) is not None:
+        before.replaced(observer)
     token = trace_observer.set(observer)
     try:
         yield observer

@@ -17,15 +17,13 @@ from minigen.study.identities import Identities, arrays_in, without_scalar
 from minigen.study.modules import Modules, Names
 from minigen.study.objects import ByIdentity
 from minigen.study.rule_texts import rules_text, text_of
-from minigen.study.sites import running_modules, user_frame
+from minigen.study.sites import running_modules, user_frame, warn_of_another
 from minigen.study.steps import Pass, Ref, Step
 from minigen.study.vertices import key_of, node_and_index
 
 
 class Recorder(Observer):
     """Fills the lists `steps`, `passes` and `identities.values`."""
-
-    alone = True
 
     def __init__(self, keep: bool, names: Names, limit: int):
         super().__init__()
@@ -55,6 +53,9 @@ class Recorder(Observer):
         self.identities.forget()
         self._calls = self._met = ByIdentity()
         self.user_modules.finish(self.steps, self.identities.values)
+
+    def replaced(self, observer):
+        warn_of_another()
 
     # -------------------------------------------------------------------- forward calls
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.trace import observed
 from minigen.study.listing import listing
 from minigen.study.modules import Names
 from minigen.study.page import framed_page, write_page
 from minigen.study.programs.outlining import program_text
 from minigen.study.recorder import Recorder
+from minigen.study.sites import warn_of_another
 from minigen.study.steps import Block, Pass, Step, Value
 from minigen.study.times import Times, times
 
@@ -79,6 +81,8 @@ def record(
     outermost module that is called. The other arrays that no op made are x0, x1, ... Ops of other
     threads are not recorded.
     """
+    if trace_observer.get() is not None:
+        warn_of_another()
     linecache.checkcache()  # files may have been edited and loaded again
     recorder = Recorder(values, names, limit)
     run = Recording(recorder, limit)

@@ -1,7 +1,9 @@
 """Where in the user's code an op was called, and which modules were running."""
 
+import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,12 +16,13 @@ from minigen.autodiff.trace import PACKAGE
 from minigen.nn.module import Module
 
 MODELS = str(Path(models.__file__).parent) + os.sep  # whose files are the user's code, to study
-NUMPY = str(Path(np.__file__).parent) + os.sep  # np.mean(x) calls x.mean()
+# np.mean(x) calls x.mean(); contextlib is between a `with` statement and the context.
+NOT_THE_USERS = PACKAGE, str(Path(np.__file__).parent) + os.sep, contextlib.__file__
 
 
 @cache
 def _is_engine(filename: str) -> bool:
-    return filename.startswith((PACKAGE, NUMPY)) and not filename.startswith(MODELS)
+    return filename.startswith(NOT_THE_USERS) and not filename.startswith(MODELS)
 
 
 def user_frame() -> FrameType:
@@ -28,6 +31,18 @@ def user_frame() -> FrameType:
     while frame.f_back and _is_engine(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def warn_of_another() -> None:
+    """Warn, at the user's line, that of two observers only the inner one sees a run."""
+    frame = user_frame()
+    warnings.warn_explicit(
+        "of study.record, detect_anomaly, profile and summary only the innermost one sees what "
+        "runs inside it: end the one before you begin the other",
+        UserWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+    )
 
 
 def running_modules() -> Iterator[Module]:
