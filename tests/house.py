@@ -57,7 +57,7 @@ FILES = {
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing "
-    "deferrals recorder machine times programs pictures page_data page recording "
+    "deferrals calls recorder machine times programs pictures page_data page recording "
     "scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "number_lines numpy_lines "

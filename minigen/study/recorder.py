@@ -3,155 +3,27 @@
 import time
 from typing import Any
 
-from minigen.autodiff.checks import is_array
 from minigen.autodiff.fast_walk import default_walk
 from minigen.autodiff.fused import STAND_IN
-from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Output, Traced
-from minigen.autodiff.primitives import Op, raw
-from minigen.autodiff.trace import Observer, outputs_of
+from minigen.autodiff.graph import Leaf, Output, Traced
+from minigen.autodiff.primitives import raw
 from minigen.backend.devices import synchronize
 from minigen.parallel.deferred import DEFERRABLE
-from minigen.study.blocks import Blocks
+from minigen.study.calls import Calls, Pull
 from minigen.study.deferrals import Deferrals
-from minigen.study.identities import Identities, arrays_in, without_scalar
-from minigen.study.modules import Modules, Names
-from minigen.study.objects import ByIdentity
-from minigen.study.rule_texts import rules_text, text_of
-from minigen.study.sites import running_modules, user_frame, warn_of_another
-from minigen.study.steps import Pass, Ref, Step
-from minigen.study.vertices import key_of, node_and_index
+from minigen.study.modules import Names
+from minigen.study.rule_texts import rules_text
+from minigen.study.sites import user_frame
+from minigen.study.steps import Pass, Step
+from minigen.study.vertices import key_of
 
 
-class Recorder(Observer):
+class Recorder(Calls):
     """Fills the lists `steps`, `passes` and `identities.values`."""
 
     def __init__(self, keep: bool, names: Names, limit: int):
-        super().__init__()
-        self.steps: list[Step] = []
-        self.passes: list[Pass] = []
-        self.blocks = Blocks(lambda: len(self.steps))
-        self.user_modules = Modules(names)
-        self.identities = Identities(keep, limit, self.blocks, self.user_modules)
-        self.keep, self.device = keep, "cpu"
-        self.overhead = 0.0  # seconds that recording has taken
-        self._calls = ByIdentity()  # node -> its forward step
-        self._met = ByIdentity()  # leaf or other vertex -> {index of the output: value}
-        self._running: list[_Pull] = []  # the calls of rules that are running, innermost last
+        super().__init__(keep, names, limit)
         self._arrived: dict[Any, list[int]] = {}  # in the walk that is running, see `key_of`
-        self._started, self._ended = time.perf_counter(), None
-
-    @property
-    def seconds(self) -> float:
-        """Of the run until its end, or until now, without the time that recording took."""
-        return (self._ended or time.perf_counter()) - self._started - self.overhead
-
-    def finish(self) -> None:
-        """Called when the run has ended."""
-        self._ended = time.perf_counter()
-        self.device = self.identities.device()
-        self.blocks.stop()
-        self.identities.forget()
-        self._calls = self._met = ByIdentity()
-        self.user_modules.finish(self.steps, self.identities.values)
-
-    def replaced(self, observer):
-        warn_of_another()
-
-    # -------------------------------------------------------------------- forward calls
-
-    def forward_of(self, op, arrays, parents):
-        def run(*args, **static):
-            start = time.perf_counter()
-            step = self._new_step("forward", op)
-            step.args = tuple(map(self._argument, arrays, parents))
-            step.tracked = tuple(p is not None and p.requires_grad for p in parents)
-            step.static = {name: self.identities.referred(x) for name, x in static.items()}
-            step.inputs = tuple(x.number for x in step.args if isinstance(x, Ref))
-            for x, ref in zip(args, step.args):  # `prepare` may have converted an argument
-                if isinstance(ref, Ref) and self.identities.find(x) is None:
-                    self.blocks.follow(x, ref.number, "converted")
-                    self.identities.assign(x, ref.number)
-            before = time.perf_counter()
-            result = op.forward(*args, **static)
-            synchronize(result)
-            after = time.perf_counter()
-            if op.has_residuals:
-                result = without_scalar(result[0]), result[1]
-            else:
-                result = without_scalar(result)
-            outputs = outputs_of(op, result)
-            step.number, step.seconds = len(self.steps), after - before
-            self.steps.append(step)
-            add = self.identities.add
-            step.outputs = tuple(add(y, "result", step=step.number).number for y in outputs)
-            step.bytes = sum(y.nbytes for y in outputs)
-            self.overhead += before - start + time.perf_counter() - after
-            return result
-
-        return run
-
-    def _argument(self, x, vertex):
-        """A Ref for the array x of an argument with that vertex; another argument unchanged."""
-        if not is_array(x):
-            return x
-        number = self.identities.of_argument(x, vertex)
-        is_new = isinstance(vertex, Node | Output) and self._value_of(vertex) is None
-        if is_new or isinstance(vertex, Leaf):  # a leaf that was written to is another value
-            node, index = node_and_index(vertex)
-            self._met[node] = {**self._met.get(node, {}), index: number}
-        return Ref(number)
-
-    def _value_of(self, vertex) -> int | None:
-        """The value that a vertex stands for; None if it was not met in this run."""
-        node, index = node_and_index(vertex)
-        if (call := self._calls.get(node)) is not None:
-            return call.outputs[index]
-        return self._met.get(node, {}).get(index)
-
-    def _new_step(self, kind: str, op: Op, number: int = -1) -> Step:
-        """A step, and where it is in the user's code and in the model."""
-        step = Step(number, kind, op.name, declaration=op)
-        step.backward_pass = self._pass_number()
-        if self._running:
-            outer = self._running[-1].step
-            step.inside = outer.number
-            step.file, step.line = outer.file, outer.line
-            step.module, step.module_class = outer.module, outer.module_class
-        else:
-            frame = user_frame()
-            step.file, step.line = frame.f_code.co_filename, frame.f_lineno
-            module = next(running_modules(), None)
-            if module is not None:
-                if module not in self.user_modules:
-                    self.user_modules.enter(list(running_modules())[::-1])
-                step.module = self.user_modules.path_of_module(module)
-                step.module_class = type(module).__name__
-        if kind == "forward":
-            step.rule = text_of(op.forward)
-        return step
-
-    def _pass_number(self) -> int | None:
-        """The number of the backward pass that is running."""
-        return self.passes[-1].number if self.passes and self.passes[-1].last is None else None
-
-    def recorded(self, node):
-        start = time.perf_counter()
-        step = self.steps[-1]
-        step.recorded = True
-        find = self.identities.find
-        saved = [find(x) for x in node.args if is_array(x)]  # else a number, or a Spec
-        saved += step.outputs if node.y is not NOT_SAVED else ()
-        for x in arrays_in(node.residuals):
-            number = find(x)
-            if number is None:
-                number = self.identities.add(x, "residual", step=step.number).number
-            saved.append(number)
-        step.saved = tuple(dict.fromkeys(number for number in saved if number is not None))
-        self._calls[node] = step
-        node.site = f"{step.file}:{step.line}"
-        self.overhead += time.perf_counter() - start
-
-    # ------------------------------------------------------------------- backward passes
 
     def walked(self, roots, inputs, cls, *, create_graph=False, **options):
         start = time.perf_counter()
@@ -243,7 +115,7 @@ class Recorder(Observer):
             self.steps.append(step)
         now = time.perf_counter()
         self.overhead += now - start
-        self._running.append(_Pull(step, now, self.overhead))
+        self._running.append(Pull(step, now, self.overhead))
 
     def pulled(self, node, g, cotangents):
         synchronize([raw(x) for x in cotangents])
@@ -292,10 +164,3 @@ class Recorder(Observer):
         if values[number].of is None and values[number].role in ("result", "cotangent"):
             values[number].of = of
         return number
-
-
-class _Pull:
-    """A call of the rules of a node that is running, since when, and the overhead until then."""
-
-    def __init__(self, step: Step, start: float, overhead: float):
-        self.step, self.start, self.overhead = step, start, overhead
