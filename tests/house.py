@@ -31,7 +31,8 @@ ROOMS = (
 FILES = {
     "parallel": "bell pool pieces deferred blas",
     "backend": "arrays devices precision dtypes",
-    "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings rooflines",
+    "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings "
+    "rooflines",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
