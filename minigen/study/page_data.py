@@ -203,7 +203,8 @@ def files_of(steps: Iterable[Step], passes: Iterable[Pass]) -> list[str]:
 def source_files(steps: Sequence[Step], passes: Sequence[Pass]) -> list[dict[str, Any]]:
     """The text of each file: as a whole, or of a long one the lines around those of steps."""
     records = []
-    for file in files_of(steps, passes):
+    names = files_of(steps, passes)
+    for file in names:
         lines = [line.rstrip("\n") for line in linecache.getlines(file)]
         lit = sorted({x.line for x in (*steps, *passes) if x.file == file})
         regions: list[list[int]] = []  # [first, last] line, from 1
@@ -216,8 +217,15 @@ def source_files(steps: Sequence[Step], passes: Sequence[Pass]) -> list[dict[str
             else:
                 regions.append([first, last])
         parts = [[first, lines[first - 1 : last]] for first, last in regions]
-        records.append({"name": Path(file).name, "path": file, "parts": parts})
+        records.append({"name": file_name(file, names), "path": file, "parts": parts})
     return records
+
+
+def file_name(file: str, files: Sequence[str]) -> str:
+    """The name of a file, with that of its folder where another file has the same name."""
+    path = Path(file)
+    others = [x for x in files if x != file and Path(x).name == path.name]
+    return f"{path.parent.name}/{path.name}" if others else path.name
 
 
 def bytes_alive(blocks: Iterable[Block], steps: int) -> list[int]:

@@ -16,6 +16,7 @@ SIDES = {784: (1, 28), 3072: (3, 32)}  # length of a flat image -> (channels, si
 MAX_TILES = 24
 MAX_BARS = 240
 MAX_SIDE = 84  # rows or columns of a matrix: three pixels each, in which a cross can be seen
+MAX_LENGTH = 42  # of a narrow matrix, of which a longer side would make the picture a thread
 
 
 class Layout(NamedTuple):
@@ -79,7 +80,8 @@ def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
 
 def _cut(rows: int, columns: int, limit: int) -> tuple[int, int]:
     """The numbers of rows and columns that are drawn: as square as it can be."""
-    rows, columns = min(rows, MAX_SIDE), min(columns, MAX_SIDE)
+    longest = MAX_SIDE if min(rows, columns) > MAX_LENGTH else MAX_LENGTH
+    rows, columns = min(rows, longest), min(columns, longest)
     if rows * columns <= limit:
         return rows, columns
     side = int(limit**0.5)

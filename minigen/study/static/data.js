@@ -28,7 +28,7 @@ for (const pass of passes) {
   }
 }
 
-// ------------------------------------------------------------------ what values and steps are called
+// --------------------------------------------------------------- what values and steps are called
 
 function nameOf(value) {
   return value.name || `v${value.number}`;
@@ -56,7 +56,8 @@ function numberText(x) {
 
 function timeText(microseconds) {
   if (microseconds < 1000) return `${microseconds} µs`;
-  return microseconds < 1e6 ? `${numberText(microseconds / 1e3)} ms` : `${numberText(microseconds / 1e6)} s`;
+  const seconds = microseconds / 1e6;
+  return seconds < 1 ? `${numberText(seconds * 1e3)} ms` : `${numberText(seconds)} s`;
 }
 
 function classOf(path) {
@@ -100,7 +101,8 @@ function unusual() {
   }
   const walked = passes.some(pass => pass.gradients.length);
   for (const value of values) {
-    if (walked && value.role === "parameter" && !gradients.has(value.number) && value.usedBy.length) {
+    const isUsed = value.role === "parameter" && value.usedBy.length > 0;
+    if (walked && isUsed && !gradients.has(value.number)) {
       notes.push([`no gradient: ${nameOf(value)}`, value.usedBy[0]]);
     }
   }

@@ -1,7 +1,8 @@
 // The second view: the graph of what is open in the list. Forward goes down, backward up beside it.
 
-const MOST_NODES = 200, LINE = 52, SIDE = 18, LIMIT = 2000; // milliseconds for a layout
-const graph = { shown: false, key: "", boxes: new Map(), cancel: () => {} };
+const MOST_NODES = 200, MOST_BUTTONS = 24, LINE = 52, SIDE = 18;
+const LIMIT = 2000; // milliseconds for a layout
+const graph = { shown: false, key: "", boxes: new Map(), cancel: () => {}, clicked: null };
 
 // The rows of the forward part and the backward pass around the current step, at most 200 nodes.
 function graphRows() {
@@ -103,15 +104,52 @@ function drawGraph(nodes, edges, widths, sides, places, missing) {
     "aria-label": `Graph of ${nodes.length} nodes: forward goes down, backward goes up`,
   });
   svg.append(arrowHeads());
-  for (const [a, b, value] of edges) svg.append(edgeDrawing(at[a], at[b], nodes[a], nodes[b], value));
+  for (const [a, b, value] of edges) {
+    svg.append(edgeDrawing(at[a], at[b], nodes[a], nodes[b], value));
+  }
   graph.boxes.clear();
   nodes.forEach((node, i) => svg.append(nodeDrawing(node, at[i], widths[i])));
-  const box = element("div", { class: "drawing", tabindex: "0", role: "region", "aria-label": "Graph" });
-  box.append(svg);
+  const box = element("div", {
+    class: "drawing", tabindex: "0", role: "region", "aria-label": "Drawing" }, svg);
   const note = missing ? [element("p", { class: "note" },
     `${missing} more nodes are left out; fold modules to see all.`)] : [];
-  byId("graph").replaceChildren(...note, box);
+  byId("graph").replaceChildren(...openFolds(), ...note, box);
   lightNode();
+  keepClicked(box);
+}
+
+// A button for each open module, which folds it.
+function openFolds() {
+  const open = list.rows.map(row => row.node)
+    .filter(node => node.kind === "fold" && isOpen(node, list.current));
+  if (!open.length) return [];
+  const buttons = open.slice(0, MOST_BUTTONS).map(node => element("button", {
+    title: `fold ${node.path}${isBack(node) ? ", backward" : ""}`,
+    class: isBack(node) ? "back" : "",
+    onclick: event => toggleInGraph(node, event.currentTarget),
+  }, `▾ ${node.path}`));
+  return [element("div", { class: "open-folds" }, ...buttons)];
+}
+
+// What was clicked stays where it is: the node, or what it is folded into.
+function toggleInGraph(node, clicked) {
+  const box = byId("graph").querySelector(".drawing").getBoundingClientRect();
+  const at = clicked.getBoundingClientRect();
+  const isNode = clicked.matches("g");
+  graph.clicked = isNode ? { node, x: at.left - box.left, y: at.top - box.top } : null;
+  toggle(node);
+}
+
+function keepClicked(box) {
+  if (!graph.clicked) return;
+  const { node, x, y } = graph.clicked;
+  graph.clicked = null;
+  const shown = [...graph.boxes.keys()];
+  const first = shown.find(other => other === node || contains(node, other.first));
+  if (!first) return;
+  const outer = box.getBoundingClientRect(), inner = graph.boxes.get(first).getBoundingClientRect();
+  box.scrollTop += inner.top - outer.top - y;
+  box.scrollLeft += inner.left - outer.left - x;
 }
 
 function arrowHeads() {
@@ -146,7 +184,7 @@ function nodeDrawing(node, { x, y }, width) {
     transform: `translate(${x} ${y})`, role: "button", tabindex: "0",
     "aria-label": `${name}, ${below}${isBack(node) ? ", backward" : ""}`,
   });
-  const act = () => (node.kind === "step" ? go(node.step) : toggle(node));
+  const act = () => (node.kind === "step" ? go(node.step) : toggleInGraph(node, group));
   group.addEventListener("click", act);
   group.addEventListener("keydown", event => {
     if (event.key !== "Enter") return;

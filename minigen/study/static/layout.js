@@ -1,6 +1,6 @@
-// A layered drawing of a graph. `layered` uses nothing outside of itself, so that it runs in a worker.
+// A layered drawing of a graph. `layered` uses nothing outside of itself: it runs in a worker.
 
-// nodes: [{width}], edges: [[from, to]] with from before to. Returns [{x, y}] of centres, and the size.
+// nodes: [{width}], edges: [[from, to]] with from before to. Returns the centres and the size.
 function layered(nodes, edges, rowHeight, gap) {
   const n = nodes.length, into = nodes.map(() => []), out = nodes.map(() => []);
   for (const [a, b] of edges) { into[b].push(a); out[a].push(b); }

@@ -19,7 +19,7 @@ function rowIndex(node) {
   return list.rows.findIndex(row => row.node === node);
 }
 
-// Show the current step. Its row moves by a row when the step does, and otherwise as little as it can.
+// Show the current step. Its row moves by one when the step does, else as little as it can.
 function updateList(current) {
   const before = list.cursor && rowIndex(list.cursor) * ROW - list.box.scrollTop;
   const moved = current - list.current;
@@ -117,20 +117,23 @@ function moduleLabel(step, parent) {
 
 function foldCells(node) {
   if (node.kind === "section") {
+    const pass = passes[node.pass];
+    const at = pass && pass.file !== undefined ? `${files[pass.file].name}:${pass.line}, ` : "";
     return [
       element("span", { class: "title" }, node.title),
-      element("span", { class: "where" }, `steps ${node.first} to ${node.last}`),
+      element("span", { class: "where" }, `${at}steps ${node.first} to ${node.last}`),
       node.bad ? element("span", { class: "bad" }, "not finite") : null,
     ].filter(Boolean);
   }
   const outer = node.parent.path ? node.path.slice(node.parent.path.length + 1) : node.path;
   const lit = contains(node, list.current) && !isOpen(node, list.current);
-  const where = lit ? `${classOf(node.path)} · at ${list.current} ${steps[list.current].op}`
-    : classOf(node.path);
+  const isNumber = /^\d+$/.test(outer); // "MaxPool2d 2" rather than "2 MaxPool2d"
+  const [name, below] = isNumber ? [classOf(node.path), outer] : [outer, classOf(node.path)];
+  const where = lit ? `${below} · at ${list.current} ${steps[list.current].op}` : below;
   return [
     element("span", { class: "number" }, `${node.first}`),
     arrow(node.back),
-    element("span", { class: "name" }, outer),
+    element("span", { class: "name" }, name),
     element("span", { class: "where" }, where),
     node.bad ? element("span", { class: "bad" }, "not finite") : null,
     element("span", { class: "shape" }, `${node.size} steps`),

@@ -40,5 +40,6 @@ function updateMemory(current) {
   bar.svg.setAttribute("aria-valuenow", current);
   bar.svg.setAttribute("aria-valuetext", `step ${current}: ${text}`);
   const link = stepLink(peak, `step ${peak}`);
-  bar.label.replaceChildren(element("b", {}, text), ` — ${bytesText(memory[peak] || 0)} at the peak, `, link);
+  const most = bytesText(memory[peak] || 0);
+  bar.label.replaceChildren(element("b", {}, text), ` — ${most} at the peak, `, link);
 }

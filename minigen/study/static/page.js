@@ -102,7 +102,10 @@ function start() {
   makeSource();
   makeMemory();
   makeSearch();
-  const on = (id, act) => byId(id).addEventListener("click", () => { if (id !== "play") play(false); act(); });
+  const on = (id, act) => byId(id).addEventListener("click", () => {
+    if (id !== "play") play(false);
+    act();
+  });
   on("previous", () => go(current - 1));
   on("next", () => go(current + 1));
   on("play", () => play(!timer));
@@ -114,7 +117,8 @@ function start() {
   on("unfold", () => foldAll(true));
   byId("bad").disabled = !badSteps.length;
   byId("largest").disabled = !largestCotangent;
-  byId("bad").textContent = badSteps.length ? `next NaN (${badSteps.length})` : "no NaN";
+  if (badSteps.length) byId("bad").textContent = `next NaN (${badSteps.length})`;
+  else byId("bad").textContent = data.kept ? "no NaN" : "values not kept";
   addEventListener("keydown", onKey);
   addEventListener("popstate", () => go(fromAddress(), "stay"));
   addEventListener("hashchange", () => fromAddress() !== current && go(fromAddress(), "stay"));

@@ -1,7 +1,7 @@
 // Pictures of arrays: cells of one byte each, drawn on a canvas.
 
 const NAN = 0, PLUS = 1, MINUS = 2, ZERO = 128, DEEPEST = 125, GAP = 5;
-const WIDTH = 252, HEIGHT = 252; // pixels of a picture, at most
+const WIDTH = 257, HEIGHT = 257, BARS_HEIGHT = 72; // pixels of a picture, at most
 
 function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
@@ -67,31 +67,59 @@ function newCanvas(width, height, label) {
   return [canvas, context];
 }
 
+// Pictures are painted after the page has changed, and not at all if it changes before.
+let toPaint = [];
+function paintSoon(paint) {
+  if (!toPaint.length) {
+    requestAnimationFrame(() => {
+      const waiting = toPaint;
+      toPaint = [];
+      waiting.forEach(act => act());
+    });
+  }
+  toPaint.push(paint);
+}
+
 function heatMap(picture, label) {
-  const [tiles, rows, columns] = picture.drawn;
   const at = arrangement(picture);
   const [canvas, context] = newCanvas(at.width, at.height, label);
-  const cells = cellsOf(picture), plane = rows * columns;
-  const palette = paletteOf(picture.palette);
-  const inColour = picture.palette === "colour";
+  paintSoon(() => canvas.isConnected && paintTiles(picture, at, context));
+  return canvas;
+}
+
+function paintTiles(picture, at, context) {
+  const [tiles, rows, columns] = picture.drawn, plane = rows * columns;
+  const cells = cellsOf(picture), palette = paletteOf(picture.palette);
+  const channels = picture.palette === "colour" ? 3 : 1;
+  const small = new OffscreenCanvas(columns, rows), brush = small.getContext("2d");
+  const image = brush.createImageData(columns, rows);
+  const halves = n => [[0, Math.ceil(n / 2)], [Math.ceil(n / 2), n]].filter(([a, b]) => b > a);
+  context.imageSmoothingEnabled = false;
   for (let t = 0; t < tiles; t++) {
     const left = (t % at.across) * (at.tileWidth + at.pad);
     const top = Math.floor(t / at.across) * (at.tileHeight + at.pad);
-    for (let i = 0; i < rows; i++) {
-      const y = top + offset(i, rows, at.cut[0], at.size);
-      for (let j = 0; j < columns; j++) {
-        const x = left + offset(j, columns, at.cut[1], at.size);
-        const k = i * columns + j;
-        const code = cells[inColour ? 3 * t * plane + k : t * plane + k];
-        const colour = inColour && code > MINUS
-          ? [0, 1, 2].map(c => palette[cells[(3 * t + c) * plane + k]][c]) : palette[code];
-        context.fillStyle = `rgb(${colour})`;
-        context.fillRect(x, y, at.size, at.size);
-        if (code <= MINUS) mark(context, code, x, y, at.size);
+    const first = t * channels * plane, marks = [];
+    for (let k = 0; k < plane; k++) {
+      for (let c = 0; c < 3; c++) {
+        image.data[4 * k + c] = palette[cells[first + (channels === 3 ? c * plane : 0) + k]][c];
+      }
+      image.data[4 * k + 3] = 255;
+      if (cells[first + k] <= MINUS) marks.push(k);
+    }
+    brush.putImageData(image, 0, 0);
+    for (const [i, iEnd] of halves(rows)) {
+      for (const [j, jEnd] of halves(columns)) {
+        context.drawImage(small, j, i, jEnd - j, iEnd - i,
+          left + offset(j, columns, at.cut[1], at.size), top + offset(i, rows, at.cut[0], at.size),
+          (jEnd - j) * at.size, (iEnd - i) * at.size);
       }
     }
+    for (const k of marks) {
+      const x = left + offset(k % columns, columns, at.cut[1], at.size);
+      const y = top + offset(Math.floor(k / columns), rows, at.cut[0], at.size);
+      mark(context, cells[first + k], x, y, at.size);
+    }
   }
-  return canvas;
 }
 
 // A cross for NaN, an upright or downward triangle for an infinity.
@@ -115,29 +143,32 @@ function mark(context, code, x, y, size) {
 }
 
 function bars(picture, label) {
-  const cells = cellsOf(picture), n = cells.length, isCut = n < picture.whole[1] * picture.whole[2];
+  const n = picture.drawn[1] * picture.drawn[2], all = picture.whole[1] * picture.whole[2];
   const width = Math.max(1, Math.min(18, Math.floor((WIDTH - GAP) / n)));
-  const height = 72, palette = paletteOf();
+  const [canvas, context] = newCanvas(n * width + (n < all ? GAP : 0), BARS_HEIGHT, label);
+  paintSoon(() => canvas.isConnected && paintBars(cellsOf(picture), n < all, width, context));
+  return canvas;
+}
+
+function paintBars(cells, isCut, width, context) {
+  const palette = paletteOf(), n = cells.length;
   const codes = Array.from(cells).filter(code => code > MINUS);
   const [low, high] = [Math.min(ZERO, ...codes), Math.max(ZERO, ...codes)];
-  const unit = (height - 2) / Math.max(high - low, 1), zero = 1 + (high - ZERO) * unit;
-  const [canvas, context] = newCanvas(n * width + (isCut ? GAP : 0), height, label);
+  const unit = (BARS_HEIGHT - 2) / Math.max(high - low, 1), zero = 1 + (high - ZERO) * unit;
   const step = width > 2 ? width - 1 : width;
   cells.forEach((code, i) => {
     const x = offset(i, n, isCut, width);
+    context.fillStyle = `rgb(${palette[code <= MINUS ? code : code < ZERO ? 3 : 253]})`;
     if (code <= MINUS) {
-      context.fillStyle = `rgb(${palette[code]})`;
-      context.fillRect(x, 0, width, height);
-      mark(context, code, x, height / 2 - width / 2, width);
-      return;
+      context.fillRect(x, 0, width, BARS_HEIGHT);
+      mark(context, code, x, BARS_HEIGHT / 2 - width / 2, width);
+    } else {
+      const end = zero - (code - ZERO) * unit;
+      context.fillRect(x, Math.min(zero, end), step, Math.max(Math.abs(end - zero), 0.5));
     }
-    const end = zero - (code - ZERO) * unit;
-    context.fillStyle = `rgb(${palette[code < ZERO ? 3 : 253]})`;
-    context.fillRect(x, Math.min(zero, end), step, Math.max(Math.abs(end - zero), 0.5));
   });
   context.fillStyle = "rgba(128,128,128,.7)";
   context.fillRect(0, zero - 0.5, n * width + GAP, 1);
-  return canvas;
 }
 
 // What is under the pointer: the index and, to the precision of a byte, the value.
@@ -154,7 +185,8 @@ function valueUnder(picture, event) {
     const sign = Math.abs(code - ZERO) === DEEPEST ? (code > ZERO ? "≥ " : "≤ ") : "≈ ";
     return sign + numberText(((code - ZERO) / DEEPEST) * numberOf(picture.scale));
   };
-  const whole = (i, drawn, all) => (i < Math.ceil(drawn / 2) || drawn === all ? i : all - drawn + i);
+  const isFirst = (i, drawn, all) => drawn === all || i < Math.ceil(drawn / 2);
+  const whole = (i, drawn, all) => (isFirst(i, drawn, all) ? i : all - drawn + i);
   if (!at) {
     const n = cells.length, all = picture.whole[1] * picture.whole[2];
     const width = (drawnWidth - (n < all ? GAP : 0)) / n;

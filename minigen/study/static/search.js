@@ -73,7 +73,10 @@ function drawMatches() {
     onpointerdown: event => { event.preventDefault(); take(entry); },
   }, element("span", { class: "kind" }, entry.kind), ` ${entry.text} `,
   element("span", { class: "number" }, `#${entry.step}`)));
-  if (!rows.length) rows.push(element("li", { role: "option", "aria-selected": "false" }, "nothing of that name"));
+  if (!rows.length) {
+    const text = element("span", {}, "nothing of that name");
+    rows.push(element("li", { role: "option", "aria-selected": "false" }, "", text));
+  }
   box.replaceChildren(...rows);
   box.hidden = false;
   input.setAttribute("aria-expanded", "true");

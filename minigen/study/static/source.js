@@ -20,9 +20,10 @@ function makeSource() {
 }
 
 // Parts of a line: comments and texts are set apart, and words of the language.
-const WORDS = new RegExp("\\b(?:def|class|return|for|in|if|elif|else|while|with|as|import|from|lambda"
-  + "|yield|not|and|or|is|None|True|False|raise|try|except|finally|assert|pass|global|await|async)\\b");
-const PARTS = new RegExp(`(#.*$)|("(?:[^"\\\\]|\\\\.)*"|'(?:[^'\\\\]|\\\\.)*')|(${WORDS.source})`, "g");
+const WORDS = "def class return for in if elif else while with as import from lambda yield not and "
+  + "or is None True False raise try except finally assert pass global await async break continue";
+const TEXT = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/.source;
+const PARTS = new RegExp(`(#.*$)|(${TEXT})|\\b(${WORDS.replaceAll(" ", "|")})\\b`, "g");
 
 function lineParts(text, state) {
   const made = [];

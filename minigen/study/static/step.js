@@ -33,7 +33,8 @@ function stepHead(step) {
   head.append(element("h2", {}, arrow(step.back), ` ${step.op} `,
     element("span", { class: "kind" }, step.back ? "backward" : "forward")));
   const facts = [];
-  if (step.module || step.class) facts.push(joined([step.module, step.class].filter(Boolean), " · "));
+  const where = [step.module, step.class].filter(Boolean);
+  if (where.length) facts.push([where.join(" · ")]);
   if (step.file !== undefined) facts.push([siteOf(step)]);
   facts.push([timeText(step.us || 0)], [bytesText(step.bytes || 0)]);
   head.append(element("p", { class: "facts" }, ...joined(facts, " — ").flat()));
@@ -45,7 +46,9 @@ function stepHead(step) {
   if (step.inside !== undefined) {
     links.push(["called by the rule of ", stepLink(step.inside)]);
   }
-  if (!step.back && !step.recorded) links.push(["not in the graph: no gradient flows back through it"]);
+  if (!step.back && !step.recorded) {
+    links.push(["not in the graph: no gradient flows back through it"]);
+  }
   if (!step.back && step.recorded && passes.length && !step.derivatives.length) {
     links.push(["no backward pass came through it"]);
   }
@@ -58,15 +61,17 @@ function ruleParts(step) {
   const code = number => element("pre", { class: "rule", tabindex: "0" }, texts[number]);
   if (step.about !== undefined) parts.push(element("p", { class: "about" }, texts[step.about]));
   if (step.static !== undefined) {
-    parts.push(element("p", { class: "facts" }, "settings: ", element("code", {}, texts[step.static])));
+    const settings = element("code", {}, texts[step.static]);
+    parts.push(element("p", { class: "facts" }, "settings: ", settings));
   }
   const main = step.definition ?? step.rule;
   if (main !== undefined) {
-    const title = step.back ? "derivative rule" : step.definition === undefined ? "computes" : "definition";
-    parts.push(element("h3", {}, title), code(main));
+    const forward = step.definition === undefined ? "computes" : "definition";
+    parts.push(element("h3", {}, step.back ? "derivative rule" : forward), code(main));
   }
   if (step.definition !== undefined && step.rule !== undefined) {
-    parts.push(element("details", {}, element("summary", {}, "the faster forward"), code(step.rule)));
+    const summary = element("summary", {}, "the faster forward");
+    parts.push(element("details", {}, summary, code(step.rule)));
   }
   return parts;
 }
@@ -75,8 +80,9 @@ function keptParts(step, shown) {
   if (!step.saved.length) return [];
   const parts = [element("h3", {}, "kept for backward")];
   const names = step.saved.map(i => nameOf(values[i]));
-  const by = step.derivatives.length ? [", for ", ...joined(step.derivatives.map(n => stepLink(n)))] : [];
-  parts.push(element("p", { class: "facts" }, `${names.join(", ")}`, ...by));
+  const by = step.derivatives.map(n => stepLink(n));
+  parts.push(element("p", { class: "facts" }, names.join(", "),
+    ...(by.length ? [", for ", ...joined(by)] : [])));
   const rest = step.saved.filter(i => !shown.has(i));
   if (rest.length) {
     parts.push(element("div", { class: "cards" }, ...rest.map(i => valueCard(values[i], step))));
@@ -84,7 +90,7 @@ function keptParts(step, shown) {
   return parts;
 }
 
-// ----------------------------------------------------------------------------------- a value's card
+// --------------------------------------------------------------------------------- a value's card
 
 function valueCard(value, step) {
   const facts = value.facts;
@@ -106,7 +112,8 @@ function valueCard(value, step) {
     card.append(element("p", { class: "scalar" }, facts.nan ? "NaN" : "±∞"));
   }
   card.append(element("figcaption", {},
-    element("p", { class: "value-name" }, element("b", {}, nameOf(value)), ` ${shapeText(value.shape)}`,
+    element("p", { class: "value-name" }, element("b", {}, nameOf(value)),
+      ` ${shapeText(value.shape)}`,
       element("span", { class: "dtype" }, ` ${value.dtype}, ${bytesText(value.bytes)}`)),
     ...lines.map(line => element("p", { class: "facts" }, line)),
     ...legend(facts), ...originLines(value, step)));
@@ -128,9 +135,12 @@ function factLines(value) {
   if (kind && kind !== "bars") {
     const [tiles, rows, columns] = drawn, parts = [];
     const unit = kind === "image" ? "images" : "matrices";
-    if (tiles < whole[0]) parts.push(`the first ${tiles > 1 ? `${tiles} ` : ""}of ${whole[0]} ${unit}`);
-    if (kind === "matrix" && rows < whole[1]) parts.push(`first and last of ${whole[1]} rows`);
-    if (kind === "matrix" && columns < whole[2]) parts.push(`first and last of ${whole[2]} columns`);
+    const first = tiles > 1 ? `the first ${tiles}` : "the first";
+    if (tiles < whole[0]) parts.push(`${first} of ${whole[0]} ${unit}`);
+    const cut = [[rows, whole[1], "rows"], [columns, whole[2], "columns"]];
+    for (const [n, all, name] of cut) {
+      if (kind === "matrix" && n < all) parts.push(`first and last of ${all} ${name}`);
+    }
     if (parts.length) lines.push(`drawn: ${parts.join(", ")}`);
   } else if (kind === "bars" && Math.max(drawn[1], drawn[2]) < Math.max(whole[1], whole[2])) {
     lines.push(`drawn: first and last of ${Math.max(whole[1], whole[2])}`);
@@ -150,8 +160,9 @@ function originLines(value, step) {
   const lines = [];
   if (value.of !== undefined) {
     const of = values[value.of];
-    const link = of.step !== undefined ? stepLink(of.step, nameOf(of)) : element("b", {}, nameOf(of));
-    lines.push(["cotangent of ", link]);
+    const isMade = of.step !== undefined;
+    const name = isMade ? stepLink(of.step, nameOf(of)) : element("b", {}, nameOf(of));
+    lines.push(["cotangent of ", name]);
   }
   if (value.terms && value.terms.length > 1) lines.push(sumLine(value));
   const others = value.usedBy.filter(n => n !== step.number);
@@ -184,7 +195,8 @@ function cotangentLines(value) {
     const at = values[i].step ?? values[i].usedBy[0] ?? lastTerm(values[i]);
     return at === undefined ? nameOf(values[i]) : stepLink(at, nameOf(values[i]));
   });
-  return [[value.role === "parameter" ? "gradient: " : "cotangent: ", ...joined(links.slice(0, 8))]];
+  const title = value.role === "parameter" ? "gradient: " : "cotangent: ";
+  return [[title, ...joined(links.slice(0, 8))]];
 }
 
 function lastTerm(value) {

@@ -1,4 +1,4 @@
-// The steps as a tree: sections (forward, each backward pass), modules in them, calls inside of rules.
+// The steps as a tree: sections (forward, each backward pass), modules, calls inside of rules.
 
 function foldsOf(path) {
   const parts = path ? path.split(".") : [];
@@ -59,7 +59,7 @@ function buildTree() {
   return { root, rowOf };
 }
 
-// A fold of one step says no more than the step; a fold that holds one fold alone, no more than that.
+// A fold of one step, or of one fold alone, says no more than what it holds.
 function tidy(node) {
   for (const child of node.children) tidy(child);
   if (node.kind === "step") return;
@@ -124,7 +124,8 @@ function shownNode(number, current) {
 
 function setAllFolds(open) {
   const visit = node => {
-    if (node.kind === "fold" || node.kind === "step") node.open = node.children.length ? open : undefined;
+    const canFold = node.kind === "fold" || node.kind === "step";
+    if (canFold) node.open = node.children.length ? open : undefined;
     node.children.forEach(visit);
   };
   visit(tree.root);
