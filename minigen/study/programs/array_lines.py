@@ -219,6 +219,16 @@ def convolution_line(name):
     return line
 
 
+def max_indices_line(args, static, outputs):
+    """max_indices(x, size, stride, padding), which the program defines."""
+    size, stride, padding = (tuple(static[key]) for key in ("size", "stride", "padding"))
+    named = (
+        "" if stride == size else f"stride={literal(stride)}",
+        "" if padding == (0, 0) else f"padding={literal(padding)}",
+    )
+    return one(f"max_indices({arguments('x', literal(size), *named)})", args[0], "max_indices")
+
+
 def sum_windows_line(args, static, outputs):
     """The sums of windows."""
     size, stride = literal(static["size"]), literal(static["stride"])
@@ -258,6 +268,7 @@ ARRAY_LINES = {
     "_convolve": convolution_line("convolve"),
     "_convolve_transpose": convolution_line("convolve_transpose"),
     "_convolve_weight": convolution_line("convolve_weight"),
+    "_max_indices": max_indices_line,
     "_sum_windows": sum_windows_line,
     "_spread_windows": spread_windows_line,
 }

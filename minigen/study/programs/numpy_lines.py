@@ -6,9 +6,10 @@ An op without a line in the tables is written as its forward: see `inlining.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from minigen.autodiff.primitives import REGISTRY, Op
+from minigen.autodiff.primitives import REGISTRY, Op, Primitive
 from minigen.study.programs.array_lines import ARRAY_LINES
 from minigen.study.programs.expressions import filled, literal, parsed, substituted
 from minigen.study.programs.inlining import (
@@ -24,7 +25,7 @@ from minigen.study.programs.line_parts import Output, converted
 from minigen.study.programs.number_lines import NUMBER_LINES
 from minigen.study.programs.operands import Operand, Written
 
-__all__ = ["HELPERS", "numpy_line"]
+__all__ = ["HELPERS", "helper_names", "numpy_line"]
 
 LINES: dict[Op, Callable] = {
     REGISTRY[name]: line for name, line in {**ARRAY_LINES, **NUMBER_LINES}.items()
@@ -54,6 +55,18 @@ def numpy_line(
     written = line(args, static, outputs) if line else _as_forward(op, args, static)
     names = dict.fromkeys(name for helper in written.helpers for name in helpers_called(helper))
     return written._replace(helpers=tuple(names))
+
+
+def helper_names() -> set[str]:
+    """The names of all functions that lines may call, so that a program calls no value like one."""
+    names = set()
+    for op in REGISTRY.values():
+        if isinstance(op, Primitive) and op not in LINES:
+            names.add(op.forward.__name__.strip("_"))
+            with suppress(TypeError):  # an op of the user's that has no line
+                if inlined(op.forward) is None:
+                    names.add(helper_name(op.forward))
+    return names | HELPERS.keys()
 
 
 def _as_forward(op: Op, args: Sequence[Operand], static: Mapping[str, Any]) -> Written:

@@ -120,8 +120,9 @@ def convolve_weight(g, x, size, stride=(1, 1), padding=(0, 0), dilation=(1, 1), 
     return np.concatenate(parts)
 
 
-def max_indices(x, size, stride, padding):
+def max_indices(x, size, stride=None, padding=(0, 0)):
     """The index h * W + w of the first maximum under each window, or of its last NaN."""
+    stride = stride or size
     (H, W), (p, q) = x.shape[2:], padding
     border = ((0, 0), (0, 0), (p, p), (q, q))
     positions = np.pad(np.arange(H * W).reshape(1, 1, H, W), border, constant_values=-1)
