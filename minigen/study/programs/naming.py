@@ -10,7 +10,7 @@ import builtins
 import itertools
 import keyword
 import linecache
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from minigen.study.modules import identifier, unused
@@ -33,9 +33,9 @@ OF_OPS = {  # the field's names of results
 class Names:
     """Gives each value its name, when it is asked for."""
 
-    def __init__(self, program: Program, taken: set[str]):
+    def __init__(self, program: Program, taken: set[str], named: Mapping[int, str] | None = None):
         self.taken = {*RESERVED, *taken}
-        self.names: dict[int, str] = {}
+        self.names: dict[int, str] = dict(named or {})
         for name, number in program.arguments.items():
             self.taken.add(name)
             self.names.setdefault(number, name)

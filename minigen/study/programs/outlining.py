@@ -58,25 +58,32 @@ class Functions:
         variable = set(program.arguments.values()).union(*(c.outputs for c in program.calls))
         needed = dict.fromkeys(n for c in calls for n in references((c.inputs, c.static)))
         inputs = [n for n in needed if n in variable and n not in made]
-        name = self._function(program, group, calls, inputs, outputs)
-        first = calls[0]
-        refs = tuple(map(Ref, inputs))
-        return Call(Function(name), refs, {}, tuple(outputs), first.step, first.is_backward)
-
-    def _function(self, program, group, calls, inputs, outputs) -> str:
-        """The name of the function of a group, which is defined unless there is one like it."""
+        order = [*group.names]  # as in the op's signature, then what its forward has kept
+        inputs.sort(key=lambda n: order.index(n) if n in group.names else len(order))
         taken: set[str] = set()
         arguments = {unused(group.names.get(n, "t"), taken): n for n in inputs}
-        part = Program(calls, program.arrays, arguments, outputs, {}, program.cotangents)
-        writer = Writer(part, HELPERS, notes=False)
-        results = ", ".join(map(writer.final, outputs))
-        results = results if len(results) < WIDTH - 20 else f"({results})"
-        body = "\n".join([*writer.body, wrapped(f"{INDENT}return {results}", INDENT * 2)])
-        head = f"({', '.join(arguments)}):"
-        key = group.name, head + body
+        inner = [replace(call, step=None) for call in calls]
+        part = Program(inner, program.arrays, arguments, outputs, {}, program.cotangents)
+        name = self._function(group, part)
+        first, refs = calls[0], tuple(map(Ref, inputs))
+        return Call(Function(name), refs, {}, tuple(outputs), first.step, first.is_backward)
+
+    def _function(self, group: Group, part: Program) -> str:
+        """The name of the function of a group, which is defined unless there is one like it."""
+        named = {n: name for n, name in group.names.items() if n not in part.arguments.values()}
+        writer = Writer(part, HELPERS, notes=False, named=named)
+        results = ", ".join(map(writer.final, part.outputs))
+        body, last = writer.body, writer.body[-1]
+        if last.startswith(f"{INDENT}{results} = "):
+            body = [*body[:-1], last.replace(f"{results} = ", "return ", 1)]
+        else:
+            results = results if len(results) < WIDTH - 20 else f"({results})"
+            body = [*body, wrapped(f"{INDENT}return {results}", INDENT * 2)]
+        rest = "\n".join([f"({', '.join(part.arguments)}):", *body])
+        key = group.name, rest
         if key not in self._names:
             name = self._names[key] = unused(group.name, {*HELPERS, *self.texts})
-            definition = wrapped(f"def {name}{head}", INDENT * 2)
-            self.texts[name] = f"{definition}\n{body}"
+            head, *lines = f"def {name}{rest}".split("\n")
+            self.texts[name] = "\n".join([wrapped(head, INDENT * 2), *lines])
             self.helpers.update(writer.helpers)
         return self._names[key]

@@ -122,7 +122,7 @@ class _Work:
         if call.op.name not in ("reshape", "transpose"):
             return None
         inner = self._made_by(call.inputs[0], call.op.name)
-        if inner is None:
+        if inner is None or inner.group is not call.group:
             return None
         if call.op.name == "reshape":
             return replace(call, inputs=inner.inputs)

@@ -190,10 +190,12 @@ class Tape(Observer):
             return
         self.step = self._step_of.get(node)
         if isinstance(node.op, Fused):
-            names = self._names(node.op, node.args)
-            for i, part in enumerate(g if isinstance(g, tuple) else (g,)):
-                if part is not None:
-                    names[self.value(raw(part))] = f"g{i}" if isinstance(g, tuple) else "g"
+            several = isinstance(g, tuple)
+            pairs = enumerate(g if several else (g,))
+            names = {
+                self.value(raw(x)): f"g{i}" if several else "g" for i, x in pairs if x is not None
+            }
+            names |= self._names(node.op, node.args)
             self._group = Group(f"{node.op.name}_backward", names)
         parts = [(node, g)] if node.num_outputs is None else []
         for key, part in parts or [((node, i), part) for i, part in enumerate(g)]:

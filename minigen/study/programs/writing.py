@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,18 @@ class Writer:
     """The statements of a program, in `body`, and the functions that they call, in `helpers`.
 
     notes: whether lines have comments, the user's code and shapes. taken: names of functions.
+    named: names of values that are not in the program, but whose cotangents are.
     """
 
-    def __init__(self, program: Program, taken: Iterable[str], notes: bool = True):
+    def __init__(
+        self,
+        program: Program,
+        taken: Iterable[str],
+        notes: bool = True,
+        named: Mapping[int, str] | None = None,
+    ):
         self.program, self.arrays, self.notes = program, program.arrays, notes
-        self.names = Names(program, set(taken))
+        self.names = Names(program, set(taken), named)
         self.arguments = Arguments(program, self.names)
         self.results = {*program.outputs, *program.gradients.values()}
         self.users: dict[int, Call] = {}  # value -> the last call that uses it
@@ -104,7 +111,8 @@ class Writer:
         if len(line) > WIDTH:
             target, _, expression = code.partition(" = ")
             if "," in target:
-                return wrapped(f"{INDENT}({target}) = {expression}", INDENT * 2)
+                line = f"{INDENT}({target})\0=\0{expression}"  # a \0 is a space without a break
+                return wrapped(line, INDENT * 2).replace("\0", " ")
             inner = wrapped(f"{INDENT * 2}{expression}", INDENT * 2)
             return f"{INDENT}{target} = (\n{inner}\n{INDENT})"
         return line + note if self.notes and len(line + note) <= WIDTH else line
@@ -123,11 +131,11 @@ class Writer:
 
     def _line(self, call: Call) -> Written:
         """The expression of a call; arguments that it has twice, or is too long with, get names."""
-        waiting = self.arguments.waiting
+        waiting = self.arguments.waiting  # of other calls, until this one has used them
         while True:
             line = self._expression(call)
             used = [n for n in references((call.inputs, call.static)) if n in waiting]
-            named = [n for n in used if self._times(call, n) != 1]
+            named = self._repeated(call, used)
             if used and not named and len(line.text) > WIDTH - 20:
                 named = [max(used, key=lambda n: len(waiting[n][1].text))]
             if not named:
@@ -143,13 +151,16 @@ class Writer:
         outputs = [(self.arrays[n].shape, self.arrays[n].dtype) for n in call.outputs]
         return numpy_line(call.op, args, static, outputs)
 
-    def _times(self, call: Call, number: int) -> int:
-        """How often the expression of a call has that of an argument."""
-        waiting, marker = self.arguments.waiting, "the_argument"
-        before, waiting[number] = waiting[number], (call, Written(marker))
+    def _repeated(self, call: Call, waiting: list[int]) -> list[int]:
+        """The waiting values that the expression of a call does not have exactly once."""
+        if not waiting:
+            return []
+        lines = self.arguments.waiting
+        markers = {n: f"argument_{i}_" for i, n in enumerate(waiting)}
+        self.arguments.waiting = {n: (call, Written(text)) for n, text in markers.items()}
         text = self._expression(call).text
-        waiting[number] = before
-        return text.count(marker)
+        self.arguments.waiting = lines
+        return [n for n, marker in markers.items() if text.count(marker) != 1]
 
 
 def _block(call: Call) -> tuple:
