@@ -141,12 +141,14 @@ class Recorder(Calls):
         self.overhead += time.perf_counter() - now
 
     def _made_inside(self, array: Any, step: Step) -> int | None:
-        """The value of an array that an op made which the rules have called."""
+        """The value of an array that an op made which the rules have called, or theirs in turn."""
         number = self.identities.find(array)
         maker = None if number is None else self.identities.values[number].step
-        if maker is None or maker >= len(self.steps):
-            return None
-        return number if self.steps[maker].inside == step.number else None
+        while maker is not None:
+            maker = self.steps[maker].inside
+            if maker == step.number:
+                return number
+        return None
 
     def _sum(self, key: Any, g: Any, of: int | None) -> int:
         """The value of the cotangent g of a vertex: the one that arrived, or the sum of several."""
