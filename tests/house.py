@@ -57,9 +57,9 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "study": "steps blocks objects vertices modules identities sites rule_texts listing "
-    "deferrals calls recorder machine times programs pictures page_data page recording "
-    "scripts command",
+    "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
+    "calls recorder machine times programs temporaries lifetimes recomputing "
+    "memory_figure memory pictures page_data page recording scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "number_lines numpy_lines "
     "tape replay simplify constants naming arguments writing outlining",

@@ -64,8 +64,9 @@ class Identities:
     def add(self, array: Any, role: str, vertex: Any = None, **fields: Any) -> Value:
         """A new value with the contents that the array has now."""
         facts = tuple(array.shape), array.dtype, array.nbytes
-        copy, strides = self._copy(array, role), array.strides
-        value = Value(len(self.values), role, *facts, copy, strides=strides, **fields)
+        copy = self._copy(array, role)
+        fields |= {"strides": array.strides, "device": device_of(array)}
+        value = Value(len(self.values), role, *facts, copy, **fields)
         self.values.append(value)
         self.blocks.follow(array, value.number)
         self.assign(array, value.number)

@@ -10,6 +10,7 @@ from pathlib import Path
 from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.trace import observed
 from minigen.study.listing import listing
+from minigen.study.memory import Memory
 from minigen.study.modules import Names
 from minigen.study.page import framed_page, write_page
 from minigen.study.programs.outlining import program_text
@@ -61,6 +62,10 @@ class Recording:
 
     def __str__(self) -> str:
         return "\n".join(filter(None, (repr(self), listing(self.steps, self.values))))
+
+    def memory(self) -> Memory:
+        """What is alive at each step and why, the peak, and what recomputing would save."""
+        return Memory(self.steps, self.values, self.passes, self.blocks)
 
     def page(self, path: str | os.PathLike) -> Path:
         """Write the page that shows the run, one HTML file that needs no network; its path."""

@@ -44,6 +44,7 @@ class Value:
     terms: tuple[int, ...] = ()  # of a cotangent: the cotangents that met, and were added
     version: int = 0  # how often the memory of its leaf had been written to
     strides: tuple[int, ...] = ()  # in bytes, of the array itself: a kept copy is in C order
+    device: str = "cpu"
 
     def __repr__(self) -> str:
         parts = str(self.number), self.role, self.path or self.name, str(self.shape)
@@ -124,8 +125,8 @@ class Block:
     """Memory of an array of the run, while it was alive: from step `born` on, before `died`.
 
     use: "" for that of a value; "gradient" for the `.grad` that a leaf had before an op used it, or
-    "converted" for a copy in another dtype that a node saved: then `value` is that of the leaf, or
-    the argument that was converted.
+    "converted" for a copy of an argument in another dtype: then `value` is that of the leaf, or the
+    argument that was converted.
     """
 
     nbytes: int
