@@ -14,6 +14,7 @@ from minigen.study.programs.array_lines import ARRAY_LINES
 from minigen.study.programs.expressions import filled, literal, parsed, substituted
 from minigen.study.programs.inlining import (
     HELPERS,
+    Inlined,
     defaults_of,
     folded,
     helper_name,
@@ -58,29 +59,33 @@ def numpy_line(
 
 
 def helper_names() -> set[str]:
-    """The names of all functions that lines may call, so that a program calls no value like one."""
-    names = set()
+    """The names of all functions that lines may call: HELPERS has all of them from now on."""
     for op in REGISTRY.values():
         if isinstance(op, Primitive) and op not in LINES:
-            names.add(op.forward.__name__.strip("_"))
             with suppress(TypeError):  # an op of the user's that has no line
-                if inlined(op.forward) is None:
-                    names.add(helper_name(op.forward))
-    return names | HELPERS.keys()
+                if _forward(op, op.signature.static_defaults) is None:
+                    helper_name(op.forward)
+    return {*HELPERS}
 
 
 def _as_forward(op: Op, args: Sequence[Operand], static: Mapping[str, Any]) -> Written:
     """The expression that the op's forward is, or the call of a function made from it."""
-    texts = {name: literal(value) for name, value in static.items()}
-    inner = inlined(op.forward)
-    if inner is not None and not op.signature.variadic:
-        tree = folded(substituted(inner.tree, {name: parsed(text) for name, text in texts.items()}))
-        uses = uses_of(tree)
-        if all(uses.get(name, 0) <= 1 for name in op.signature.arrays):
-            slots = {name: x.text for name, x in zip(op.signature.arrays, args)}
-            return filled(tree, slots, inner.helpers)
-    name = helper_name(op.forward)
-    defaults = defaults_of(op.forward)
-    named = [f"{k}={text}" for k, text in texts.items() if defaults.get(k, ...) != static[k]]
+    if (inner := _forward(op, static)) is not None:
+        slots = {name: x.text for name, x in zip(op.signature.arrays, args)}
+        return filled(inner.tree, slots, inner.helpers)
+    name, defaults = helper_name(op.forward), defaults_of(op.forward)
+    named = [f"{k}={literal(x)}" for k, x in static.items() if defaults.get(k, ...) != x]
     slots = {f"x{i}": x.text for i, x in enumerate(args)}
     return filled(f"{name}({', '.join([*slots, *named])})", slots, (name,))
+
+
+def _forward(op: Op, static: Mapping[str, Any]) -> Inlined | None:
+    """The op's forward as an expression of its arrays, if that has each of them once at most."""
+    inner = inlined(op.forward)
+    if inner is None or op.signature.variadic:
+        return None
+    trees = {name: parsed(literal(x)) for name, x in static.items()}
+    tree = folded(substituted(inner.tree, trees))
+    uses = uses_of(tree)
+    repeats = any(uses.get(name, 0) > 1 for name in op.signature.arrays)
+    return None if repeats else inner._replace(tree=tree)

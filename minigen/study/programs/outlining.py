@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from minigen.study.programs.naming import unused
-from minigen.study.programs.numpy_lines import HELPERS
+from minigen.study.programs.numpy_lines import HELPERS, helper_names
 from minigen.study.programs.replay import Program, references, replayed
 from minigen.study.programs.simplify import simplified
 from minigen.study.programs.tape import Call, Group
@@ -18,6 +18,7 @@ def program_text(
 ) -> str:
     """The program of a recording, which defines `step`: see `Recording.source`."""
     program = simplified(replayed(steps, values, passes))
+    helper_names()  # HELPERS has all of them now, so that no value gets the name of one
     functions = Functions()
     if fused:
         program = functions.outlined(program)

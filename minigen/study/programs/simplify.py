@@ -6,7 +6,7 @@ broadcast that NumPy makes by itself. Sums and products are not reordered.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,9 +38,7 @@ def simplified(program: Program) -> Program:
     for group in {call.group for call in work.calls if call.group}:
         group.names = {work.current(n): name for n, name in group.names.items()}
     calls = needed_calls(work.calls, [*outputs, *gradients.values()])
-    cotangents: dict[int, int] = {}
-    for g, of in program.cotangents.items():
-        cotangents.setdefault(work.current(g), work.current(of))
+    cotangents = work.cotangents(program.cotangents)
     return Program(calls, program.arrays, program.arguments, outputs, gradients, cotangents)
 
 
@@ -82,6 +80,21 @@ class _Work:
         array = self.arrays[number]
         key = array.shape, array.dtype, array.tobytes()
         return self._seen.setdefault(key, (number,))[0]
+
+    def cotangents(self, before: Mapping[int, int]) -> dict[int, int]:
+        """The values that are cotangents, and of what; none that a forward pass has made.
+
+        In (a * b).sum() the cotangent of a is b and that of b is a, which would name neither.
+        """
+        after: dict[int, int] = {}
+        for g, of in before.items():
+            g, of = self.current(g), self.current(of)
+            source: int | None = of
+            while source is not None and source != g:
+                source = after.get(source)
+            if source is None and g in self.maker and self.maker[g].is_backward:
+                after.setdefault(g, of)
+        return after
 
     def add(self, call: Call) -> None:
         """Add a call, or something simpler that computes the same."""

@@ -183,6 +183,9 @@ def program_of(writer: Writer, functions: Iterable[str], helpers: Iterable[str])
     names = dict.fromkeys([*helpers, *writer.helpers])
     parts = [*(HELPERS[name].strip() for name in names), *functions, "\n".join(step)]
     whole = "\n\n\n".join(parts)
+    for name in program.arguments:  # an array that has the name of a function: that gets another
+        if f"def {name}(" in whole:
+            whole = re.sub(rf"(?<![\w.]){name}(?=\()", f"{name}_of", whole)
     imports = "import math\n\n" if re.search(r"\bmath\.", whole) else ""
     return f"{imports}import numpy as np\n\n\n{whole}\n"
 

@@ -1,0 +1,80 @@
+"""Names in programs: those of the user's that are also names of functions, and the user's ops."""
+
+import numpy as np
+import pytest
+from source_programs import arguments_of, error, largest_error, leaves_of, run_program
+
+import minigen as mg
+from minigen import nn, ops, study
+from minigen.autodiff.primitives import REGISTRY, primitive
+
+
+class Clashing(nn.Module):
+    """Modules with the names of functions that programs define, and of what they import."""
+
+    def __init__(self):
+        rng = mg.Generator(0)
+        self.scatter = nn.Linear(3, 4, rng=rng, dtype=np.float64)
+        self.sigmoid = nn.Sigmoid()
+        self.softmax = nn.Linear(4, 5, rng=rng, dtype=np.float64)
+        self.np = nn.LayerNorm(5, dtype=np.float64)
+
+    def forward(self, x):
+        softmax = ops.softmax(self.np(self.softmax(self.sigmoid(self.scatter(x)))), -1)
+        math = ops.gelu(softmax)
+        return math[[0, 0, 1]]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_value_takes_the_name_of_a_function(fused):
+    net, x = Clashing(), mg.tensor(np.linspace(-1, 1, 6).reshape(2, 3))
+    with study.record() as run:
+        loss = ops.square(net(x)).sum()
+        loss.backward()
+    outputs, gradients = run_program(run.source(fused), arguments_of(run))
+    assert error(outputs[0], loss.data) < 1e-12
+    for path, p in net.named_parameters():
+        assert error(gradients[path.replace(".", "_")], p.grad.data) < 1e-12
+
+
+def test_an_argument_may_have_the_name_of_a_function():
+    names = "softmax", "log_softmax", "exp"
+    leaves = {name: mg.tensor(np.array([0.5, -1.0]), requires_grad=True) for name in names}
+    with study.record(names=leaves) as run:
+        loss = (ops.softmax(leaves["softmax"]) * ops.exp(leaves["exp"])).sum()
+        loss = loss + ops.log_softmax(leaves["log_softmax"])[0]
+        loss.backward()
+    assert "def softmax_of(x, axis)" in run.source()
+    assert largest_error(run, [loss], leaves) < 1e-15
+
+
+SLOPE = 0.25
+
+
+@primitive(lambda g, y, x: g * (1 - SLOPE * y), saves="y")
+def users_op(x):
+    """A function of a user's."""
+    y = np.exp(-x)
+    return (1 - y) / SLOPE
+
+
+def test_an_op_of_the_users_is_a_function_of_the_program():
+    leaves = leaves_of([np.array([0.5, -1.0])])
+    with study.record(names=leaves) as run:
+        loss = ops.square(users_op(leaves["a0"])).sum()
+        loss.backward()
+    assert "def users_op(x):" in run.source() and "SLOPE" not in run.source()
+    assert largest_error(run, [loss], leaves) < 1e-15
+
+
+def test_an_op_of_the_users_that_is_not_numpy_says_so():
+    @primitive(lambda g, y, x: g)
+    def through_text(x):
+        return np.fromstring(pytest.approx(x), sep=" ") if x is None else x + 0.0
+
+    leaves = leaves_of([np.array([0.5, -1.0])])
+    with study.record(names=leaves) as run:
+        through_text(leaves["a0"]).sum().backward()
+    with pytest.raises(TypeError, match="a program imports numpy and math alone, and not pytest"):
+        run.source()
+    del REGISTRY["through_text"]
