@@ -169,6 +169,19 @@ def test_a_converted_argument_is_the_value_that_was_passed():
     check(run)
 
 
+def test_an_op_that_returns_its_argument_makes_a_value_of_its_own():
+    @mg.primitive(lambda g, y, x: g, views=True)
+    def same_array(x):
+        return x
+
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    with study.record() as run:
+        (same_array(w) * w).sum().backward()
+    assert [step.inputs for step in run.steps[:2]] == [(0,), (1, 0)]
+    assert run.values[run.passes[0].gradients[0]].array.tolist() == [2, 4]
+    check(run)
+
+
 def test_several_outputs_and_residuals():
     x = mg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     with study.record() as run:

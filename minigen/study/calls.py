@@ -8,7 +8,7 @@ from minigen.autodiff.primitives import Op
 from minigen.autodiff.trace import Observer, outputs_of
 from minigen.backend.devices import synchronize
 from minigen.study.blocks import Blocks
-from minigen.study.identities import Identities, arrays_in, without_scalar
+from minigen.study.identities import Identities, arrays_in, with_identity
 from minigen.study.modules import Modules, Names
 from minigen.study.objects import ByIdentity
 from minigen.study.rule_texts import text_of
@@ -78,9 +78,9 @@ class Calls(Observer):
             synchronize(result)
             after = time.perf_counter()
             if op.has_residuals:
-                result = without_scalar(result[0]), result[1]
+                result = with_identity(result[0], args), result[1]
             else:
-                result = without_scalar(result)
+                result = with_identity(result, args)
             outputs = outputs_of(op, result)
             step.number, step.seconds = len(self.steps), after - before
             self.steps.append(step)

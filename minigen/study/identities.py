@@ -129,8 +129,13 @@ def arrays_in(tree: Any) -> Sequence:
     return [tree] if is_array(tree) else []
 
 
-def without_scalar(result: Any) -> Any:
-    """What a forward returned, with an array in place of a NumPy scalar, which has no identity."""
-    if isinstance(result, np.generic):
-        return np.asarray(result)
-    return tuple(map(without_scalar, result)) if type(result) is tuple else result
+def with_identity(y: Any, args: Sequence) -> Any:
+    """What a forward returned, as an array that is no other value.
+
+    A NumPy scalar has no identity, and an argument that is returned as it is has another one.
+    """
+    if isinstance(y, np.generic):
+        return np.asarray(y)
+    if type(y) is tuple:
+        return tuple(with_identity(part, args) for part in y)
+    return y.view() if any(y is x for x in args) else y

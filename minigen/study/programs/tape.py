@@ -18,7 +18,7 @@ from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.graph import Leaf, Output, Traced, trace_observer
 from minigen.autodiff.primitives import REGISTRY, Op, raw
 from minigen.autodiff.trace import Observer, outputs_of
-from minigen.study.identities import without_scalar
+from minigen.study.identities import with_identity
 from minigen.study.steps import Ref, Step
 from minigen.tensors import Tensor
 
@@ -111,7 +111,7 @@ class Tape(Observer):
             inputs = tuple(map(self._promoted, arrays, args))
             if isinstance(op, Fused):
                 return self._by_definition(op, args, static), None
-            result = without_scalar(op.forward(*args, **static))
+            result = with_identity(op.forward(*args, **static), args)
             self._append(op, inputs, self.reference(static), outputs_of(op, result))
             return result
 
