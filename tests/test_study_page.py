@@ -78,3 +78,123 @@ def test_the_edges_of_an_axis_are_kept(length, drawn):
     assert len(indices) == drawn == len(set(indices.tolist()))
     assert indices[0] == 0 and (drawn == 1 or indices[-1] == length - 1)
     assert (np.diff(indices) > 0).all()
+
+
+FLOATS = st.floats(width=32)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=30), st.floats(1e-3, 1e3))
+@settings(max_examples=100, deadline=None)
+def test_bytes_of_cells_tell_the_sign_and_what_is_not_finite(values, scale):
+    x = np.array(values, np.float32)
+    codes = pictures.quantised(x, scale).astype(int)
+    finite = np.isfinite(x)
+    assert (codes[np.isnan(x)] == pictures.NAN).all()
+    assert (codes[x == np.inf] == pictures.PLUS_INFINITY).all()
+    assert (codes[x == -np.inf] == pictures.MINUS_INFINITY).all()
+    error = (codes - pictures.ZERO) / pictures.STEPS * scale - np.clip(
+        x.astype(float), -scale, scale
+    )
+    assert (np.abs(error[finite]) <= 0.51 * scale / pictures.STEPS).all()
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_facts_are_those_of_the_finite_values(values):
+    x = np.array(values, np.float32)
+    facts = pictures.facts_of(x)
+    finite = x[np.isfinite(x)].astype(float)
+    assert facts.get("nan", 0) == np.isnan(x).sum() and facts.get("inf", 0) == np.isinf(x).sum()
+    if finite.size:
+        found = [facts[name] for name in ("min", "mean", "max")]
+        largest = np.abs(finite).max()
+        np.testing.assert_allclose(
+            found, [finite.min(), finite.mean(), finite.max()], 1e-5, 1e-5 * largest
+        )
+        assert facts["zeros"] == pytest.approx((finite == 0).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint8, np.float16, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0), (7,), (500,), (90, 100), (2, 3, 4, 5)])
+def test_every_dtype_and_shape_has_a_record(shape, dtype):
+    array = np.ones(shape, dtype)
+    record = pictures.picture_of(array, pictures.layout_of(shape))
+    assert ("cells" in record) == (array.size > 1)
+    assert record.get("max", 1) == 1
+    page_data.as_json(record)
+
+
+def test_images_are_drawn_as_images():
+    grey, colour = np.full((9, 784), 0.5, np.float32), np.full((2, 3, 16, 16), 200, np.uint8)
+    record = pictures.picture_of(grey, pictures.layout_of(grey.shape))
+    assert (record["kind"], record["palette"]) == ("image", "grey")
+    assert record["drawn"] == (5, 28, 28)
+    record = pictures.picture_of(colour[:1], pictures.layout_of((1, 3, 16, 16)))
+    assert record["kind"] == "image" and record["drawn"] == (1, 16, 16)
+
+
+def test_markup_in_source_and_names_stays_text(tmp_path):
+    script = tmp_path / "a<b>&'.py"
+    script.write_text(
+        "def run(mg, x):\n"
+        "    return mg.exp(x)  # </script><script>alert(1)</script> \"'& \u2028 <!-- é\n"
+    )
+    names: dict = {}
+    exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), names)
+    x = mg.tensor([1.0, np.nan, np.inf], requires_grad=True)
+    with study.record(names={'</script> "w" &': x}) as run:
+        mg.sum(names["run"](mg, x)).backward()
+    text = page.page_of(run)
+    assert text.count("</script>") == 2 and "<!-- é" not in text
+    data = data_of(text)
+    (source,) = (file for file in data["files"] if file["name"] == script.name)
+    assert "</script><script>alert(1)</script> \"'& " in source["parts"][0][1][1]
+    assert page.framed_page(run).count("</iframe>") == 1
+
+
+def test_a_large_recording_has_smaller_pictures_instead_of_a_larger_page():
+    x = mg.tensor(np.random.default_rng(0).normal(size=(40, 90)), requires_grad=True)
+    with study.record() as run:
+        y = x
+        for _ in range(60):
+            y = mg.tanh(y * 1.01)
+        mg.sum(y).backward()
+    for max_bytes in (1_000_000, 400_000):
+        text = page.page_of(run, max_bytes)
+        assert max_bytes / 3 < len(text.encode()) < max_bytes
+        assert len(data_of(text)["steps"]) == len(run.steps)
+
+
+def test_equal_arrays_share_a_picture():
+    x = mg.tensor(np.arange(6.0), requires_grad=True)
+    with study.record() as run:
+        mg.sum(x + x).backward()
+    data = data_of(page.page_of(run))
+    numbers = [value["picture"] for value in data["values"]]
+    assert len(set(numbers)) == len(data["pictures"]) < len(numbers)
+
+
+def test_arguments_that_were_detached_are_marked():
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+    with study.record() as run:
+        h = mg.tanh(w)
+        loss = mg.sum(h.detach() * w + mg.tensor(np.ones(2)))
+        loss.backward()
+    steps = data_of(page.page_of(run))["steps"]
+    assert [step.get("cut") for step in steps[:2]] == [None, [run.steps[0].outputs[0]]]
+    assert not any("cut" in step for step in steps[2:])
+
+
+def test_memory_of_each_step_counts_what_is_alive_during_it():
+    block = lambda nbytes, born, died: study.steps.Block(nbytes, born, 0, died)
+    # An argument before step 0, a result of step 0 that step 2 frees, one inside of step 1.
+    blocks = [block(1, 0, None), block(10, 1, 3), block(100, 2, 2), block(7, 4, None)]
+    assert page_data.bytes_alive(blocks, 4) == [11, 111, 11, 8]
+
+
+def test_every_file_of_the_page_is_short_and_narrow():
+    from importlib.resources import files
+
+    for file in (files("minigen.study") / "static").iterdir():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 300 and max(map(len, lines)) <= 100, file.name

@@ -8,8 +8,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
-
 from minigen.study.page_data import page_data
 
 MAX_BYTES = 3_000_000  # of a page; pictures get fewer cells to keep to it
@@ -56,7 +54,7 @@ def title_of(run: Any) -> str:
     title = f"{what}: {len(run.steps)} steps" if what else f"{len(run.steps)} steps"
     found = [run.values[i] for p in run.passes[:1] for i, _ in p.roots if i is not None]
     if len(found) == 1 and found[0].array is not None and found[0].array.size == 1:
-        title += f", loss {np.asarray(found[0].array.item()):.5g}"
+        title += f", loss {found[0].array.item():.5g}".replace("nan", "NaN")
     return title
 
 

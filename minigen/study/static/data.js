@@ -68,7 +68,7 @@ function siteOf(step) {
   return step.file === undefined ? "" : `${files[step.file].name}:${step.line}`;
 }
 
-// ------------------------------------------------------------------------------- what is unusual
+// --------------------------------------------------------------------------- what is worth a look
 
 const isBad = value => Boolean(value.facts.nan || value.facts.inf);
 const badSteps = steps.filter(step => step.out.some(i => isBad(values[i]))).map(s => s.number);
@@ -85,16 +85,27 @@ const largestCotangent = (() => {
   return found && { step: found.step, value: found.number, size };
 })();
 
-function unusual() {
+function noteworthy() {
   const notes = [];
   if (badSteps.length) {
     const step = steps[badSteps[0]];
     notes.push([`not finite: first made by step ${step.number}, ${step.op}`, step.number]);
   }
+  for (const value of values) {
+    if (isBad(value) && value.step === undefined && value.role !== "cotangent") {
+      notes.push([`not finite from the start: ${nameOf(value)}`, value.usedBy[0] ?? 0]);
+    }
+  }
+  for (const step of steps) {
+    for (const i of step.cut || []) {
+      const where = `step ${step.number}, ${step.op}`;
+      notes.push([`detached: ${nameOf(values[i])} in ${where}`, step.number]);
+    }
+  }
   for (const step of steps) {
     const [first] = step.out;
-    const facts = first === undefined ? {} : values[first].facts;
-    if (facts.zeros === 1 && step.out.length === 1 && values[first].shape.length) {
+    const isZero = i => values[i].facts.zeros === 1 && values[i].shape.length > 0;
+    if (step.out.length === 1 && isZero(first) && !step.in.some(isZero)) {
       const what = step.back ? "the cotangent is zero everywhere" : "the result is zero everywhere";
       notes.push([`${what}: step ${step.number}, ${step.op}`, step.number]);
     }

@@ -25,7 +25,12 @@ function byId(id) {
 function stepLink(number, text = `step ${number}`) {
   const step = steps[number];
   const label = `step ${number}, ${step.op}${step.back ? ", backward" : ""}`;
-  return element("a", { href: `#${number}`, title: label }, text);
+  const act = event => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault(); // in a frame of a notebook the address is that of the notebook
+    go(number);
+  };
+  return element("a", { href: `#${number}`, title: label, onclick: act }, text);
 }
 
 function joined(items, separator = ", ") {

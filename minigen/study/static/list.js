@@ -95,6 +95,7 @@ function arrow(back) {
 function stepCells(node) {
   const step = steps[node.step];
   const shapes = step.out.length ? shapeText(values[step.out[0]].shape) : "";
+  const allShapes = step.out.map(i => shapeText(values[i].shape)).join(", ");
   const more = step.out.length > 1 ? ` +${step.out.length - 1}` : "";
   return [
     element("span", { class: "number" }, String(step.number)),
@@ -102,7 +103,7 @@ function stepCells(node) {
     element("span", { class: "name" }, step.op),
     element("span", { class: "where" }, moduleLabel(step, node.parent)),
     node.bad ? element("span", { class: "bad" }, "not finite") : null,
-    element("span", { class: "shape" }, shapes + more),
+    element("span", { class: "shape", title: allShapes }, shapes + more),
   ].filter(Boolean);
 }
 

@@ -1,4 +1,4 @@
-// Going somewhere by name: modules, ops, parameters, steps, and what is unusual.
+// Going somewhere by name: modules, ops, parameters, steps, and notes.
 
 const MOST = 60; // matches that are shown
 const search = { entries: [], shown: [], at: -1 };
@@ -10,7 +10,7 @@ function makeSearch() {
     if (!seen.has(key)) search.entries.push({ kind, text, step, key: key.toLowerCase() });
     seen.add(key);
   };
-  for (const [text, step] of unusual()) add("note", text, step);
+  for (const [text, step] of noteworthy()) add("note", text, step);
   const firstIn = new Map(), firstOf = new Map();
   for (const step of steps) {
     for (const path of foldsOf(step.module)) if (!firstIn.has(path)) firstIn.set(path, step.number);
@@ -37,7 +37,7 @@ function makeSearch() {
   const notes = search.entries.filter(entry => entry.kind === "note").length;
   const button = byId("notes");
   button.hidden = !notes;
-  button.textContent = `${notes} unusual`;
+  button.textContent = `${notes} ${notes > 1 ? "notes" : "note"}`;
   button.addEventListener("click", showNotes);
 }
 

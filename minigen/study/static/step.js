@@ -172,6 +172,9 @@ function originLines(value, step) {
     lines.push([value.role]);
   }
   if (others.length) lines.push(["used by ", ...fewLinks(others)]);
+  if (step.cut && step.cut.includes(value.number)) {
+    lines.push(["detached: no gradient flows back to it from here"]);
+  }
   if (value.role !== "cotangent") lines.push(...cotangentLines(value));
   return lines.map(line => element("p", { class: "facts" }, ...line));
 }
@@ -191,12 +194,19 @@ function cotangentLines(value) {
   if (!found.length) {
     return value.role === "parameter" ? [["no gradient reached it"]] : [];
   }
-  const links = found.map(i => {
-    const at = values[i].step ?? values[i].usedBy[0] ?? lastTerm(values[i]);
-    return at === undefined ? nameOf(values[i]) : stepLink(at, nameOf(values[i]));
-  });
   const title = value.role === "parameter" ? "gradient: " : "cotangent: ";
-  return [[title, ...joined(links.slice(0, 8))]];
+  const terms = new Set(found.flatMap(i => values[i].terms || []));
+  const whole = found.filter(i => !terms.has(i)).slice(0, 6);
+  return [[title, ...joined(whole.map(cotangentLink)).flat()]];
+}
+
+// "v36", and where several cotangents have met "v36 = v28 + v31".
+function cotangentLink(i) {
+  const { step, usedBy, terms } = values[i];
+  const link = (j, at) => (at === undefined ? nameOf(values[j]) : stepLink(at, nameOf(values[j])));
+  const own = link(i, step ?? usedBy[0] ?? lastTerm(values[i]));
+  if (!terms || terms.length < 2) return [own];
+  return [own, " = ", ...joined(terms.map(j => link(j, values[j].step)), " + ")];
 }
 
 function lastTerm(value) {
