@@ -69,7 +69,7 @@ FILES = {
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
     "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "
     "cases_recurrent cases_attention cases memory ownership properties table graphs graph_draws "
-    "graph_properties strategies faults",
+    "graph_properties strategies source_programs faults",
     "testing.faults": "planting memory_misuse any_rule elementwise shapes layers ties listing",
     "doctor": "environment self_test",
 }
