@@ -62,7 +62,7 @@ FILES = {
     "memory_figure memory pictures page_data page recording scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "number_lines numpy_lines "
-    "tape replay simplify constants naming arguments writing outlining",
+    "tape replay simplify constants factors naming arguments writing outlining",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "

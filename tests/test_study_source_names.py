@@ -1,5 +1,10 @@
 """Names in programs: those of the user's that are also names of functions, and the user's ops."""
 
+import math
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from source_programs import arguments_of, error, largest_error, leaves_of, run_program
@@ -78,3 +83,32 @@ def test_an_op_of_the_users_that_is_not_numpy_says_so():
     with pytest.raises(TypeError, match="a program imports numpy and math alone, and not pytest"):
         run.source()
     del REGISTRY["through_text"]
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [
+        (1 / 3, "(1 / 3)"),
+        (math.sqrt(2 / math.pi), "math.sqrt(2 / math.pi)"),
+        (2 / math.sqrt(math.pi), "(2 / math.sqrt(math.pi))"),
+        (1 / math.sqrt(48), "(1 / math.sqrt(48))"),
+        (0.1234567891234, "0.1234567891234"),
+        (0.25, "0.25"),
+    ],
+)
+def test_numbers_are_quotients_and_roots(number, text):
+    leaves = leaves_of([np.array([0.5, -1.0])])
+    with study.record(names=leaves) as run:
+        loss = (leaves["a0"] * number).sum()
+        loss.backward()
+    assert f"a0 * {text}" in run.source()
+    assert largest_error(run, [loss], leaves) == 0
+
+
+def test_the_program_on_the_page_is_the_one_that_its_code_prints(tmp_path, capsys):
+    page = (Path(study.__file__).parent / "programs" / "README.md").read_text()
+    code, shown = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)[:2]
+    path = tmp_path / "example.py"
+    path.write_text(code)
+    runpy.run_path(str(path))
+    assert capsys.readouterr().out.strip() == shown.strip()

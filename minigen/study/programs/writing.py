@@ -10,6 +10,7 @@ import numpy as np
 
 from minigen.study.programs.arguments import Arguments
 from minigen.study.programs.constants import array_text
+from minigen.study.programs.factors import with_factors
 from minigen.study.programs.naming import Names, user_line
 from minigen.study.programs.numpy_lines import HELPERS, numpy_line
 from minigen.study.programs.operands import Written
@@ -98,7 +99,7 @@ class Writer:
         uses = self.arguments.uses
         names = [self.names.name(n, call) if uses[n] else "_" for n in call.outputs]
         comma = "," if call.op.name == "split" and len(names) == 1 else ""
-        code = f"{', '.join(names)}{comma} = {with_fractions(line.text, self.main)}"
+        code = f"{', '.join(names)}{comma} = {with_factors(line.text, self.main)}"
         self.body.append(self._statement(code, [n for n in call.outputs if uses[n]]))
 
     def _statement(self, code: str, numbers: Sequence[int]) -> str:
@@ -188,21 +189,6 @@ def program_of(writer: Writer, functions: Iterable[str], helpers: Iterable[str])
             whole = re.sub(rf"(?<![\w.]){name}(?=\()", f"{name}_of", whole)
     imports = "import math\n\n" if re.search(r"\bmath\.", whole) else ""
     return f"{imports}import numpy as np\n\n\n{whole}\n"
-
-
-def with_fractions(text: str, dtype: Any) -> str:
-    """The text with `(1 / 3)` in place of 0.3333333, where that is the same number in a dtype."""
-    same = np.float32 if dtype == np.float32 else float
-
-    def fraction(match):
-        value = float(match.group())
-        for numerator in (1, 2, 3, 4):
-            divisor = round(numerator / value) if value else 0
-            if divisor and same(numerator / divisor) == same(value):
-                return f"({numerator} / {divisor})"
-        return match.group()
-
-    return re.sub(r"(?<![\w.])0\.\d{8,}(?:e-?\d+)?(?![\w.])", fraction, text)
 
 
 def main_dtype(arrays: list) -> Any:
