@@ -273,3 +273,15 @@ def test_an_argument_in_another_dtype_is_a_copy_that_a_node_may_have_saved():
     assert [h.category for some in copies for h in some] == ["results", "saved", "saved"]
     assert memory.bytes["temporaries"] == [0, 0, 0]
     del y, z
+
+
+def test_leaves_that_the_run_makes_count_from_their_first_use():
+    weight = vector(requires_grad=True)
+    with study.record() as run:
+        y = mg.tanh(weight)
+        x = vector(requires_grad=True)
+        y = mg.tanh(x).sum() + y.sum()
+        del x, y
+    memory = run.memory()
+    assert memory.before == SIZE
+    assert memory.bytes["parameters"] == [SIZE, *[2 * SIZE] * 4, SIZE]

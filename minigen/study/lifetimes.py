@@ -39,13 +39,9 @@ class Life:
     last: int
     category: str  # at moments in which no node has it saved
     deferred: int | None = None  # the first moment at which only a deferred product refers to it
+    is_from_before: bool = False  # alive before the run: a parameter, or a gradient of then
     # (moment of the call that saved it, last moment at which its node has it, number of the call)
     saved: list[tuple[int, int, int]] = field(default_factory=list)
-
-    @property
-    def is_from_before(self) -> bool:
-        """Whether it was alive before the run: a parameter, a buffer, or a gradient of then."""
-        return self.category == "parameters" or self.block.use == "gradient"
 
     def savers(self, moment: int) -> list[int]:
         """The numbers of the calls whose nodes have it saved at a moment."""
@@ -107,16 +103,21 @@ class Lifetimes:
         """The life that the recording saw."""
         value = self.values[block.value]
         category = self._category(block, value)
-        if Life(block, 0, 0, category).is_from_before:
+        # A leaf that dies in the run, outside of modules, is a tensor that the run has made.
+        is_parameter = category == "parameters" and (block.died is None or bool(value.path))
+        is_from_before = is_parameter or block.use == "gradient"
+        if is_from_before:
             first = 0
         else:
             is_result = value.step is not None and not block.use
             first = min(2 * (value.step if is_result else block.born), self.end)
         if block.died is None:
-            return Life(block, first, self.end, category)
-        step = block.died - 1
-        # After the last step of a pass, what its rules got is dropped before leaves are copied.
-        return Life(block, first, 2 * step + (step not in self.ends), category)
+            last = self.end
+        else:
+            step = block.died - 1
+            # After the last step of a pass, what its rules got is dropped before leaves are copied.
+            last = 2 * step + (step not in self.ends)
+        return Life(block, first, last, category, is_from_before=is_from_before)
 
     def _category(self, block: Block, value: Value) -> str:
         if block.use == "converted":
