@@ -46,7 +46,7 @@ def said(capsys):
         ("import sys; sys.exit('no data')", 1, 1, "no data\n"),
         ("raise KeyboardInterrupt", 1, 130, "interrupted after 0 training steps, before"),
         ("if True print()", 1, 1, 'script.py", line 1\n    if True print()\n'),
-        (PLAIN.replace("i + 1)", "1 / (i - 3))"), 9, 1, "failed after 3 training steps"),
+        (PLAIN.replace("i + 1)", "1 / (i - 3))"), 9, 1, "failed in step 4, before step 9 was"),
     ],
 )
 def test_a_sentence_says_what_went_wrong(said, text, step, code, sentence):
@@ -117,3 +117,52 @@ def test_ctrl_c_gives_130():
     done = command(written(text), "--step", "3")
     assert done.returncode == 130
     assert "interrupted after 1 training step, before the end of step 3" in done.stderr
+
+
+# ------------------------------------------------------------------------------ the files
+
+
+def test_what_was_recorded_before_an_exception_is_written(said):
+    text = PLAIN.replace("    loss.backward()\n", "    loss.backward()\n    1 / (i - 2)\n")
+    code, output = said(written(text), 3)
+    assert code == 1
+    assert "Traceback (most recent call last):\n  File" in output
+    assert output.index("ZeroDivisionError") < output.index("failed in step 3: what follows")
+    assert "the beginning of step 3 of script.py: " in output
+    assert Path("out/step.html").exists()
+    assert "--step 3 shows more" in said("script.py", 4)[1]
+
+
+def test_one_part_that_fails_leaves_the_others(said, monkeypatch):
+    def broken(run):
+        raise NotImplementedError("no line of NumPy for 'attention'")
+
+    monkeypatch.setattr("minigen.study.recording.Recording.source", broken)
+    Path("out").mkdir()
+    Path("out/step.py").write_text("of an earlier study")
+    code, output = said(written(PLAIN))
+    assert code == 1
+    assert "step.py was not written: NotImplementedError: no line of NumPy" in output
+    assert {path.name for path in Path("out").iterdir()} == {
+        *("step.html", "memory.png", "roofline.png")
+    }
+
+
+def test_files_are_written_even_if_a_script_catches_everything_forever():
+    text = "import atexit\natexit.register(print, 'not called')\n" + PLAIN.replace(
+        "for i in range(5)", "i = 0\nwhile True"
+    ).replace("    optimizer.step()", "    try: optimizer.step()\n    except: print('caught')")
+    done = command(written(text))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("caught") == 4 and "step 1 of script.py: " in done.stdout
+    assert Path("runs/study/script/step.html").exists()
+
+
+def test_handlers_at_exit_run_and_the_exit_code_is_0():
+    text = "import atexit\natexit.register(print, 'goodbye')\n" + PLAIN
+    done = command(written(text), "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "" and done.stdout.endswith("goodbye\n")
+    assert {path.name for path in Path("here").iterdir()} == {
+        *("step.html", "step.py", "memory.png", "roofline.png")
+    }

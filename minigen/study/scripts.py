@@ -46,6 +46,7 @@ class Steps(StepObserver):
 
     def optimizer_made(self, optimizer):
         begun = self.recording is not None and self.recording.passes
+        self.in_step = self.in_step or not self._has_run
         if self.wanted == 1 and not (self._has_run or self.completed or begun):
             self._record()
 
@@ -59,7 +60,7 @@ class Steps(StepObserver):
                 self._record()
 
     def run_made(self, out, resumed):
-        self._has_run = True
+        self._has_run, self.in_step = True, False
         self._discard()
         if resumed and out.is_dir():
             folder = self._temporary_folder()
