@@ -51,7 +51,10 @@ def as_json(data: Any) -> str:
 
     NaN and infinities, which JSON lacks, are the strings "NaN", "Infinity" and "-Infinity".
     """
-    text = json.dumps(with_names_of_numbers(data), separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a NaN or an infinity
+        text = json.dumps(with_names_of_numbers(data), separators=(",", ":"), allow_nan=False)
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
 
 

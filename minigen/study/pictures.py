@@ -5,6 +5,8 @@ cell is one element of the array. Only images, which say little without their mi
 """
 
 import base64
+import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,9 +42,10 @@ class Layout(NamedTuple):
         return 0 if self.kind == "none" else self.tiles * self.rows * self.columns * self.channels
 
 
+@cache
 def layout_of(shape: tuple[int, ...], limit: int = MAX_CELLS) -> Layout:
     """What is drawn of an array of that shape with at most `limit` cells."""
-    size = int(np.prod(shape, dtype=object))
+    size = math.prod(shape)
     if size <= 1 or limit < 2:
         return Layout("none", (1, 1, 1), 0, 0, 0)
     image = _image_shape(shape)

@@ -108,6 +108,9 @@ function drawGraph(nodes, edges, widths, sides, places, missing) {
     svg.append(edgeDrawing(at[a], at[b], nodes[a], nodes[b], value));
   }
   graph.boxes.clear();
+  graph.at = new Map(nodes.map((node, i) => [node, at[i]]));
+  graph.pairs = drawing("g");
+  svg.append(graph.pairs);
   nodes.forEach((node, i) => svg.append(nodeDrawing(node, at[i], widths[i])));
   const box = element("div", {
     class: "drawing", tabindex: "0", role: "region", "aria-label": "Drawing" }, svg);
@@ -199,9 +202,20 @@ function nodeDrawing(node, { x, y }, width) {
   return group;
 }
 
+// Dotted lines from the node of the current step to that of its derivative, or of its call.
+function pairLines(shown) {
+  const { call, derivatives } = steps[list.current];
+  const others = call === undefined ? derivatives : [call];
+  const nodes = new Set(others.map(n => shownNode(n, list.current)));
+  const from = graph.at.get(shown);
+  return [...nodes].map(node => graph.at.get(node)).filter(to => from && to && to !== from)
+    .map(to => drawing("path", { class: "pair", d: `M${from.x} ${from.y}L${to.x} ${to.y}` }));
+}
+
 function lightNode() {
   const shown = shownNode(list.current, list.current);
   for (const [node, group] of graph.boxes) group.classList.toggle("current", node === shown);
+  graph.pairs?.replaceChildren(...pairLines(shown));
   const group = graph.boxes.get(shown), box = byId("graph").querySelector(".drawing");
   if (!group || !box) return;
   const outer = box.getBoundingClientRect(), inner = group.getBoundingClientRect();

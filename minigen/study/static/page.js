@@ -1,7 +1,7 @@
 // The current step, the keys, and the address.
 
 let current = 0, timer = null;
-const history_ = { at: 0 };
+const entry = { at: 0, quick: 0, timer: null }; // the last one of the history
 
 function go(n, how = "push") {
   if (!steps.length) return;
@@ -22,18 +22,18 @@ function go(n, how = "push") {
 // Each step has an address. Quick steps share an entry in the history: browsers limit their number.
 function address(number, how) {
   if (location.hash === `#${number}`) return;
-  const now = performance.now(), isQuick = now - history_.at < 250;
-  clearTimeout(history_.timer);
+  const now = performance.now(), isQuick = now - entry.at < 250;
+  clearTimeout(entry.timer);
   const write = () => {
     try {
       if (how === "replace" || isQuick) history.replaceState(null, "", `#${number}`);
       else history.pushState(null, "", `#${number}`);
     } catch { /* a page inside of another document may have no history */ }
-    history_.at = performance.now();
+    entry.at = performance.now();
   };
-  history_.quick = isQuick ? (history_.quick || 0) + 1 : 0;
-  if (history_.quick < 60) write();
-  else history_.timer = setTimeout(write, 250);
+  entry.quick = isQuick ? entry.quick + 1 : 0;
+  if (entry.quick < 60) write();
+  else entry.timer = setTimeout(write, 250);
 }
 
 function fromAddress() {

@@ -172,6 +172,8 @@ function originLines(value, step) {
     lines.push([value.role]);
   }
   if (others.length) lines.push(["used by ", ...fewLinks(others)]);
+  const keepers = value.keptBy.filter(n => n !== step.number && n !== step.call);
+  if (keepers.length) lines.push(["kept for backward by ", ...fewLinks(keepers)]);
   if (step.cut && step.cut.includes(value.number)) {
     lines.push(["detached: no gradient flows back to it from here"]);
   }
