@@ -7,6 +7,7 @@ import pytest
 from test_gpu_models import KINDS
 
 import minigen as mg
+from minigen import study
 from minigen.training import capture
 
 STEPS = 8
@@ -49,6 +50,18 @@ def test_a_captured_step_gives_the_losses_weights_and_draws_of_the_step(name, de
     assert captured.recording.graph is not None
     assert two.rng.state == one.rng.state
     assert all(np.array_equal(p, q) for p, q in zip(two.state(), one.state()))
+
+
+def test_a_step_that_is_observed_runs_eagerly_between_replays(device):
+    one, two = Training("CNN", device), Training("CNN", device)
+    captured, found = capture(two.step), []
+    for training, step in ((one, one.step), (two, captured)):
+        losses = training.run(step, 5)
+        with study.record(values=False) as run:
+            losses += training.run(step, 1)
+        found.append((losses + training.run(step, 2), [s.op for s in run.steps]))
+    assert found[0] == found[1] and len(found[0][1]) > 10
+    assert captured.recording.graph is not None
 
 
 def test_a_learning_rate_may_change_between_replays(device):

@@ -148,6 +148,23 @@ def test_one_part_that_fails_leaves_the_others(said, monkeypatch):
     }
 
 
+def test_ctrl_c_while_files_are_written_leaves_whole_files_alone(said, monkeypatch):
+    def interrupted(run, path):
+        path.write_text("half a page")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigen.study.recording.Recording.page", interrupted)
+    code, output = said(written(PLAIN))
+    assert code == 130 and "interrupted before every file was written" in output
+    assert list(Path("out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(said):
+    Path("out").write_text("a file")
+    code, output = said(written(PLAIN))
+    assert code == 1 and "cannot write to out: " in output and "name another --out" in output
+
+
 def test_files_are_written_even_if_a_script_catches_everything_forever():
     text = "import atexit\natexit.register(print, 'not called')\n" + PLAIN.replace(
         "for i in range(5)", "i = 0\nwhile True"

@@ -168,8 +168,10 @@ def _write(observer: Steps, subject: str, folder: Folder) -> int:
     for name, write in zip(FILES, _writers(run)):
         try:
             write(folder.path / name)
-        except Exception as error:
+        except BaseException as error:
             (folder.path / name).unlink(missing_ok=True)
+            if not isinstance(error, Exception):  # as of Ctrl-C
+                raise
             text = f"{name} was not written: {type(error).__name__}: {error}"
             console.say(text, sys.stderr)
             code = FAILED
