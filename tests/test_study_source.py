@@ -176,3 +176,34 @@ def test_a_forward_pass_before_the_recording_is_named():
         loss.backward()
     with pytest.raises(ValueError, match="put the forward pass inside"):
         run.source()
+
+
+def test_an_added_gradient_has_the_name_of_its_leaf():
+    leaves = leaves_of([np.array([1.0, 2.0])])
+    with study.record(names=leaves) as run:
+        y = leaves["a0"] * leaves["a0"]
+        y.backward(np.array([3.0, 4.0]))
+    assert largest_error(run, [y], leaves) == 0
+    assert "da0 = da0_part + da0_part" in run.source()
+
+
+def test_training_steps_have_an_argument_for_each_state_of_a_parameter():
+    rng = mg.Generator(0)
+    net = nn.Sequential(
+        nn.Linear(3, 4, rng=rng, dtype=np.float64),
+        nn.BatchNorm1d(4, dtype=np.float64),
+        nn.Dropout(0.5, rng=rng),
+        nn.Linear(4, 2, rng=rng, dtype=np.float64),
+    )
+    optimizer = mg.optim.Adam(net.parameters(), lr=1e-2)
+    x, label, losses = mg.Tensor(rng.normal((6, 3), dtype=np.float64)), np.arange(6) % 2, []
+    with study.record() as run:
+        for _ in range(2):
+            optimizer.zero_grad()
+            losses.append(ops.cross_entropy(net(x), label))
+            losses[-1].backward()
+            optimizer.step()
+    outputs, gradients = run_program(run.source(), arguments_of(run))
+    assert max(map(error, outputs, (loss.data for loss in losses))) < 1e-12
+    assert {"_0_weight", "_0_weight_2"} <= gradients.keys()
+    assert error(gradients["_0_weight_2"], net[0].weight.grad.data) < 1e-12

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from source_programs import arguments_of, error, largest_error, leaves_of, run_program
 
 import minigen as mg
 from minigen import nn, ops, study
 from minigen.autodiff.primitives import REGISTRY, primitive
+from minigen.testing.source_programs import (
+    arguments_of,
+    error,
+    largest_error,
+    leaves_of,
+    run_program,
+)
 
 
 class Clashing(nn.Module):

@@ -130,12 +130,15 @@ def _checked(names: Any) -> Mapping[str, Tensor]:
     return names
 
 
+CALLED = ("np", "math", "bool", "slice")  # names that programs use
+
+
 def identifier(path: str) -> str:
     """A path as a name in a program: "0.weight" is _0_weight."""
     path = unicodedata.normalize("NFKC", path)  # as Python does with names in programs
     name = "".join(c if f"a{c}".isidentifier() else "_" for c in path)
     name = name if name.isidentifier() else f"_{name}"
-    return f"{name}_" if keyword.iskeyword(name) else name
+    return f"{name}_" if keyword.iskeyword(name) or name in CALLED else name
 
 
 def unused(name: str, taken: set[str]) -> str:

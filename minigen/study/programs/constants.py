@@ -38,6 +38,8 @@ def array_text(array: Any) -> str:
     dtype = "bool" if array.dtype == np.bool_ else f"np.{array.dtype.name}"
     if array.size == 0 or (value == 0 and not np.signbit(value)):
         return f"np.zeros({shape})" if dtype == "np.float64" else f"np.zeros({shape}, {dtype})"
+    if value == 1 and array.dtype.kind == "f" and shape:
+        return f"np.ones({shape})" if dtype == "np.float64" else f"np.ones({shape}, {dtype})"
     if value is not None:
         if not shape:
             return typed_number(value, array.dtype).text

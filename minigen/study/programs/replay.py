@@ -90,8 +90,11 @@ class _Replay:
             for x, tracked in zip(step.args, step.tracked)
         ]
         static = {name: self._static(x) for name, x in step.static.items()}
-        with grad_mode(step.recorded):
-            result = step.declaration.function(*args, **static)
+        if step.op == "to_device":  # the replay has all arrays on the CPU
+            result = args[0]
+        else:
+            with grad_mode(step.recorded):
+                result = step.declaration.function(*args, **static)
         results = result if type(result) is tuple else (result,)
         self.handles.update(zip(step.outputs, results))
 
@@ -128,7 +131,8 @@ class _Replay:
                 self.found[leaf] = g
             else:
                 before = self.totals.get(leaf) if leaf in current.added else None
-                self.totals[leaf] = g if before is None else before + g
+                self.totals[leaf] = g = g if before is None else before + g
+            self.tape.cotangents.setdefault(self.tape.value(g.data), self._number(leaf))
 
     def _outputs(self) -> list[int]:
         """The values from which backward was called; without any, the last ones made."""

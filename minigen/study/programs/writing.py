@@ -123,7 +123,7 @@ class Writer:
         if not self.notes or _block(call) == self._block:
             return
         self._block = _block(call)
-        code = call.step.code.replace("minigen.", "") if call.step else ""
+        code = call.step.code.replace("minigen.", "").replace("minigen", "mg") if call.step else ""
         if code:
             text = f"{'backward of: ' if call.is_backward else ''}{code}"
             self.body.append(f"{INDENT}# {textwrap.shorten(text, WIDTH - 6, placeholder=' ...')}")
@@ -184,8 +184,8 @@ def program_of(writer: Writer, functions: Iterable[str], helpers: Iterable[str])
     names = dict.fromkeys([*helpers, *writer.helpers])
     parts = [*(HELPERS[name].strip() for name in names), *functions, "\n".join(step)]
     whole = "\n\n\n".join(parts)
-    for name in program.arguments:  # an array that has the name of a function: that gets another
-        if f"def {name}(" in whole:
+    for name in program.arguments:  # a function with the name of an array gets another one
+        if name != "step" and f"def {name}(" in whole:
             whole = re.sub(rf"(?<![\w.]){name}(?=\()", f"{name}_of", whole)
     imports = "import math\n\n" if re.search(r"\bmath\.", whole) else ""
     return f"{imports}import numpy as np\n\n\n{whole}\n"
