@@ -52,19 +52,20 @@ FILES = {
     "flops summaries",
     "nn.functional": "activations losses windows products normalization",
     "nn.utils": "clipping vectors rnn",
-    "optim": "groups states observing optimizer sgd rmsprop adam schedules scheduler one_cycle "
-    "lr_scheduler",
+    "optim": "hooks groups states observing optimizer sgd rmsprop adam schedules scheduler "
+    "one_cycle lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
     "calls recorder machine times programs temporaries lifetimes recomputing "
-    "memory_figure memory pictures page_data page recording scripts command",
+    "memory_figure memory pictures page_data page recording watching scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "number_lines numpy_lines "
     "tape replay simplify constants factors naming arguments writing outlining",
+    "study.watching": "statistics observer updates rows alarms figure watcher",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
-    "nonfinite run classification replay_inputs cuda_graphs",
+    "nonfinite watched_steps run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
     "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "

@@ -150,3 +150,17 @@ def test_advance_alone_makes_settings_and_counts_for_work_that_is_repeated(name)
     assert all(np.array_equal(p.data, w.data) for p, w in zip(params, whole))
     assert [s.get("step") for s in optimizer.state] == [s.get("step") for s in straight.state]
     assert all(p.node.version == w.node.version for p, w in zip(params, whole))
+
+
+def test_hooks_run_before_and_after_each_step_until_they_are_removed():
+    w = mg.tensor([1.0], requires_grad=True)
+    sgd, seen = mg.optim.SGD([w], lr=1.0), []
+    before = sgd.register_step_pre_hook(lambda *call: seen.append((*call, w.item())))
+    after = sgd.register_step_post_hook(lambda *call: seen.append((*call, w.item())))
+    g = [mg.tensor([0.5])]
+    sgd.step(g)
+    before.remove()
+    sgd.step(g)
+    after.remove()
+    sgd.step(g)
+    assert seen == [(sgd, (g,), {}, 1.0), (sgd, (g,), {}, 0.5), (sgd, (g,), {}, 0.0)]

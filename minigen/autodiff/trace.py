@@ -27,6 +27,8 @@ PACKAGE = str(Path(__file__).parent.parent) + os.sep
 class Observer:
     """Its methods are called for every op with a tensor argument; subclasses override them."""
 
+    gives_way = False  # whether another may become active inside its context without a warning
+
     def __init__(self):
         self.modules: list[Any] = []  # the modules that are running, outermost first
 

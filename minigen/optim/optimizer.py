@@ -17,6 +17,7 @@ from minigen.backend.devices import capturing, device_of
 from minigen.errors import ShapeError
 from minigen.gradients import enable_grad
 from minigen.optim.groups import Params, check_settings, checked_tensors, list_of_groups, listed
+from minigen.optim.hooks import StepHooks
 from minigen.optim.observing import step_observer
 from minigen.optim.states import State, checked_state, moved, snapshot
 from minigen.tensors import Tensor
@@ -35,7 +36,7 @@ class Bucket:
     settings: np.ndarray  # float64, in the order of SETTINGS, overwritten at each step
 
 
-class Optimizer:
+class Optimizer(StepHooks):
     """Parameter groups with their settings, and a state for each parameter of `self.params`.
 
     params: tensors, pairs (name, tensor), or dicts {"params": tensors, setting: value} for groups
@@ -58,6 +59,7 @@ class Optimizer:
     def __init__(
         self, params: Params, implementation: Mapping[str, Any] | None = None, **settings: Any
     ):
+        super().__init__()
         name = type(self).__name__
         for key, value in (implementation or {}).items():
             if key not in IMPLEMENTATIONS:
@@ -116,7 +118,9 @@ class Optimizer:
         Or a closure, called first, that computes `.grad`; step returns what it returns. ShapeError
         for a gradient that does not fit its parameter; nothing is then changed.
         """
-        result = None
+        result, arguments = None, gradients
+        if self.before_step:
+            self.run_hooks(self.before_step, arguments)
         if callable(gradients):
             with enable_grad():
                 result, gradients = gradients(), None
@@ -134,6 +138,8 @@ class Optimizer:
         self.advance()
         for bucket in self.buckets:
             self.update(bucket, [gs[i] for i in bucket.indices])
+        if self.after_step:
+            self.run_hooks(self.after_step, arguments)
         if (observer := step_observer.get()) is not None:
             observer.optimizer_stepped(self)
         return result

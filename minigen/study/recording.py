@@ -86,7 +86,8 @@ def record(
     outermost module that is called. The other arrays that no op made are x0, x1, ... Ops of other
     threads are not recorded.
     """
-    if not isinstance(trace_observer.get(), Recorder | None):  # a Recorder warns itself
+    outer = trace_observer.get()
+    if not isinstance(outer, Recorder | None) and not outer.gives_way:  # a Recorder warns itself
         warn_of_another()
     linecache.checkcache()  # files may have been edited and loaded again
     recorder = Recorder(values, names, limit)

@@ -46,6 +46,7 @@ def argument_parser(
     one("--resume", action="store_true", help="go on from the checkpoint in --out")
     one("--overwrite", action="store_true", help="replace the run in --out by a new one")
     one("--sample", action="store_true", help="draw from the run in --out; others with --seed")
+    add("--watch", action="store_true", help="draw what its layers do; warn where one dies")
     add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
     return parser
 

@@ -30,7 +30,7 @@ from minigen.data import DataLoader
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
-from minigen.optim.observing import folder_for, training_step
+from minigen.optim.observing import folder_for
 from minigen.random import Generator
 from minigen.tensors import Tensor
 from minigen.training import checkpoint
@@ -38,9 +38,10 @@ from minigen.training.interrupts import Interrupts
 from minigen.training.nonfinite import nonfinite_weight, search
 from minigen.training.progress import Progress
 from minigen.training.results import Results, described
+from minigen.training.watched_steps import WatchedSteps
 
 CHANGEABLE_FLAGS = (  # may differ when a run is resumed
-    *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device"),
+    *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device", "watch"),
 )
 SAVE_SPACING = 100  # durations of a save before the next one, so that saving takes 1 % of the time
 
@@ -74,8 +75,7 @@ class Run(Progress, Results):
         super().__init__(model, optimizer, rng, loader)
         self.description, self.kept = described(model, settings), dict(kept or {})
         self.out = folder_for(tensor_files.home_path(args.out), args.resume)
-        self.max_seconds = args.max_seconds
-        self.total_epochs = args.epochs
+        self.max_seconds, self.total_epochs = args.max_seconds, args.epochs
         changeable = {*CHANGEABLE_FLAGS, *free}
         flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
         self.config = {
@@ -96,6 +96,7 @@ class Run(Progress, Results):
             self.new_seed, self.total_epochs = args.new_seed, 0  # no training
         elif args.device == "auto" and not cuda_is_available():
             self.say("no GPU in use here: training on the CPU")
+        self.watched = WatchedSteps(self, getattr(args, "watch", False) and not sample)
         if args.resume or sample:
             self._restore(args)
         elif not getattr(args, "overwrite", False):
@@ -152,7 +153,7 @@ class Run(Progress, Results):
             self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
         for item in items():
             anomaly = detect_anomaly() if self.step + 1 == watched else nullcontext()
-            with training_step(repeated=last is not None), anomaly:
+            with anomaly, self.watched.step(self.step + 1, repeated=last is not None):
                 self.in_step = True
                 yield item
                 self.in_step = False
@@ -222,6 +223,7 @@ class Run(Progress, Results):
         if self.bar is not None:
             self.bar.close()
         self.interrupts.remove()
+        self.watched.close()
         if self.failure and error_class is FloatingPointError:
             path = self.checkpoint_path
             kept = f"; the last good state is in {path}" if self.saved_position else ""
@@ -248,6 +250,7 @@ class Run(Progress, Results):
         also = {"config": self.config, "description": self.description, "kept": self.kept}
         checkpoint.save_state(self.checkpoint_path, {**also, **self.state_dict()})
         self._write_metrics()
+        self.watched.write()
         self.saved_position, end = self.position, time.monotonic()
         self.next_save = end + SAVE_SPACING * (end - start)
 
@@ -281,6 +284,7 @@ class Run(Progress, Results):
         self.saved_position = self.position
         if args.resume:
             self._write_metrics()  # the file may be older, or from another run
+            self.watched.resume()
             self.say(f"going on from step {self.step}")
 
     def _write_metrics(self) -> None:
