@@ -45,6 +45,13 @@ def test_the_times_of_a_profile_add_up_to_the_step(tmp_path):
     assert math.isclose(sum(row["share"] for row in rows), 1)
 
 
+def test_the_cost_of_recording_is_measured_beside_the_step():
+    done = run("study_cost.py", "--only", "tanh", "--turns", "2", "--threads", "1")
+    head, _, row = (line.split(" | ") for line in done.stdout.splitlines())
+    assert done.returncode == 0 and len(head) == len(row) == 6, done.stderr
+    assert row[:1] == ["| tanh"] and row[2] == "14" and float(row[1]) > 0
+
+
 def test_every_kernel_is_measured(monkeypatch, tmp_path):
     (row,) = rows_of("kernels.py", tmp_path / "rows.json", "--rounds", "2", "--only", "relu")
     assert row["name"] == "relu" and row["bytes"] > 0
