@@ -285,3 +285,16 @@ def test_leaves_that_the_run_makes_count_from_their_first_use():
     memory = run.memory()
     assert memory.before == SIZE
     assert memory.bytes["parameters"] == [SIZE, *[2 * SIZE] * 4, SIZE]
+
+
+def test_gradients_that_clipping_has_replaced_are_there_at_the_end():
+    x = vector(requires_grad=True)
+    with study.record() as run:
+        for _ in range(2):
+            mg.tanh(x).sum().backward()
+            mg.optim.clip_grad_norm([x], 1e-3)
+    memory = run.memory()
+    assert memory.before == SIZE
+    assert memory.bytes["gradients"][0] == 0
+    assert memory.bytes["gradients"][-1] == SIZE
+    assert memory.total[-1] == 2 * SIZE

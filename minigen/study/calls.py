@@ -53,8 +53,8 @@ class Calls(Observer):
         """Called when the run has ended."""
         self._ended = time.perf_counter()
         self.device = self.identities.device()
-        self.blocks.stop()
         self.identities.forget()
+        self.blocks.stop()
         self._calls = self._met = ByIdentity()
         self.user_modules.finish(self.steps, self.identities.values)
 

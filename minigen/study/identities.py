@@ -28,6 +28,7 @@ class Identities:
         self.is_full = False  # whether an array was not kept because of the limit
         self.blocks, self.modules = blocks, modules
         self._numbers = ByIdentity()
+        self._leaves = ByIdentity()  # leaf that requires a gradient -> number of a value
 
     def find(self, array: Any) -> int | None:
         """The number of the value that the array is; None for an array that was not met."""
@@ -57,9 +58,15 @@ class Identities:
         path = self.modules.path_of(array, vertex)
         role = "parameter" if is_parameter else "data" if path is None else "buffer"
         number = self.add(array, role, vertex, version=version).number
-        if is_parameter and vertex.grad is not None:
-            self.blocks.follow(vertex.grad.data, number, "gradient")
+        if is_parameter:
+            self._leaves[vertex] = number
+            self._follow_gradient(vertex)
         return number
+
+    def _follow_gradient(self, leaf: Leaf) -> None:
+        """Follow the memory of the `.grad` of a leaf: no op has made it in this run, maybe."""
+        if leaf.grad is not None:
+            self.blocks.follow(leaf.grad.data, self._leaves.get(leaf), "gradient")
 
     def add(self, array: Any, role: str, vertex: Any = None, **fields: Any) -> Value:
         """A new value with the contents that the array has now."""
@@ -93,8 +100,10 @@ class Identities:
         return max(names, default="cpu")  # "cuda:0" comes after "cpu"
 
     def forget(self) -> None:
-        """Called when the run has ended: no array is met any longer."""
-        self._numbers = ByIdentity()
+        """Called when the run has ended: no array is met any longer, but the last gradients."""
+        for leaf in self._leaves:
+            self._follow_gradient(leaf)
+        self._numbers = self._leaves = ByIdentity()
 
     def referred(self, tree: Any) -> Any:
         """A nest of arguments with `Ref` in place of each array."""

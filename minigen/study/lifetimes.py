@@ -87,6 +87,11 @@ class Lifetimes:
             for step in steps
             if step.op == "add" and not step.recorded and gradients.intersection(step.inputs)
         }
+        self._block_of = {n: i for i, block in enumerate(blocks) for n in block.values}
+        self._first_gradients: dict[int | None, int] = {}  # block of a leaf -> the end of a pass
+        for one in passes:
+            for leaf in one.gradients:
+                self._first_gradients.setdefault(self._block_of.get(leaf), one.last or self.end)
         self.lives = [self._observed(block) for block in blocks]
         self.of_value: dict[int, list[Life]] = {}
         for life in self.lives:
@@ -104,8 +109,10 @@ class Lifetimes:
         value = self.values[block.value]
         category = self._category(block, value)
         # A leaf that dies in the run, outside of modules, is a tensor that the run has made.
-        is_parameter = category == "parameters" and (block.died is None or bool(value.path))
-        is_from_before = is_parameter or block.use == "gradient"
+        is_from_before = category == "parameters" and (block.died is None or bool(value.path))
+        if block.use == "gradient":  # of a leaf that had not got another one before in the run
+            ended = self._first_gradients.get(self._block_of.get(value.number), block.born + 1)
+            is_from_before = ended > block.born
         if is_from_before:
             first = 0
         else:
