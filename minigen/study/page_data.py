@@ -97,8 +97,8 @@ class Pictures:
                 continue
             if id(value.array) not in of_object:
                 array = to_numpy(value.array)
-                content = np.ascontiguousarray(array).view(np.uint8) if array.ndim else array
-                key = array.shape, array.dtype.str, hashlib.blake2b(content.tobytes()).digest()
+                content = hashlib.blake2b(np.ascontiguousarray(array)).digest()
+                key = array.shape, array.dtype.str, content
                 if key not in found:
                     found[key] = len(self._arrays)
                     self._arrays.append(array)

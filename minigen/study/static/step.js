@@ -149,7 +149,8 @@ function factLines(value) {
 }
 
 function legend(facts) {
-  if (!facts.cells || facts.palette || facts.kind === "bars") return [];
+  const isPlain = facts.kind === "bars" || facts.zeros === 1;
+  if (!facts.cells || facts.palette || isPlain) return [];
   const end = numberText(facts.scale);
   return [element("p", { class: "legend", "aria-hidden": "true" },
     `−${end}`, element("span", { class: "ramp" }), `+${end}`)];
