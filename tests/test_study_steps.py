@@ -52,6 +52,11 @@ def test_with_a_run_a_step_ends_where_the_next_batch_is_asked_for(step, capsys):
     assert ("epoch   1/2" in capsys.readouterr().out) == (step > 4)
 
 
+def test_a_summary_before_training_is_no_part_of_the_step(capsys):
+    text = WITH_RUN.replace("    model(x)\n", "    print(mg.nn.summary(model, x))\n")
+    assert ops(recorded(written(text))).count("tanh") == 1  # and there is no warning
+
+
 def test_two_optimizers_make_one_step_in_each_round():
     text = HEAD + (
         "one = mg.optim.SGD(model[0].parameters(), lr=0.1)\n"

@@ -39,6 +39,7 @@ class Calls(Observer):
         self.identities = Identities(keep, limit, self.blocks, self.user_modules)
         self.keep, self.device = keep, "cpu"
         self.overhead = 0.0  # seconds that recording has taken
+        self.warns = True  # of an observer that becomes active inside of the recording
         self._calls = ByIdentity()  # node -> its forward step
         self._met = ByIdentity()  # leaf or other vertex -> {index of the output: value}
         self._running: list[Pull] = []  # the calls of rules that are running, innermost last
@@ -59,7 +60,8 @@ class Calls(Observer):
         self.user_modules.finish(self.steps, self.identities.values)
 
     def replaced(self, observer):
-        warn_of_another()
+        if self.warns:
+            warn_of_another()
 
     def forward_of(self, op, arrays, parents):
         def run(*args, **static):

@@ -42,6 +42,7 @@ class Steps(StepObserver):
         self._first: Any = None  # the optimizer that stepped first
         self._has_run = False
         self._recorder, self._folders = ExitStack(), ExitStack()
+        self._observer: Any = None  # that of the recording
         self._ignored = 0
 
     def optimizer_made(self, optimizer):
@@ -101,6 +102,7 @@ class Steps(StepObserver):
         self._discard()
         self.recording = self._recorder.enter_context(record())
         self._observer = trace_observer.get()
+        self._observer.warns = False  # `hidden` tells what matters of it
 
     def _discard(self) -> None:
         self._recorder.close()
