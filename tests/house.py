@@ -61,7 +61,7 @@ FILES = {
     "calls recorder machine times programs temporaries lifetimes recomputing "
     "memory_figure memory pictures page_data page recording watching scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
-    "number_lines numpy_lines "
+    "window_lines number_lines numpy_lines "
     "tape replay simplify constants factors naming arguments writing outlining",
     "study.watching": "statistics observer updates rows alarms figure watcher",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "

@@ -118,3 +118,11 @@ def test_the_program_on_the_page_is_the_one_that_its_code_prints(tmp_path, capsy
     path.write_text(code)
     runpy.run_path(str(path))
     assert capsys.readouterr().out.strip() == shown.strip()
+
+
+def test_one_value_of_an_axis_is_picked_by_its_index():
+    leaves = leaves_of([np.arange(12.0).reshape(3, 4)])
+    with study.record(names=leaves) as run:
+        row = ops.squeeze(ops.crop(leaves["a0"].detach(), ((1, 1), (0, 0))), 0)
+    assert " = a0[1]  #" in run.source()
+    assert largest_error(run, [row], {}) == 0

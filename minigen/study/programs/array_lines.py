@@ -1,13 +1,15 @@
-"""Lines of NumPy for ops that move values: shapes, indices, joining; and for products and windows.
+"""Lines of NumPy for ops that move values: shapes, indices, joining; and for products.
 
 Each function takes the operands of a call, its static arguments, and the shape and dtype of each
 result, and returns the line.
 """
 
+import ast
 from itertools import accumulate
 
-from minigen.study.programs.expressions import filled, index_parts, literal, subscript
+from minigen.study.programs.expressions import filled, index_parts, literal, parsed, subscript
 from minigen.study.programs.line_parts import arguments, is_array, one, sum_dtype, unchanged
+from minigen.study.programs.operands import Written
 
 # ------------------------------------------------------------------------------- shapes
 
@@ -49,6 +51,8 @@ def reshape_line(args, static, outputs):
             parts.pop()
         return one(f"x[{', '.join(parts)}]", x)
     if (removed := new_axes(shape, x.shape)) is not None:
+        if (text := indexed(x.text, removed)) is not None:
+            return Written(text)
         return one(f"x.squeeze({literal(removed[0] if len(removed) == 1 else removed)})", x)
     return one(f"x.reshape({'-1' if len(shape) == 1 and shape[0] else shape_text(shape)})", x)
 
@@ -64,6 +68,23 @@ def new_axes(shape, longer):
         else:
             return None
     return None if lengths else tuple(added)
+
+
+def indexed(text, axes):
+    """x[3] for x[3:4] without that axis; None for another expression or if axes are others."""
+    tree = parsed(text)
+    if not isinstance(tree, ast.Subscript):
+        return None
+    parts = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
+    if not all(isinstance(part, ast.Slice) for part in parts) or axes[-1] >= len(parts):
+        return None
+    texts = [ast.unparse(part) for part in parts]
+    for axis in axes:
+        start, _, stop = texts[axis].partition(":")
+        if not (start.isdigit() and stop.isdigit() and int(stop) == int(start) + 1):
+            return None
+        texts[axis] = start
+    return f"{ast.unparse(tree.value)}[{', '.join(texts)}]"
 
 
 def shape_text(shape):
@@ -147,8 +168,14 @@ def pad_line(args, static, outputs):
 
 
 def crop_line(args, static, outputs):
-    """x[1:-1, 2:]."""
-    cuts = [slice(before or None, -after or None) for before, after in static["pad_width"]]
+    """x[1:-1, 2:]; x[3:4] for one value of an axis."""
+    (x,) = args
+    cuts = [
+        slice(before, before + 1)
+        if n - before - after == 1 < n
+        else slice(before or None, -after or None)
+        for n, (before, after) in zip(x.shape, static["pad_width"])
+    ]
     while cuts and cuts[-1] == slice(None):
         cuts.pop()
     return one(f"x[{subscript(tuple(cuts))}]", args[0]) if cuts else unchanged(args[0])
@@ -202,47 +229,6 @@ def einsum_line(args, static, outputs):
     return filled(f'np.einsum("{spec}", {", ".join(names)})', names)
 
 
-# ------------------------------------------------------------------------------ windows
-
-GEOMETRY = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
-
-
-def convolution_line(name):
-    """The line of one of the three convolutions, which the program defines."""
-
-    def line(args, static, outputs):
-        arrays = [x for x in args if is_array(x)]
-        names = {f"x{i}": x.text for i, x in enumerate(arrays)}
-        named = [f"{key}={literal(x)}" for key, x in static.items() if x != GEOMETRY.get(key)]
-        return filled(f"{name}({', '.join([*names, *named])})", names, (name,))
-
-    return line
-
-
-def max_indices_line(args, static, outputs):
-    """max_indices(x, size, stride, padding), which the program defines."""
-    size, stride, padding = (tuple(static[key]) for key in ("size", "stride", "padding"))
-    named = (
-        "" if stride == size else f"stride={literal(stride)}",
-        "" if padding == (0, 0) else f"padding={literal(padding)}",
-    )
-    return one(f"max_indices({arguments('x', literal(size), *named)})", args[0], "max_indices")
-
-
-def sum_windows_line(args, static, outputs):
-    """The sums of windows."""
-    size, stride = literal(static["size"]), literal(static["stride"])
-    return one(f"windows(x, {size}, {stride}).sum(axis=(4, 5))", args[0], "windows")
-
-
-def spread_windows_line(args, static, outputs):
-    """Each value of x in all of its window, added up."""
-    (x,), size, stride = args, tuple(static["size"]), literal(static["stride"])
-    values = f"np.broadcast_to(x[..., None, None], {literal((*x.shape, *size))})"
-    shape = literal(tuple(static["shape"]))
-    return one(f"add_windows({values}, {shape}, {stride})", x, "add_windows")
-
-
 ARRAY_LINES = {
     "_identity": same_line,
     "sum_to": sum_to_line,
@@ -265,10 +251,4 @@ ARRAY_LINES = {
     "_matmul": matmul_line,
     "_linear": linear_line,
     "_einsum": einsum_line,
-    "_convolve": convolution_line("convolve"),
-    "_convolve_transpose": convolution_line("convolve_transpose"),
-    "_convolve_weight": convolution_line("convolve_weight"),
-    "_max_indices": max_indices_line,
-    "_sum_windows": sum_windows_line,
-    "_spread_windows": spread_windows_line,
 }

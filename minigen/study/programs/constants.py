@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen.study.programs.array_lines import reshape_line
 from minigen.study.programs.operands import UNARY, Operand
 from minigen.study.programs.simplify import uniform
 
@@ -36,15 +37,16 @@ def array_text(array: Any) -> str:
     """An expression for a constant array."""
     value, shape = uniform(array), array.shape
     dtype = "bool" if array.dtype == np.bool_ else f"np.{array.dtype.name}"
+    of_dtype = "" if array.dtype == np.float64 else f", {dtype}"
     if array.size == 0 or (value == 0 and not np.signbit(value)):
-        return f"np.zeros({shape})" if dtype == "np.float64" else f"np.zeros({shape}, {dtype})"
-    if value == 1 and array.dtype.kind == "f" and shape:
-        return f"np.ones({shape})" if dtype == "np.float64" else f"np.ones({shape}, {dtype})"
+        return f"np.zeros({shape}{of_dtype})"
     if value is not None:
         if not shape:
             return typed_number(value, array.dtype).text
         text = number_operand(shortened(value, array.dtype)).text
-        return f"np.full({shape}, {text}, {dtype})"
+        return (
+            f"np.ones({shape}{of_dtype})" if value == 1 else f"np.full({shape}, {text}{of_dtype})"
+        )
     return _range_text(array) or _triangle_text(array) or _literal(array, dtype)
 
 
@@ -56,8 +58,8 @@ def _range_text(array: Any) -> str:
     if not (flat == np.arange(flat.size)).all():
         return ""
     dtype = "" if array.dtype == np.int64 else f", dtype=np.{array.dtype.name}"
-    reshaped = "" if array.ndim == 1 else f".reshape({', '.join(map(str, array.shape))})"
-    return f"np.arange({flat.size}{dtype}){reshaped}"
+    row = Operand(f"np.arange({flat.size}{dtype})", flat.shape, flat.dtype)
+    return reshape_line([row], {}, [(array.shape, array.dtype)]).text
 
 
 def _triangle_text(array: Any) -> str:

@@ -143,6 +143,13 @@ def square_line(args, static, outputs):
     return one("np.square(x)" if args[0].dtype == np.bool_ else "x ** 2", args[0])
 
 
+def leaky_relu_line(args, static, outputs):
+    """np.where(x > 0, x, 0.01 * x), and with x for the sign alone its VJP."""
+    slope = literal(static["negative_slope"])
+    slots = {"x": args[-1].text, "g": args[0].text}
+    return filled(f"np.where(x > 0, g, {slope} * g)", slots)
+
+
 def power_line(args, static, outputs):
     """a ** b. NumPy takes ** 0.5 for sqrt, which differs from the power at -0.0 and -inf."""
     a, b = args
@@ -192,6 +199,8 @@ NUMBER_LINES = {
     "round": round_line,
     "_where": where_line,
     "_clip": clip_line,
+    "leaky_relu": leaky_relu_line,
+    "_leaky_relu_vjp": leaky_relu_line,
     "square": square_line,
     "power": power_line,
     "_power_derivative": power_derivative_line,

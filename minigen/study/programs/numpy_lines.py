@@ -25,11 +25,12 @@ from minigen.study.programs.inlining import (
 from minigen.study.programs.line_parts import Output, converted
 from minigen.study.programs.number_lines import NUMBER_LINES
 from minigen.study.programs.operands import Operand, Written
+from minigen.study.programs.window_lines import WINDOW_LINES
 
 __all__ = ["HELPERS", "helper_names", "numpy_line"]
 
 LINES: dict[Op, Callable] = {
-    REGISTRY[name]: line for name, line in {**ARRAY_LINES, **NUMBER_LINES}.items()
+    REGISTRY[name]: line for name, line in {**ARRAY_LINES, **WINDOW_LINES, **NUMBER_LINES}.items()
 }
 # Ops whose NumPy functions promote their arguments by themselves, to the dtype that is needed or to
 # another one, in which case the arguments are converted.

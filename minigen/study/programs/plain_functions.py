@@ -66,15 +66,22 @@ def scatter_along_rows(x, index, size):
     return y
 
 
-def windows(x, size, stride=(1, 1), dilation=(1, 1)):
+def pair(n):
+    """n along H and along W, for a number or a pair."""
+    return n if isinstance(n, tuple) else (n, n)
+
+
+def windows(x, size, stride=1, dilation=1):
     """The values of x (N, C, H, W) under each window, a view (N, C, OH, OW, kh, kw)."""
+    stride, dilation = pair(stride), pair(dilation)
     spans = [d * (k - 1) + 1 for k, d in zip(size, dilation)]
     view = np.lib.stride_tricks.sliding_window_view(x, spans, (2, 3))
     return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
-def add_windows(values, shape, stride=(1, 1), dilation=(1, 1)):
+def add_windows(values, shape, stride=1, dilation=1):
     """The adjoint of windows: values (N, C, OH, OW, kh, kw) added up in images of (H, W)."""
+    stride, dilation = pair(stride), pair(dilation)
     N, C, OH, OW, kh, kw = values.shape
     x = np.zeros((N, C, *shape), values.dtype)
     for i in range(kh):
@@ -86,9 +93,9 @@ def add_windows(values, shape, stride=(1, 1), dilation=(1, 1)):
     return x
 
 
-def convolve(x, w, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+def convolve(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Each window of images x (N, C, H, W) times filters w (F, C / groups, kh, kw): (N, F, ...)."""
-    (p, q), parts = padding, []
+    (p, q), parts = pair(padding), []
     x = np.pad(x, ((0, 0), (0, 0), (p, p), (q, q)))
     for x_part, w_part in zip(np.split(x, groups, 1), np.split(w, groups)):
         values = windows(x_part, w.shape[2:], stride, dilation)
@@ -97,11 +104,9 @@ def convolve(x, w, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), gr
     return (y if bias is None else y + bias).transpose(0, 3, 1, 2)
 
 
-def convolve_transpose(
-    g, w, bias=None, *, size, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1
-):
+def convolve_transpose(g, w, bias=None, *, size, stride=1, padding=0, dilation=1, groups=1):
     """The adjoint of convolve in x: each g[n, f, u, v] times filter f, added up in images."""
-    (H, W), (p, q), parts = size, padding, []
+    (H, W), (p, q), parts = size, pair(padding), []
     for g_part, w_part in zip(np.split(g, groups, 1), np.split(w, groups)):
         values = np.tensordot(g_part, w_part, (1, 0))  # (N, OH, OW, C / groups, kh, kw)
         values = values.transpose(0, 3, 1, 2, 4, 5)
@@ -110,9 +115,9 @@ def convolve_transpose(
     return y if bias is None else y + bias[:, None, None]
 
 
-def convolve_weight(g, x, size, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+def convolve_weight(g, x, size, stride=1, padding=0, dilation=1, groups=1):
     """The adjoint of convolve in w: the sum of g[n, f, u, v] times window (u, v) of x."""
-    (p, q), (OH, OW), parts = padding, g.shape[2:], []
+    (p, q), (OH, OW), parts = pair(padding), g.shape[2:], []
     x = np.pad(x, ((0, 0), (0, 0), (p, p), (q, q)))
     for g_part, x_part in zip(np.split(g, groups, 1), np.split(x, groups, 1)):
         values = windows(x_part, size, stride, dilation)[:, :, :OH, :OW]
@@ -120,10 +125,10 @@ def convolve_weight(g, x, size, stride=(1, 1), padding=(0, 0), dilation=(1, 1), 
     return np.concatenate(parts)
 
 
-def max_indices(x, size, stride=None, padding=(0, 0)):
+def max_indices(x, size, stride=None, padding=0):
     """The index h * W + w of the first maximum under each window, or of its last NaN."""
     stride = stride or size
-    (H, W), (p, q) = x.shape[2:], padding
+    (H, W), (p, q) = x.shape[2:], pair(padding)
     border = ((0, 0), (0, 0), (p, p), (q, q))
     positions = np.pad(np.arange(H * W).reshape(1, 1, H, W), border, constant_values=-1)
     positions, values = windows(positions, size, stride), windows(np.pad(x, border), size, stride)
