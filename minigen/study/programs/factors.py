@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-NUMBER = re.compile(r"(?<![\w.])\d+\.\d{8,}(?:e-?\d+)?(?![\w.])")
+NUMBER = re.compile(r"(?<![\w.])\d+\.\d{7,}(?:e-?\d+)?(?![\w.])")
 NAMED = {  # factors of erf and gelu, and of logarithms and powers of other bases than e
     math.sqrt(2 / math.pi): "math.sqrt(2 / math.pi)",
     math.sqrt(0.5): "math.sqrt(0.5)",

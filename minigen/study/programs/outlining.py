@@ -40,23 +40,25 @@ class Functions:
     def outlined(self, program: Program) -> Program:
         """The program, with one call in place of those of each group."""
         results = {*program.outputs, *program.gradients.values()}
+        users: dict[int, set] = {n: {None} for n in results}  # value -> the groups that read it
+        for call in program.calls:
+            for n in references((call.inputs, call.static)):
+                users.setdefault(n, set()).add(call.group)
+        variable = {*program.arguments.values(), *(n for c in program.calls for n in c.outputs)}
         calls: list[Call] = []
         for group, part in itertools.groupby(program.calls, lambda call: call.group):
-            inner = [*part]
             if group is None:
-                calls += inner
-                continue
-            used = results.union(
-                *(references((c.inputs, c.static)) for c in program.calls if c not in set(inner))
-            )
-            calls.append(self._call(program, group, inner, used))
+                calls += part
+            else:
+                calls.append(self._call(program, group, [*part], users, variable))
         return replace(program, calls=calls)
 
-    def _call(self, program: Program, group: Group, calls: list[Call], used: set[int]) -> Call:
-        """The call of the function that computes what the calls do, of which some is used."""
+    def _call(
+        self, program: Program, group: Group, calls: list[Call], users: dict, variable: set[int]
+    ) -> Call:
+        """The call of the function that computes what the calls of a group do."""
         made = [n for call in calls for n in call.outputs]
-        outputs = [n for n in made if n in used]
-        variable = set(program.arguments.values()).union(*(c.outputs for c in program.calls))
+        outputs = [n for n in made if users.get(n, set()) - {group}]
         needed = dict.fromkeys(n for c in calls for n in references((c.inputs, c.static)))
         inputs = [n for n in needed if n in variable and n not in made]
         order = [*group.names]  # as in the op's signature, then what its forward has kept

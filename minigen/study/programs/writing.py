@@ -174,7 +174,10 @@ def program_of(writer: Writer, functions: Iterable[str], helpers: Iterable[str])
     program = writer.program
     arguments = ", ".join(program.arguments)
     outputs = ", ".join(map(writer.final, program.outputs))
-    gradients = (f'"{k}":\0{writer.final(n)}' for k, n in program.gradients.items())
+    pairs = [(f'"{name}":', writer.final(n)) for name, n in program.gradients.items()]
+    gradients = (  # a \0 is a space at which no line is broken
+        f"{name}\0{g}" if len(name + g) < WIDTH - 10 else f"{name} {g}" for name, g in pairs
+    )
     result = f"{INDENT}return [{outputs}], {{{', '.join(gradients)}}}"
     step = [
         wrapped(f"def step({f'*, {arguments}' if arguments else ''}):", " " * 9),
