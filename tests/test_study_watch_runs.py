@@ -3,7 +3,10 @@
 import argparse
 import json
 import os
+import runpy
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,7 +77,7 @@ def test_a_run_that_is_stopped_and_resumed_has_the_rows_of_one_that_is_not(tmp_p
     whole, parts = lines(tmp_path / "whole"), lines(tmp_path / "parts")
     key = lambda line: (line["step"], line["layer"], "warning" in line)
     assert sorted(whole, key=key) == sorted(parts, key=key)
-    assert capsys.readouterr().out.count("1 has died") == 2  # once for each run
+    assert capsys.readouterr().out.count("layer 1 has died") == 2  # once for each run
 
 
 def test_a_run_is_watched_from_where_it_is_resumed(tmp_path):
@@ -91,3 +94,13 @@ def test_a_damaged_file_of_rows_stops_no_run(tmp_path, capsys):
     run(tmp_path, resume=True)
     assert "cannot be read" in capsys.readouterr().out
     assert {line["step"] for line in lines(tmp_path)} == {8, 12}
+
+
+def test_an_example_is_watched_by_its_flag(tmp_path, monkeypatch, capsys):
+    script = str(Path(__file__).parent.parent / "examples/table.py")
+    flags = ["--epochs", "1", "--hidden", "8", "--device", "cpu", "--watch", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [script, *flags])
+    runpy.run_path(script, run_name="__main__")
+    assert {"watch.jsonl", "watch.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert not any("warning" in line for line in lines(tmp_path))
+    assert "step 1:" not in capsys.readouterr().out

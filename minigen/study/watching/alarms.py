@@ -55,8 +55,8 @@ class Alarms:
         warned = []
         for cause, ((layer, text), *rest) in new.items():
             others = [name for name, _ in rest]
-            also = f" (so do {len(others)} more, the last of them {others[-1]})" if others else ""
-            text = f"step {step}: {layer} {text.replace(':', also + ':', 1)}"
+            also = f" (and {len(others)} more, the last of them {others[-1]})" if others else ""
+            text = f"step {step}: layer {layer}{also} {text}"
             warned.append(Warned(step, layer, cause, text, others))
         return warned
 

@@ -32,7 +32,8 @@ def watch(model: Module, optimizer: Optimizers = None, every: int = 50) -> "Watc
 
     In a context a step ends with the step of the optimizer that steps first; several optimizers are
     a list or a dict. Without an optimizer, or without a context, call `watch.record()` before the
-    first step and after each. Random numbers and results of training stay the same.
+    first step and after each, as with steps of `training.capture`, whose replays no optimizer sees.
+    Random numbers and results of training stay the same.
     """
     return Watch(model, optimizer, every)
 
