@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 import minigen as mg
 from minigen import study
+from minigen.autodiff.primitives import raw
 from minigen.models import CNN, GPT, VAE
 from minigen.study.temporaries import PAGE, blank
+from minigen.testing.cases import CASES, draw_call
+from minigen.testing.choices import Choices
 
 N = 10_000
 SIZE = 8 * N  # bytes of a vector of N float64
@@ -134,3 +137,21 @@ def test_blank_arrays_have_the_strides_that_are_asked_for(shape, axes, step):
     assert made.size == 0 or made.strides == like.strides
     wide = np.broadcast_to(np.float32(1), (3, *like.shape))
     assert blank(wide.shape, wide.dtype, wide.strides).shape == wide.shape
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_every_op_can_be_repeated(create_graph):
+    for name, case in CASES.items():
+        call = draw_call(name, Choices(np.random.default_rng(0)))
+        arrays = [mg.tensor(x, requires_grad=not case.raw) for x in call.arrays]
+        args, named = call.with_arrays(arrays)
+        with study.record() as run:
+            y = call.op.function(*args, **named)
+            ys = [t for t in (y if isinstance(y, tuple | list) else [y]) if raw(t) is not t]
+            ys = [t for t in ys if t.requires_grad]
+            if ys:
+                mg.grad(ys, arrays, ys, create_graph=create_graph, allow_unused=True)
+        memory = run.memory()
+        assert not memory.missed, name
+        for step in range(len(run.steps) + 1):
+            assert sum(held.bytes for held in memory.alive(step)) == memory.total[step], name
