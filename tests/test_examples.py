@@ -273,3 +273,14 @@ def test_errors_of_the_user_end_with_one_sentence(name, flags, says, tmp_path):
     assert result.returncode in (1, 2)
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_lesson_on_study_shows_a_step_and_writes_its_files(tmp_path):
+    result = run("study", tmp_path / "study")
+    assert result.returncode == 0, result.stderr
+    assert "Recording of 12 steps with 1 backward pass" in result.stdout
+    assert "the rule of sigmoid is  lambda g, y, x: g * (y * (1 - y))" in result.stdout
+    assert "rate 30.0" in result.stdout and "100% of units dead" in result.stdout
+    assert "has died" in result.stdout and "minigen" not in result.stdout.partition("5. ")[0]
+    files = {"step.html", "step.py", "memory.png", "roofline.png", "second.html", "watch.png"}
+    assert {path.name for path in (tmp_path / "study").iterdir()} == files
