@@ -189,3 +189,15 @@ def test_a_line_for_each_step_and_a_table_for_the_run():
     with study.record() as run:
         pass
     assert str(run) == "Recording of 0 steps with 0 backward passes: 0.0 MB of values"
+
+
+def test_a_recording_can_be_read_while_it_goes_on():
+    a, b = nn.Linear(3, 3), nn.Linear(3, 3)
+    with study.record() as run:
+        x = a(mg.tensor(X))
+        assert [s.module_class for s in run.steps] == ["Linear"] and "linear" in str(run)
+        assert [v.name for v in run.values if v.name] == ["x0", "weight", "bias"]
+        b(x).sum().backward()
+        assert [s.module for s in run.steps[:2]] == ["m0", "m1"]
+    assert [s.module for s in run.steps] == ["m0", "m1", "", "", "m1", "m0"]
+    assert [v.name for v in run.values if v.name][:3] == ["x0", "m0_weight", "m0_bias"]

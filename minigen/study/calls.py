@@ -43,6 +43,7 @@ class Calls(Observer):
         self._calls = ByIdentity()  # node -> its forward step
         self._met = ByIdentity()  # leaf or other vertex -> {index of the output: value}
         self._running: list[Pull] = []  # the calls of rules that are running, innermost last
+        self._settled = 0, 0  # the numbers of steps and values that have been named
         self._started, self._ended = time.perf_counter(), None
 
     @property
@@ -57,7 +58,14 @@ class Calls(Observer):
         self.identities.forget()
         self.blocks.stop()
         self._calls = self._met = ByIdentity()
-        self.user_modules.finish(self.steps, self.identities.values)
+        self.user_modules.settle(self.steps, self.identities.values)
+
+    def settle(self) -> None:
+        """Name modules and values as far as the run has come."""
+        lengths = len(self.steps), len(self.identities.values)
+        if self._ended is None and lengths != self._settled:
+            self.user_modules.settle(self.steps, self.identities.values)
+            self._settled = lengths
 
     def replaced(self, observer):
         if self.warns:
@@ -120,7 +128,7 @@ class Calls(Observer):
             outer = self._running[-1].step
             step.inside = outer.number
             step.file, step.line = outer.file, outer.line
-            step.module, step.module_class = outer.module, outer.module_class
+            step.location, step.module_class = outer.location, outer.module_class
         else:
             frame = user_frame()
             step.file, step.line = frame.f_code.co_filename, frame.f_lineno
@@ -128,7 +136,7 @@ class Calls(Observer):
             if module is not None:
                 if module not in self.user_modules:
                     self.user_modules.enter(list(running_modules())[::-1])
-                step.module = self.user_modules.path_of_module(module)
+                step.location = self.user_modules.path_of_module(module)
                 step.module_class = type(module).__name__
         if kind == "forward":
             step.rule = text_of(op.forward)

@@ -20,7 +20,7 @@ class Modules:
     """The outermost modules of a run, in the order of their first call, and the paths in them.
 
     names: the outermost module, or tensors by name. Paths begin with the number of the outermost
-    module, "m0", if there are several, which is not decided before the end: `finish`.
+    module, "m0", if there are several, which is not decided before the end: `settle`.
     """
 
     def __init__(self, names: Names):
@@ -30,6 +30,7 @@ class Modules:
         self._tensors = ByIdentity()  # array, or leaf of a parameter -> path
         self._own_names = ByIdentity()  # array -> the name that the user chose
         self._noted: dict[int, Path] = {}  # number of a value -> path
+        self._wishes: dict[int, str] = {}  # number of a value -> the name that the user chose
         self._unnamed = ByIdentity()  # array -> number of a value without a path
         if isinstance(names, Module):
             self.enter([names])
@@ -90,27 +91,25 @@ class Modules:
             self._noted[value.number] = path
         else:
             self._unnamed[array] = value.number
-        value.name = self._own_names.get(array)
+        if (name := self._own_names.get(array)) is not None:
+            self._wishes[value.number] = name
 
-    def finish(self, steps: Sequence[Step], values: Sequence[Value]) -> None:
+    def settle(self, steps: Sequence[Step], values: Sequence[Value]) -> None:
         """Give paths to steps and values, and names to the values that no op made."""
         for step in steps:
-            if isinstance(step.module, tuple):
-                step.module = self._joined(step.module)
+            if step.location is not None:
+                step.module = self._joined(step.location)
         for number, path in self._noted.items():
             if values[number].step is None:
                 values[number].path = self._joined(path)
         named = [v for v in values if v.role in ("parameter", "buffer", "data")]
-        for value in values:
-            value.name = value.name if value in named else None
         taken: set[str] = set()
         for value in named:
-            if wish := value.name or value.path:
-                value.name = unused(identifier(wish), taken)
+            wish = self._wishes.get(value.number) or value.path
+            value.name = unused(identifier(wish), taken) if wish else None
         numbers = (f"x{i}" for i in itertools.count())
         for value in named:
-            if not value.name:
-                value.name = next(name for name in numbers if name not in taken)
+            value.name = value.name or next(name for name in numbers if name not in taken)
 
     @property
     def classes(self) -> dict[str, str]:

@@ -100,7 +100,7 @@ class Recorder(Calls):
         if (forward := self._calls.get(node)) is not None:
             step.call, step.saved = forward.number, forward.saved
             step.file, step.line = forward.file, forward.line
-            step.module, step.module_class = forward.module, forward.module_class
+            step.location, step.module_class = forward.location, forward.module_class
         vertices = [node]
         if node.num_outputs is not None:
             vertices = [Output(node, i) for i in range(node.num_outputs)]

@@ -25,10 +25,20 @@ class Recording:
 
     def __init__(self, recorder: Recorder, limit: int):
         self._recorder, self.limit = recorder, limit
-        self.steps: list[Step] = recorder.steps
-        self.values: list[Value] = recorder.identities.values
         self.passes: list[Pass] = recorder.passes
         self.blocks: list[Block] = recorder.blocks.blocks
+
+    @property
+    def steps(self) -> list[Step]:
+        """What ran, in order; inside of the `with` block what has run so far."""
+        self._recorder.settle()
+        return self._recorder.steps
+
+    @property
+    def values(self) -> list[Value]:
+        """The arrays, in the order of their first use; steps name them by number."""
+        self._recorder.settle()
+        return self._recorder.identities.values
 
     def times(self) -> Times:
         """Where time went, by op and module, and what the machine takes at best: see `Times`."""
@@ -57,7 +67,8 @@ class Recording:
 
     def __repr__(self) -> str:
         passes = f"{len(self.passes)} backward pass{'' if len(self.passes) == 1 else 'es'}"
-        size = f"{self.bytes / 1e6:.1f} MB of values"
+        more = ", and no more for its limit" if self._recorder.identities.is_full else ""
+        size = f"{self.bytes / 1e6:.1f} MB of values{more}"
         return f"Recording of {len(self.steps):,} steps with {passes}: {size}"
 
     def __str__(self) -> str:

@@ -69,6 +69,7 @@ class Step:
     line: int = 0
     module: str = ""  # the path of the module that ran, as "encoder.0"; "" for the outermost
     module_class: str = ""  # the name of its class; "" outside of modules
+    location: tuple[int, str] | None = None  # the number of the outermost module, the path in it
     rule: str = ""  # backward: the source text of the derivative rules; forward: of the op
     seconds: float = 0.0  # without the time that recording took; with a wait for other threads
     bytes: int = 0  # of the outputs

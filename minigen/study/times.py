@@ -164,7 +164,7 @@ def times(recorder: Recorder) -> Times:
 
 def _ancestors(step: Step, classes: dict[str, str]) -> list[str]:
     """The paths of the modules that were running, outermost first."""
-    if not step.module_class or not isinstance(step.module, str):  # it is a pair until the end
+    if not step.module_class:
         return []
     parts = step.module.split(".") if step.module else []
     paths = [".".join(parts[:i]) for i in range(len(parts) + 1)]
