@@ -60,7 +60,8 @@ def test_values_that_are_not_finite_are_named():
     net[2].weight.data[0, 0] = np.inf
     watch = train(net, 1, rng)
     (warned,) = warnings_of(watch, "explodes")
-    assert "not finite" in warned.warning
+    assert "has NaN or infinite values: " in warned.warning
+    assert "mg.detect_anomaly()" in warned.warning
     assert all(x is None or np.isfinite(x) for row in watch.rows for x in (row["mean"], row["std"]))
 
 
@@ -116,3 +117,12 @@ def test_nothing_is_said_of_layers_that_are_frozen_not_called_or_not_yet_stepped
             by_hand.record()
     assert by_hand.warnings == []
     assert len(by_hand.rows) > 0
+
+
+def test_gradients_are_compared_within_a_network():
+    rng = mg.Generator(0)
+    pair = nn.ModuleDict({"a": small_net(rng), "pair": nn.ModuleDict({"b": small_net(rng)})})
+    loss_of = lambda net, x: net["a"](x).sum() * 1e-9 + net["pair"]["b"](x).sum()
+    watch = train(pair, 3, rng, loss_of=loss_of)
+    assert watch.warnings == []
+    assert {row["layer"].rpartition(".")[0] for row in watch.rows} == {"a", "pair.b"}

@@ -1,7 +1,8 @@
 """When a layer has died, explodes, gets no gradient or stands still: the sentence that says so.
 
-The limits are set so that no example warns, in any of its first epochs, and that the planted faults
-of tests/test_study_watch.py do. Two watched steps in a row must agree where one may be a chance.
+The limits are set so that no example warns, and that the planted faults do of
+tests/test_study_watch_warnings.py and benchmarks/broken_nets. Two watched steps in a row must agree
+where one may be a chance. Gradients are compared within a network: see `Facts.network`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ LEAST_EVIDENCE = 64  # zeros that a layer must give before it is called dead: 2 
 LEAST_SAMPLES = 32  # values of each unit, likewise, where some units are alive
 LARGEST_STD = 1e4  # of activations: those of a net in which nothing grows are about 1
 LARGEST_GROWTH = 1e4  # of the cotangents from the last layer to an earlier one
-SMALLEST_GROWTH = 1e-7  # the rounding error of float32: such a gradient is lost in any sum
+SMALLEST_GROWTH = 1e-6  # to an earlier layer from the one with the largest; the examples: 1e-4
 LARGEST_RATIO = 0.3  # of update to weight, in three watched steps; those of the examples: 0.1
 REPLACED = 1.0  # a ratio at which a step replaces the weight, which is enough in one step ...
 LEAST_STD = 0.01  # ... if the weight was not about to grow from almost 0
@@ -41,10 +42,13 @@ class Alarms:
 
     def look(self, step: int, layers: Sequence[Facts]) -> list[Warned]:
         """The new warnings after a step: one for each cause, which names its first layer."""
-        last, largest = _last_gradient(layers), _largest_gradient(layers)
+        gradients: dict[str, list[float]] = {}  # of each network: their deviations
+        for facts in layers:
+            if facts.row["grad_std"]:
+                gradients.setdefault(facts.network, []).append(facts.row["grad_std"])
         found: dict[tuple[str, str], tuple[int, str]] = {}
         for facts in layers:
-            for cause, least, text in _alarms(facts, last, largest):
+            for cause, least, text in _alarms(facts, gradients.get(facts.network, [0.0])):
                 found.setdefault((facts.row["layer"], cause), (least, text))
         self._streaks = {key: self._streaks.get(key, 0) + 1 for key in found}
         new: dict[str, list[tuple[str, str]]] = {}  # of each cause: layers and texts
@@ -61,19 +65,12 @@ class Alarms:
         return warned
 
 
-def _last_gradient(layers: Sequence[Facts]) -> float | None:
-    """The deviation of the cotangents of the last layer that has some."""
-    stds = [facts.row["grad_std"] for facts in layers]
-    return next((std for std in reversed(stds) if std), None)
+def _alarms(facts: Facts, gradients: Sequence[float]) -> Iterator[tuple[str, int, str]]:
+    """(cause, watched steps in a row that it takes, text) of all that is wrong with a layer.
 
-
-def _largest_gradient(layers: Sequence[Facts]) -> float:
-    return max((facts.row["grad_std"] or 0.0 for facts in layers), default=0.0)
-
-
-def _alarms(facts: Facts, last: float | None, largest: float) -> Iterator[tuple[str, int, str]]:
-    """(cause, watched steps in a row that it takes, text) of all that is wrong with a layer."""
-    row = facts.row
+    gradients: the deviations of the cotangents of the layers of its network, the last one last.
+    """
+    row, last, largest = facts.row, gradients[-1], max(gradients)
     yield from _dead(row, facts)
     yield from _explodes(row, facts, last)
     if row["grad_std"] and row["grad_std"] < SMALLEST_GROWTH * largest:
@@ -81,7 +78,7 @@ def _alarms(facts: Facts, last: float | None, largest: float) -> Iterator[tuple[
             "vanishes",
             2,
             f"gets a vanishing gradient: its deviation {row['grad_std']:.2g} is "
-            f"{row['grad_std'] / largest:.0e} of the largest in the model; use relu in place of "
+            f"{row['grad_std'] / largest:.0e} of the largest in the network; use relu in place of "
             "sigmoid or tanh, nn.init.kaiming_normal_, normalization, or residual connections",
         )
     if facts.is_trained and facts.still and not facts.moved:
@@ -111,22 +108,21 @@ def _dead(row: Mapping[str, Any], facts: Facts) -> Iterator[tuple[str, int, str]
         yield "is dying", 2, f"is dying: {share} are 0 for the whole batch; {remedy}"
 
 
-def _explodes(
-    row: Mapping[str, Any], facts: Facts, last: float | None
-) -> Iterator[tuple[str, int, str]]:
+def _explodes(row: Mapping[str, Any], facts: Facts, last: float) -> Iterator[tuple[str, int, str]]:
     scale = (
         "scale the inputs to a deviation of about 1, use nn.init.kaiming_normal_ or normalization"
     )
     slower = "lower the learning rate, or clip gradients by optim.clip_grad_norm"
     if facts.nonfinite:
-        names = " and ".join(facts.nonfinite)
-        yield "explodes", 1, f"explodes: its {names} are not finite; {slower}; {scale}"
+        names = ", ".join(facts.nonfinite)
+        text = f"has NaN or infinite values: {names}; repeat the step under mg.detect_anomaly(), "
+        yield "explodes", 1, f"{text}which names the op that makes them; {slower}"
         return
     if row["std"] and row["std"] > LARGEST_STD:
         text = f"explodes: its activations have a deviation of {row['std']:.2g}; {scale}"
         yield "explodes", 1, text
     elif last and row["grad_std"] and row["grad_std"] > LARGEST_GROWTH * last:
-        growth = f"{row['grad_std'] / last:.2g} times that of the last layer"
+        growth = f"{row['grad_std'] / last:.2g} times that of the last layer of its network"
         yield "explodes", 2, f"explodes: the deviation of its gradient is {growth}; {scale}"
     for name, std in facts.matrices.items():
         ratio = row["updates"][name]

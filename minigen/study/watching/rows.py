@@ -1,11 +1,11 @@
 """What a watched step says of each layer: the row for the reader, and facts for the warnings."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minigen.nn import Module
+from minigen.nn import Module, ModuleDict
 from minigen.study.watching.observer import Layer, Measurement, named_layers
 from minigen.study.watching.updates import Update, Updates
 
@@ -15,6 +15,7 @@ class Facts:
     """A layer in a watched step: its row, and what the row leaves out."""
 
     row: dict[str, Any]
+    network: str  # the path of the network that it is in, where the model is a dict of several
     samples: int  # values of each unit
     units: int  # of a relu
     is_trained: bool  # it was called in training mode, and a step was made
@@ -33,13 +34,15 @@ def facts_of(model: Module, measurement: Measurement, updates: Updates) -> list[
     of_layer: dict[str, dict[str, Update]] = {name: {} for name in measurement.layers}
     for update in updates.found.values():
         of_layer.setdefault(update.layer, {})[update.name] = update
+    networks = list(_networks(model))
     found, has_stepped = [], updates.has_stepped or _moved(updates.found.values(), values)
     for name, own in of_layer.items():
         if not own and not measurement.layers[name].calls:
             continue
         layer = measurement.layers.get(name) or Layer(name, classes[name], measurement.readings)
         is_trained = has_stepped and name in measurement.called
-        found.append(_facts(layer, own, values, is_trained))
+        network = next((path for path in networks if f"{name}.".startswith(f"{path}.")), "")
+        found.append(_facts(layer, network, own, values, is_trained))
     return found
 
 
@@ -48,8 +51,20 @@ def _moved(updates: Iterable[Update], values: Sequence[float]) -> bool:
     return any(not update.stands_still(values) for update in updates)
 
 
+def _networks(model: Module, path: str = "") -> Iterator[str]:
+    """The paths of the networks in a ModuleDict, or in ModuleDicts in it; else none."""
+    if isinstance(model, ModuleDict):
+        for name, part in model.named_children():
+            inner = f"{path}.{name}" if path else name
+            yield from _networks(part, inner) if isinstance(part, ModuleDict) else [inner]
+
+
 def _facts(
-    layer: Layer, updates: dict[str, Update], values: Sequence[float], is_trained: bool
+    layer: Layer,
+    network: str,
+    updates: dict[str, Update],
+    values: Sequence[float],
+    is_trained: bool,
 ) -> Facts:
     mean, std = layer.outputs.of(values)
     grad_mean, grad_std = layer.cotangents.of(values)
@@ -75,6 +90,7 @@ def _facts(
     still = {name: update.reason for name, update in updates.items() if update.stands_still(values)}
     return Facts(
         row,
+        network,
         samples=layer.samples,
         units=0 if layer.alive is None else len(layer.alive),
         is_trained=is_trained,
