@@ -49,9 +49,9 @@ class Names:
                     terms.setdefault(self._of[number], []).append(number)
         self._last = {numbers[-1] for numbers in terms.values()}
 
-    def is_last(self, number: int) -> bool:
-        """Whether a value is the whole cotangent of another one."""
-        return number in self._last
+    def is_cotangent(self, number: int) -> bool:
+        """Whether a value is the whole cotangent of a value that has a name."""
+        return number in self._last and self._of[number] in self.names
 
     def name(self, number: int, call: Call | None = None) -> str:
         """The name of a value, which the call makes; without a call, it is a constant."""

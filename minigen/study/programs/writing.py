@@ -88,8 +88,8 @@ class Writer:
             and len(line.text) <= INLINE
             and self.arguments.uses[number] == 1
             and number not in self.results
-            and number not in self.has_cotangent
-            and not self.names.is_last(number)
+            and (number not in self.has_cotangent or call.op.name == "transpose")
+            and not self.names.is_cotangent(number)
             and _block(self.users[number]) == _block(call)
         )
 
