@@ -126,3 +126,21 @@ def test_one_value_of_an_axis_is_picked_by_its_index():
         row = ops.squeeze(ops.crop(leaves["a0"].detach(), ((1, 1), (0, 0))), 0)
     assert " = a0[1]  #" in run.source()
     assert largest_error(run, [row], {}) == 0
+
+
+def test_an_op_of_the_users_may_have_the_name_of_a_function_of_programs():
+    before = dict(REGISTRY)
+
+    @primitive(lambda g, y, x: g * 3)
+    def windows(x):
+        triple = 3 * x
+        return triple
+
+    REGISTRY.clear()
+    REGISTRY.update(before)
+    leaves = leaves_of([np.array([0.5, -1.0])])
+    with study.record(names=leaves) as run:
+        loss = ops.square(windows(leaves["a0"])).sum()
+        loss.backward()
+    assert "windows_2(a0)" in run.source()
+    assert largest_error(run, [loss], leaves) < 1e-15

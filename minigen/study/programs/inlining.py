@@ -29,6 +29,8 @@ HELPERS: dict[str, str] = {
     for name, function in vars(plain_functions).items()
     if inspect.isfunction(function)
 }
+# Functions of the engine for which `plain_functions` has another one.
+PLAIN = {reference.erf: "erf"}
 # Names of functions in programs where the own name is that of another function, too.
 RENAMED = {reference.softplus: "log1pexp"}
 MODULES = {np: "np", math: "math"}
@@ -208,8 +210,7 @@ def inlined(function: Callable) -> Inlined | None:
     """A function of the engine as an expression; None if its body is more than one."""
     tree = _definition(function)
     body = tree.body[1:] if ast.get_docstring(tree) else tree.body
-    is_own = _helper_base(function) in vars(plain_functions)
-    if is_own or len(body) != 1 or not isinstance(body[0], ast.Return):
+    if function in PLAIN or len(body) != 1 or not isinstance(body[0], ast.Return):
         return None
     if any(isinstance(node, SCOPES) for node in ast.walk(body[0])):
         return None
@@ -218,16 +219,12 @@ def inlined(function: Callable) -> Inlined | None:
     return Inlined(resolver.visit(body[0].value), parameters, tuple(resolver.helpers))
 
 
-def _helper_base(function: Callable) -> str:
-    return RENAMED.get(function, function.__name__.strip("_"))
-
-
 @cache
 def helper_name(function: Callable) -> str:
     """The name in HELPERS of a function of the engine, which is added there."""
-    name = base = _helper_base(function)
-    if name in vars(plain_functions):
-        return name
+    if function in PLAIN:
+        return PLAIN[function]
+    name = base = RENAMED.get(function, function.__name__.strip("_"))
     number = 1
     while name in HELPERS and _sources.get(name) is not function:
         number += 1
