@@ -34,9 +34,16 @@ def test_a_page_holds_each_step_and_value(tmp_path, values):
     data = data_of(path.read_text(encoding="utf-8"))
     assert [s["op"] for s in data["steps"]] == [step.op for step in run.steps]
     assert [tuple(v["shape"]) for v in data["values"]] == [v.shape for v in run.values]
-    assert len(data["memory"]) == len(run.steps)
     assert data["kept"] is values
     assert bool(data["pictures"]) is values
+
+
+def test_a_recording_that_goes_on_has_no_page_yet():
+    with study.record() as run:
+        mg.tanh(mg.tensor(1.0))
+        with pytest.raises(RuntimeError, match="after the with block"):
+            page.page_of(run)
+    assert "tanh" in page.page_of(run)
 
 
 def test_a_page_names_nothing_outside_of_itself():
@@ -185,11 +192,18 @@ def test_arguments_that_were_detached_are_marked():
     assert not any("cut" in step for step in steps[2:])
 
 
-def test_memory_of_each_step_counts_what_is_alive_during_it():
-    block = lambda nbytes, born, died: study.steps.Block(nbytes, born, 0, died)
-    # An argument before step 0, a result of step 0 that step 2 frees, one inside of step 1.
-    blocks = [block(1, 0, None), block(10, 1, 3), block(100, 2, 2), block(7, 4, None)]
-    assert page_data.bytes_alive(blocks, 4) == [11, 111, 11, 8]
+def test_the_bands_of_memory_are_those_of_the_run_without_temporaries():
+    run = recorded()
+    data, memory = data_of(page.page_of(run)), run.memory()
+    for band in data["memory"]:
+        assert len(band["bytes"]) == len(run.steps)
+    total = np.sum([band["bytes"] for band in data["memory"]], axis=0)
+    assert (total <= memory.total[:-1]).all()
+    assert total[0] >= memory.before
+    w = next(v.number for v in run.values if v.path == "0.weight")
+    x = run.steps[1].outputs[0]  # of tanh, which its rule reads
+    assert "until" not in data["values"][w]
+    assert data["values"][x]["until"] in range(run.steps[1].number + 1, len(run.steps))
 
 
 def test_every_file_of_the_page_is_short_and_narrow():

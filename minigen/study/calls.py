@@ -47,6 +47,11 @@ class Calls(Observer):
         self._started, self._ended = time.perf_counter(), None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended."""
+        return self._ended is not None
+
+    @property
     def seconds(self) -> float:
         """Of the run until its end, or until now, without the time that recording took."""
         return (self._ended or time.perf_counter()) - self._started - self.overhead

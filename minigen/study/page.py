@@ -20,6 +20,8 @@ SCRIPTS = (
 
 def page_of(run: Any, max_bytes: int = MAX_BYTES) -> str:
     """The HTML of the page of a recording."""
+    if not run._recorder.has_ended:
+        raise RuntimeError("run.page: the recording goes on; call it after the with block")
     static = files("minigen.study") / "static"
     read = lambda name: (static / name).read_text(encoding="utf-8")
     parts = {

@@ -4,16 +4,16 @@ import hashlib
 import json
 import linecache
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigen.backend.devices import to_numpy
+from minigen.study.page_memory import bytes_alive, last_steps, lifetimes_of
 from minigen.study.pictures import Layout, layout_of, picture_of
 from minigen.study.rule_texts import text_of
-from minigen.study.steps import Block, Pass, Ref, Step, Value
+from minigen.study.steps import Pass, Ref, Step, Value
 
 VERSION = 1
 MAX_LINES = 700  # of a file that is shown as a whole; of a longer one, what surrounds the steps
@@ -37,9 +37,13 @@ def page_data(run: Any, max_bytes: int) -> str:
     cut = detached(run.steps, run.values)
     data["steps"] = [_step(step, numbers, texts) | cut.get(step.number, {}) for step in run.steps]
     data["passes"] = [_pass(p, numbers) for p in run.passes]
-    data["memory"] = bytes_alive(run.blocks, len(run.steps))
+    lifetimes = lifetimes_of(run)
+    data["memory"] = bytes_alive(lifetimes, len(run.steps))
+    until = last_steps(lifetimes, len(run.steps))
     pictures = Pictures(run.values)
-    data["values"] = [_value(v, pictures.numbers.get(v.number)) for v in run.values]
+    data["values"] = [
+        _value(v, pictures.numbers.get(v.number), until.get(v.number)) for v in run.values
+    ]
     data["texts"] = texts.list
     rest = len(as_json(data))
     data["pictures"] = pictures.records(max_bytes - rest)
@@ -148,7 +152,7 @@ def _step(step: Step, files: dict[str, int], texts: Texts) -> dict[str, Any]:
     return without_defaults(record)
 
 
-def _value(value: Value, picture: int | None) -> dict[str, Any]:
+def _value(value: Value, picture: int | None, until: int | None) -> dict[str, Any]:
     record = {
         "role": value.role,
         "shape": value.shape,
@@ -159,6 +163,7 @@ def _value(value: Value, picture: int | None) -> dict[str, Any]:
         "of": value.of,
         "terms": value.terms,
         "picture": picture,
+        "until": until,
     }
     return without_defaults(record)
 
@@ -248,15 +253,3 @@ def file_name(file: str, files: Sequence[str]) -> str:
     path = Path(file)
     others = [x for x in files if x != file and Path(x).name == path.name]
     return f"{path.parent.name}/{path.name}" if others else path.name
-
-
-def bytes_alive(blocks: Iterable[Block], steps: int) -> list[int]:
-    """The memory that is alive at some time of each step, results that it makes included."""
-    changes = [0] * (steps + 1)
-    for block in blocks:
-        last = steps if block.died is None else block.died
-        first = max(block.born - 1, 0)  # a result is born after its step
-        if first < steps:
-            changes[first] += block.nbytes
-            changes[min(max(last, first + 1), steps)] -= block.nbytes
-    return list(accumulate(changes[:-1]))

@@ -1,7 +1,9 @@
 // The recording: what the JSON holds, and what follows from it.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const { steps, values, passes, files, texts, memory, pictures, modules } = data;
+const { steps, values, passes, files, texts, pictures, modules } = data;
+const bands = data.memory; // by category: {key, name, bytes of each step}
+const memory = steps.map((_, i) => bands.reduce((sum, band) => sum + band.bytes[i], 0));
 
 const numberOf = x => (typeof x === "string" ? Number(x) : x); // "NaN", "Infinity"
 steps.forEach((step, number) => {

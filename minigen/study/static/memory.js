@@ -9,16 +9,23 @@ function makeMemory() {
     viewBox: `0 0 ${n} 100`, preserveAspectRatio: "none", role: "slider", tabindex: "0",
     "aria-label": "Memory alive at each step", "aria-valuemin": 0, "aria-valuemax": n - 1,
   });
-  const heights = memory.map(bytes => 100 - (92 * bytes) / most);
-  const path = heights.map((y, i) => `L${i} ${y.toFixed(1)}H${i + 1}`).join("");
-  bar.svg.append(drawing("path", { class: "area", d: `M0 100${path}L${n} 100Z` }));
+  const heights = new Array(n).fill(0); // of the bands so far
+  const edge = () => heights.map(bytes => (100 - (94 * bytes) / most).toFixed(1));
+  for (const band of bands) {
+    const low = edge();
+    band.bytes.forEach((bytes, i) => { heights[i] += bytes; });
+    const there = edge().map((y, i) => `L${i} ${y}H${i + 1}`).join("");
+    const back = low.map((y, i) => `L${i + 1} ${y}H${i}`).reverse().join("");
+    const d = `M0 ${low[0]}${there}${back}Z`;
+    bar.svg.append(drawing("path", { class: `band ${band.key}`, d }));
+  }
   for (const pass of passes) {
     const width = (pass.last ?? n) - pass.first;
     bar.svg.append(drawing("rect", { class: "pass", x: pass.first, y: 0, width, height: 100 }));
   }
   bar.line = drawing("rect", { class: "now", y: 0, height: 100, width: 1 });
   bar.svg.append(bar.line);
-  bar.label = element("p", { class: "facts" });
+  bar.label = element("p", { class: "facts keys" });
   byId("memory").replaceChildren(bar.label, bar.svg);
   const at = event => {
     const box = bar.svg.getBoundingClientRect();
@@ -37,9 +44,15 @@ function updateMemory(current) {
   bar.line.setAttribute("x", Math.min(current + 0.5 - width / 2, n - width));
   bar.line.setAttribute("width", width);
   const text = `${bytesText(memory[current] || 0)} alive`;
+  const parts = bands.filter(band => band.bytes[current]);
+  const words = parts.map(band => `${band.name} ${bytesText(band.bytes[current])}`);
   bar.svg.setAttribute("aria-valuenow", current);
-  bar.svg.setAttribute("aria-valuetext", `step ${current}: ${text}`);
+  bar.svg.setAttribute("aria-valuetext", `step ${current}: ${text}. ${words.join(", ")}`);
   const link = stepLink(peak, `step ${peak}`);
   const most = bytesText(memory[peak] || 0);
-  bar.label.replaceChildren(element("b", {}, text), ` — ${most} at the peak, `, link);
+  const keys = parts.map((band, i) => element("span", { class: "key", "aria-hidden": "true" },
+    element("span", { class: `swatch ${band.key}` }), words[i]));
+  const title = element("span", { class: "alive" },
+    element("b", {}, text), ` — ${most} at the peak, `, link);
+  bar.label.replaceChildren(title, ...keys);
 }

@@ -113,7 +113,7 @@ function valueCard(value, step) {
   }
   card.append(element("figcaption", {},
     element("p", { class: "value-name" }, element("b", {}, nameOf(value)),
-      ` ${shapeText(value.shape)}`,
+      " ", element("span", { class: "unbroken" }, shapeText(value.shape)),
       element("span", { class: "dtype" }, ` ${value.dtype}, ${bytesText(value.bytes)}`)),
     ...lines.map(line => element("p", { class: "facts" }, line)),
     ...legend(facts), ...originLines(value, step)));
@@ -179,6 +179,7 @@ function originLines(value, step) {
     lines.push(["detached: no gradient flows back to it from here"]);
   }
   if (value.role !== "cotangent") lines.push(...cotangentLines(value));
+  if (value.until !== undefined) lines.push(["in memory until ", stepLink(value.until)]);
   return lines.map(line => element("p", { class: "facts" }, ...line));
 }
 
