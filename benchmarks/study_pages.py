@@ -33,8 +33,8 @@ PICTURES = {  # in examples/gallery: example, training step, op and kind of the 
 COLORS = 256  # of a picture, so that it is small
 
 
-def study(name: str, folder: Path, step: int = 2) -> tuple[Path, int]:
-    """The page of a training step of an example, and its steps as the command counts them."""
+def study(name: str, folder: Path, step: int = 2) -> tuple[Path, int, list[str]]:
+    """(page of a training step of an example, its steps as the command says, what is wrong)."""
     command = [sys.executable, "-m", "minigen", "study", f"examples/{name}.py"]
     command += ["--step", str(step), "--out", str(folder), "--", "--device", "cpu"]
     command += ["--out", str(folder / "run")]
@@ -42,9 +42,8 @@ def study(name: str, folder: Path, step: int = 2) -> tuple[Path, int]:
     found = re.search(r"(\d+) steps forward, (\d+) backward", done.stdout)
     if found is None or not (folder / "step.html").exists():
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-    return folder / "step.html", sum(map(int, found.groups()))
+    wrong = done.stderr.splitlines()[-1:] if done.returncode else []
+    return folder / "step.html", sum(map(int, found.groups())), wrong
 
 
 def read(browser, path: Path, steps: int, width: int) -> tuple[float, float, int, list[str]]:
@@ -75,11 +74,11 @@ def table(browser, names, folder: Path) -> int:
     print("|---|---|---|---|---|---|---|")
     code = 0
     for name in names:
-        path, steps = study(name, folder / name)
+        path, steps, wrong = study(name, folder / name)
         rows = [read(browser, path, steps, width) for width in WIDTHS]
         ready, key = max(row[0] for row in rows), max(row[1] for row in rows)
         wide = [row[2] for row in rows]
-        wrong = [text for row in rows for text in row[3]]
+        wrong += [text for row in rows for text in row[3]]
         size = path.stat().st_size
         wrong += ["too large"] * (size > LIMIT)
         code |= bool(wrong) or any(wide)
@@ -95,7 +94,7 @@ def pictures(browser, folder: Path) -> None:
     from PIL import Image
 
     for picture, (name, step, op, kind, view) in PICTURES.items():
-        path, _ = study(name, folder / f"{name}-{step}", step)
+        path, _, _ = study(name, folder / f"{name}-{step}", step)
         with opened(browser, path, 1440, 810) as page:
             go = page.tab.evaluate(
                 "([op, kind]) => { for (let i = 0; i < study.steps; i++) { study.go(i);"
