@@ -97,6 +97,9 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
         "cache[:] =",
         "layers +=",
         "tracked +=",
+        "found[id(node)] =",
+        "shapes[id(",
+        "stack +=",
     ),
     *(
         "pairs[-1 - i] =",
