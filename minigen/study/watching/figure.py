@@ -12,15 +12,18 @@ Row = dict[str, Any]
 ROW_HEIGHT, MAX_HEIGHT = 0.2, 60  # inches
 MAX_NAME = 44  # characters
 MAX_TICKS = 5  # of steps
-GREY = "0.92"  # where there is no number
+GREY, BLACK = "0.92", "black"  # where there is no number, and where it is 0
+ZERO = -999.0  # stands for the logarithm of 0
 
 
 def draw_layers(path: str | os.PathLike, rows: Sequence[Row], warned: Collection[str]) -> Picture:
     """Write the figure of the rows of a `Watch`; names of layers in `warned` are red.
 
-    The number beside each line is that of its last watched step. An empty figure says that there
-    is no row yet.
+    The number beside each line is that of its last watched step. Black is 0. An empty figure says
+    that there is no row yet.
     """
+    from matplotlib import colormaps
+
     labels = {row["layer"]: _label(row) for row in rows}
     layers = list(labels)
     steps = list(dict.fromkeys(row["step"] for row in rows))
@@ -35,8 +38,9 @@ def draw_layers(path: str | os.PathLike, rows: Sequence[Row], warned: Collection
     for axes, (title, _, colours, limits, number, grid) in zip(panels, grids):
         low, high = limits or _limits(grid)
         axes.set_facecolor(GREY)
+        colour_map = colormaps[colours].with_extremes(under=BLACK)
         image = axes.imshow(
-            grid, colours, aspect="auto", interpolation="nearest", vmin=low, vmax=high
+            grid, colour_map, aspect="auto", interpolation="nearest", vmin=low, vmax=high
         )
         scale = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02)
         scale.ax.tick_params(labelsize=7)
@@ -74,13 +78,14 @@ def _grid(rows: Sequence[Row], layers: list, steps: list, value: Callable) -> np
 
 def _limits(grid: np.ndarray) -> tuple[float, float]:
     """The range of the colours: that of the numbers, but at least two decades."""
-    low, high = float(np.nanmin(grid)), float(np.nanmax(grid))
+    numbers = grid[np.isfinite(grid) & (grid != ZERO)]
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (-1.0, 1.0)
     margin = max(0.0, 2 - (high - low)) / 2
     return low - margin, high + margin
 
 
 def _log(x: float | None) -> float | None:
-    return float(np.log10(x)) if x else None
+    return None if x is None else float(np.log10(x)) if x else ZERO
 
 
 def _units(row: Row) -> float | None:
@@ -91,7 +96,7 @@ def _units(row: Row) -> float | None:
 
 def _update(row: Row) -> float | None:
     """That of the first parameter with one, which is the weight."""
-    return _log(next((ratio for ratio in row["updates"].values() if ratio), None))
+    return _log(next((ratio for ratio in row["updates"].values() if ratio is not None), None))
 
 
 def _power(x: float) -> str:
