@@ -125,15 +125,16 @@ class Calls(Observer):
             return call.outputs[index]
         return self._met.get(node, {}).get(index)
 
-    def _new_step(self, kind: str, op: Op, number: int = -1) -> Step:
-        """A step, and where it is in the user's code and in the model."""
+    def _new_step(self, kind: str, op: Op, number: int = -1, forward: Step | None = None) -> Step:
+        """A step, and where it is in the user's code and in the model: as its forward step is."""
         step = Step(number, kind, op.name, declaration=op)
         step.backward_pass = self._pass_number()
-        if self._running:
-            outer = self._running[-1].step
+        outer = self._running[-1].step if self._running else None
+        if outer is not None:
             step.inside = outer.number
-            step.file, step.line = outer.file, outer.line
-            step.location, step.module_class = outer.location, outer.module_class
+        if (caller := forward or outer) is not None:
+            step.file, step.line = caller.file, caller.line
+            step.location, step.module_class = caller.location, caller.module_class
         else:
             frame = user_frame()
             step.file, step.line = frame.f_code.co_filename, frame.f_lineno

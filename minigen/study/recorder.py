@@ -94,13 +94,12 @@ class Recorder(Calls):
 
     def pulling(self, node, g, wanted):
         start = time.perf_counter()
-        step = self._new_step("backward", node.op, len(self.steps))
+        forward = self._calls.get(node)
+        step = self._new_step("backward", node.op, len(self.steps), forward)
         parents = zip(wanted, node.parents)
         step.wanted = tuple(w and (DEFERRABLE if type(p) is Leaf else True) for w, p in parents)
-        if (forward := self._calls.get(node)) is not None:
+        if forward is not None:
             step.call, step.saved = forward.number, forward.saved
-            step.file, step.line = forward.file, forward.line
-            step.location, step.module_class = forward.location, forward.module_class
         vertices = [node]
         if node.num_outputs is not None:
             vertices = [Output(node, i) for i in range(node.num_outputs)]
