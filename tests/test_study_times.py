@@ -218,6 +218,14 @@ def test_modules_hold_what_is_in_them():
     assert rows["first.0 (Linear)"].forward.flops == 2 * 5 * 6 * 8
 
 
+def test_a_run_that_goes_on_has_times_by_module_too():
+    model, x = net(), normal(5, 6)
+    with study.record(**OPTIONS) as run:
+        model(x)
+        names = [row.name for row in run.times().modules]
+    assert names == [row.name for row in run.times().modules] and names[0] == "Sequential"
+
+
 def test_the_ops_that_lose_most_are_named_in_the_table_and_the_figure(tmp_path):
     model, x = net(), normal(50, 6)
     times = recorded(lambda: mg.mean(model(x) ** 2)).times()

@@ -9,6 +9,7 @@ speed of matrix products, and bytes moved over the bandwidth of memory.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -135,7 +136,11 @@ class Times:
 
 def times(recorder: Recorder) -> Times:
     """The times of a recording, for `Recording.times`."""
+    start = time.perf_counter()
+    recorder.settle()
     costs = _Costs(recorder)
+    if not recorder.has_ended:  # to measure the machine is no part of the run
+        recorder.overhead += time.perf_counter() - start
     ops: dict[str, Row] = {}
     modules: dict[str, Row] = {}
     classes = dict(recorder.user_modules.classes)
