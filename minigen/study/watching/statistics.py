@@ -72,11 +72,16 @@ class Moments:
 def moments(x: Array) -> tuple[Any, Any]:
     """The mean of x and the mean of its squared distances from it, as arrays of one value.
 
-    In the precision of x, and by a dot product: `x.var()` takes twice as long.
+    In the precision of x, and by dot products: `x.var()` takes several times as long.
     """
     x = x.reshape(-1)
     with np.errstate(all="ignore"):  # of a net that explodes
         mean = x.mean()
+        if not is_cupy(x):  # on a GPU the comparison would wait for the device
+            square = x.dot(x) / x.size
+            variance = square - mean * mean
+            if variance > 0.01 * square:  # else the difference has lost digits
+                return mean, variance
         distance = x - mean
         return mean, distance.dot(distance) / x.size
 

@@ -115,7 +115,9 @@ class Watch:
 
         If an observer is active, as in `study.record`, the step is not watched.
         """
-        self._stop_observing()
+        active = trace_observer.get()
+        if self._measurement is not None or isinstance(active, LayerObserver):
+            self._stop_observing()
         self.step = step
         self.drop_after(step - 1)  # training has gone back to a checkpoint
         if step != 1 and step % self.every:
@@ -138,9 +140,9 @@ class Watch:
     def end(self) -> None:
         """End a step; if it was watched, add its rows and print new warnings."""
         measurement, updates = self._measurement, self._updates
-        self._stop_observing()
         if measurement is None or updates is None:
             return
+        self._stop_observing()
         updates.end(updates.others)
         layers = facts_of(self.model, measurement, updates)
         self.rows += [{"step": self.step, **facts.row} for facts in layers]
