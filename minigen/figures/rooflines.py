@@ -82,5 +82,6 @@ def _name(axes, dots: list[Dot]) -> None:
             textcoords="axes fraction",
             fontsize=9,
             color=LOOKS[dot.direction][1],
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},  # over lines of others
             arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "relpos": (1, 0.5)},
         )
