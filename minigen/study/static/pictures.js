@@ -1,7 +1,7 @@
 // Pictures of arrays: cells of one byte each, drawn on a canvas.
 
 const NAN = 0, PLUS = 1, MINUS = 2, ZERO = 128, DEEPEST = 125, GAP = 5;
-const WIDTH = 257, HEIGHT = 257, BARS_HEIGHT = 72; // pixels of a picture, at most
+const WIDTH = 257, HEIGHT = 257, BARS_HEIGHT = 72, NARROW = 56; // pixels of a picture, at most
 
 function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
@@ -42,11 +42,13 @@ function arrangement(picture) {
     (HEIGHT - down * 4 - (cut[0] ? GAP : 0) * down) / (down * rows));
   const cell = Math.max(fit > 1 ? Math.floor(fit) : 1, 1);
   const size = Math.min(cell, tiles > 1 ? 8 : 16);
-  const tileWidth = columns * size + (cut[1] ? GAP : 0);
+  // A narrow matrix has wider cells, as a thread could not be seen.
+  const wide = Math.max(size, Math.min(14, Math.floor(NARROW / columns)));
+  const tileWidth = columns * wide + (cut[1] ? GAP : 0);
   const tileHeight = rows * size + (cut[0] ? GAP : 0);
   const pad = tiles > 1 ? 4 : 0;
   return {
-    size, across, cut, tileWidth, tileHeight, pad,
+    size, wide, across, cut, tileWidth, tileHeight, pad,
     width: across * (tileWidth + pad) - pad, height: down * (tileHeight + pad) - pad,
   };
 }
@@ -110,12 +112,12 @@ function paintTiles(picture, at, context) {
     for (const [i, iEnd] of halves(rows)) {
       for (const [j, jEnd] of halves(columns)) {
         context.drawImage(small, j, i, jEnd - j, iEnd - i,
-          left + offset(j, columns, at.cut[1], at.size), top + offset(i, rows, at.cut[0], at.size),
-          (jEnd - j) * at.size, (iEnd - i) * at.size);
+          left + offset(j, columns, at.cut[1], at.wide), top + offset(i, rows, at.cut[0], at.size),
+          (jEnd - j) * at.wide, (iEnd - i) * at.size);
       }
     }
     for (const k of marks) {
-      const x = left + offset(k % columns, columns, at.cut[1], at.size);
+      const x = left + offset(k % columns, columns, at.cut[1], at.wide) + (at.wide - at.size) / 2;
       const y = top + offset(Math.floor(k / columns), rows, at.cut[0], at.size);
       mark(context, cells[first + k], x, y, at.size);
     }
@@ -196,12 +198,12 @@ function valueUnder(picture, event) {
   }
   const column = Math.floor(x / (at.tileWidth + at.pad));
   const row = Math.floor(y / (at.tileHeight + at.pad)), t = row * at.across + column;
-  const inner = (z, drawn, isCut) => {
-    const after = isCut && z > Math.ceil(drawn / 2) * at.size ? GAP : 0;
-    return Math.max(0, Math.min(drawn - 1, Math.floor((z - after) / at.size)));
+  const inner = (z, drawn, isCut, size) => {
+    const after = isCut && z > Math.ceil(drawn / 2) * size ? GAP : 0;
+    return Math.max(0, Math.min(drawn - 1, Math.floor((z - after) / size)));
   };
-  const i = inner(y - row * (at.tileHeight + at.pad), rows, at.cut[0]);
-  const j = inner(x - column * (at.tileWidth + at.pad), columns, at.cut[1]);
+  const i = inner(y - row * (at.tileHeight + at.pad), rows, at.cut[0], at.size);
+  const j = inner(x - column * (at.tileWidth + at.pad), columns, at.cut[1], at.wide);
   if (t >= tiles || picture.palette === "colour") return "";
   const stride = picture.kind === "image" ? Math.ceil(picture.whole[1] / rows) : 0;
   const index = stride ? [i * stride, j * stride]
