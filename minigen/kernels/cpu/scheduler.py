@@ -28,7 +28,7 @@ class Scheduler:
     def __init__(self, dtype: np.dtype, uses_workers: bool = True):
         self.dtype, self.uses_workers, self.lock = dtype, uses_workers, threading.Lock()
         self.process = os.getpid()
-        self.workspace = self._new_workspace()
+        self.workspace, self.of_worker = self._new_workspace(), threading.local()
         function = gemm_pointer(self.workspace)
         self.urgent, self.deferred = TaskQueue(function), TaskQueue(function)
 
@@ -89,7 +89,9 @@ class Scheduler:
     def serve(self, events: array, seen: int) -> None:
         """What a worker of the pool calls while it has no job; see `task_queue.serve_tasks`."""
         events = np.frombuffer(events, np.int64)
-        workspace = self._new_workspace()
+        if not hasattr(self.of_worker, "workspace"):  # kept: a new one is megabytes, at each wake
+            self.of_worker.workspace = self._new_workspace()
+        workspace = self.of_worker.workspace
         serve_tasks(self.urgent.memory, self.deferred.memory, events, seen, workspace)
 
 
