@@ -12,10 +12,10 @@ import minigen as mg
 from minigen.autodiff.graph import Traced
 from minigen.autodiff.primitives import REGISTRY, Primitive, primitive
 from minigen.autodiff.trace import Observer, observed, outputs_of
-from minigen.study.programs.expressions import literal
+from minigen.study.programs.expressions import filled, literal
 from minigen.study.programs.inlining import helper_name, inlined
 from minigen.study.programs.numpy_lines import HELPERS, LINES, numpy_line
-from minigen.study.programs.operands import PRODUCT, Operand, bracketed
+from minigen.study.programs.operands import Operand
 from minigen.testing.cases import CASES, draw_call
 from minigen.testing.choices import Choices
 
@@ -214,7 +214,7 @@ def nests(draw, depth=4):
     except (TypeError, ValueError, AttributeError):
         return pairs[0]
     written = numpy_line(op, [x for _, x in pairs], static, [(y.shape, y.dtype)])
-    return y, Operand(written.text, y.shape, y.dtype, written.precedence)
+    return y, Operand(written.text, y.shape, y.dtype)
 
 
 @settings(max_examples=60, deadline=None)
@@ -223,7 +223,7 @@ def test_a_nest_of_lines_computes_what_a_nest_of_ops_computes(nest):
     (expected, operand), space = nest, {"np": np, "math": math, **LEAVES}
     with np.errstate(all="ignore"):
         found = eval(operand.text, space)
-        product = eval(f"{bracketed(operand, PRODUCT)} * 2", space)
+        product = eval(filled("x * 2", {"x": operand.text}).text, space)
         doubled = 2 * np.asarray(expected)
     np.testing.assert_allclose(found, expected, 1e-9, err_msg=operand.text)
     np.testing.assert_allclose(product, doubled, 1e-9)

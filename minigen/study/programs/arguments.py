@@ -13,7 +13,7 @@ from minigen.study.programs.constants import (
     typed_number,
 )
 from minigen.study.programs.naming import Names
-from minigen.study.programs.operands import ATOM, Operand, Written
+from minigen.study.programs.operands import Operand, Written
 from minigen.study.programs.replay import Program, references
 from minigen.study.programs.simplify import BROADCASTING, uniform
 from minigen.study.programs.tape import Call
@@ -45,14 +45,13 @@ class Arguments:
         if type(x) is not Ref:
             return number_operand(x)
         array = self.arrays[x.number]
-        text, precedence = "", ATOM
         if x.number in self.waiting:
-            text, precedence, _ = self.waiting[x.number][1]
+            text = self.waiting[x.number][1].text
         elif x.number in self.made:
             text = self.names.name(x.number)
         else:
             text = self._constant(x.number)
-        return Operand(text, array.shape, array.dtype, precedence)
+        return Operand(text, array.shape, array.dtype)
 
     def _constant(self, number: int) -> str:
         """The name of a constant, or its text if that is short and used once."""

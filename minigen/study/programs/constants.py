@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigen.study.programs.array_lines import reshape_line
-from minigen.study.programs.operands import UNARY, Operand
+from minigen.study.programs.operands import Operand
 from minigen.study.programs.simplify import uniform
 
 LITERAL = 40  # a literal of more characters gets a name of its own
@@ -17,7 +17,7 @@ def number_operand(x: Any) -> Operand:
         text = "np.nan" if x != x else "np.inf" if x > 0 else "-np.inf"
     else:
         text = repr(x)
-    return Operand(text, (), None, UNARY if text.startswith("-") else 100)
+    return Operand(text, (), None)
 
 
 def typed_number(x: Any, dtype: Any) -> Operand:

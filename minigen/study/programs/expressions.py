@@ -12,47 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minigen.study.programs.operands import (
-    ANY,
-    ATOM,
-    BIT_AND,
-    BIT_OR,
-    COMPARISON,
-    POWER,
-    PRODUCT,
-    SUM,
-    UNARY,
-    Operand,
-    Written,
-)
-
-PRECEDENCE = {
-    **dict.fromkeys((ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.MatMult), PRODUCT),
-    ast.Add: SUM,
-    ast.Sub: SUM,
-    ast.Pow: POWER,
-    ast.USub: UNARY,
-    ast.Invert: UNARY,
-    ast.BitAnd: BIT_AND,
-    ast.BitXor: (BIT_AND + BIT_OR) // 2,
-    ast.BitOr: BIT_OR,
-}
+from minigen.study.programs.operands import Operand, Written
 
 
 @lru_cache(4096)
 def parsed(text: str) -> ast.expr:
     """The tree of an expression. It is shared: callers do not write to it."""
     return ast.parse(text, mode="eval").body
-
-
-def precedence(tree: ast.expr) -> int:
-    """That of the outermost operator of an expression."""
-    if isinstance(tree, ast.BinOp | ast.UnaryOp):
-        return PRECEDENCE.get(type(tree.op), ANY)
-    if isinstance(tree, ast.Compare):
-        return COMPARISON
-    is_loose = isinstance(tree, ast.IfExp | ast.Lambda | ast.BoolOp | ast.NamedExpr | ast.Tuple)
-    return ANY if is_loose else ATOM
 
 
 class _Filler(ast.NodeTransformer):
@@ -89,7 +55,7 @@ def filled(template: str | ast.expr, slots: Mapping[str, str], helpers=()) -> Wr
     """The template with the expressions in slots in place of the names that are their keys."""
     tree = parsed(template) if isinstance(template, str) else template
     tree = substituted(tree, {name: parsed(text) for name, text in slots.items()})
-    return Written(text_of(tree), precedence(tree), tuple(helpers))
+    return Written(text_of(tree), tuple(helpers))
 
 
 def literal(value: Any) -> str:

@@ -30,7 +30,7 @@ def number_of(x: Operand) -> Any:
 
 def with_text(written: Written, shape: tuple[int, ...], dtype: Any) -> Operand:
     """An expression as an operand of another one."""
-    return Operand(written.text, shape, dtype, written.precedence)
+    return Operand(written.text, shape, dtype)
 
 
 def converted(args: Sequence[Operand], prepare: Callable, promotes: bool) -> list[Operand]:
@@ -60,7 +60,7 @@ def one(template: str, x: Operand, *helpers: str) -> Written:
 
 def unchanged(x: Operand) -> Written:
     """The operand itself."""
-    return Written(x.text, x.precedence)
+    return Written(x.text)
 
 
 def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
