@@ -15,8 +15,8 @@ from itertools import pairwise
 
 from minigen.autodiff.fast_walk import MAX_PENDING
 from minigen.parallel.deferred import DEFERRABLE
-from minigen.study.steps import Block, Pass, Step, Value
-from minigen.study.temporaries import COTANGENT, Cost, refs_in
+from minigen.study.steps import Block, Pass, Step, Value, references
+from minigen.study.temporaries import COTANGENT, Cost
 
 CATEGORIES = {  # name -> what a figure calls it
     "parameters": "parameters and buffers",
@@ -152,7 +152,7 @@ class Lifetimes:
                 continue
             last = freed.get(step.number)
             until = self.end if last is None else 2 * last + 1
-            static = [x.number for x in refs_in(step.static)]  # no walk frees these
+            static = references(step.static)  # no walk frees these
             for number, end in (
                 *((n, until) for n in step.saved),
                 *((n, self.end) for n in static),

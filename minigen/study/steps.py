@@ -22,6 +22,15 @@ class Ref(NamedTuple):
     number: int
 
 
+def references(tree: Any) -> list[int]:
+    """The numbers of the values in a nest of arguments."""
+    if isinstance(tree, Ref):
+        return [tree.number]
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [n for part in tree for n in references(part)] if isinstance(tree, tuple | list) else []
+
+
 @dataclass(eq=False)
 class Value:
     """An array of the run, with the contents that it had at one time.

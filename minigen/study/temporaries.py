@@ -19,7 +19,7 @@ from minigen.autodiff.trace import observed
 from minigen.backend.dtypes import NOT_ARRAYS
 from minigen.parallel.deferred import deferring
 from minigen.study.blocks import owner_of
-from minigen.study.steps import Ref, Step, Value
+from minigen.study.steps import Ref, Step, Value, references
 from minigen.tensors import Tensor
 
 PAGE = 4096  # bytes: what a call allocates below this is Python's objects, such as tuples and views
@@ -86,8 +86,8 @@ class Repetitions:
         call = step if step.kind == "forward" else self._call(step)
         if call is None or call.declaration is None:
             return None
-        numbers = {x.number for x in refs_in((call.args, call.static))}
-        if any(self.values[n].device != "cpu" for n in (*numbers, *step.inputs)):
+        numbers = *references((call.args, call.static)), *step.inputs
+        if any(self.values[n].device != "cpu" for n in numbers):
             return None
         measure = self._forward if step.kind == "forward" else self._backward
         try:
@@ -219,12 +219,3 @@ def _owners(tree: Any) -> dict[int, Any]:
         return {key: x for part in tree for key, x in _owners(part).items()}
     owner = owner_of(tree)
     return {id(owner): owner} if isinstance(owner, np.ndarray) else {}
-
-
-def refs_in(tree: Any) -> list[Ref]:
-    """Those in a nest of arguments."""
-    if isinstance(tree, Ref):
-        return [tree]
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [x for part in tree for x in refs_in(part)] if isinstance(tree, tuple | list) else []

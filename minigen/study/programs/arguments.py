@@ -14,10 +14,10 @@ from minigen.study.programs.constants import (
 )
 from minigen.study.programs.naming import Names
 from minigen.study.programs.operands import Operand, Written
-from minigen.study.programs.replay import Program, references
+from minigen.study.programs.replay import Program
 from minigen.study.programs.simplify import BROADCASTING, uniform
 from minigen.study.programs.tape import Call
-from minigen.study.steps import Ref
+from minigen.study.steps import Ref, references
 
 
 class Arguments:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from minigen.study.programs.naming import unused
 from minigen.study.programs.numpy_lines import HELPERS, helper_names
-from minigen.study.programs.replay import Program, references, replayed
+from minigen.study.programs.replay import Program, replayed
 from minigen.study.programs.simplify import simplified
 from minigen.study.programs.tape import Call, Group
 from minigen.study.programs.writing import INDENT, WIDTH, Function, Writer, program_of, wrapped
-from minigen.study.steps import Pass, Ref, Step, Value
+from minigen.study.steps import Pass, Ref, Step, Value, references
 
 
 def program_text(

@@ -4,7 +4,7 @@ What comes out is straight-line: calls of ops whose results are named by numbers
 the program, and the gradient of each leaf.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from minigen.autodiff.trace import observed
 from minigen.autodiff.walk import walk
 from minigen.backend.devices import to_numpy
 from minigen.study.programs.tape import Call, Followed, Tape
-from minigen.study.steps import Pass, Ref, Step, Value
+from minigen.study.steps import Pass, Ref, Step, Value, references
 
 
 @dataclass(eq=False)
@@ -155,15 +155,6 @@ def ancestors(calls: Sequence[Call], numbers) -> set[int]:
         if not needed.isdisjoint(call.outputs):
             needed.update(references((call.inputs, call.static)))
     return needed
-
-
-def references(tree: Any) -> list[int]:
-    """The numbers of the values in a nest of arguments."""
-    if _is_ref(tree):
-        return [tree.number]
-    if isinstance(tree, Mapping):
-        tree = list(tree.values())
-    return [n for part in tree for n in references(part)] if isinstance(tree, tuple | list) else []
 
 
 def _is_ref(x: Any) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from minigen.autodiff.primitives import REGISTRY
-from minigen.study.programs.replay import Program, references
+from minigen.study.programs.replay import Program, ancestors
 from minigen.study.programs.tape import Call
-from minigen.study.steps import Ref
+from minigen.study.steps import Ref, references
 
 SAME_IF_SHAPES_AGREE = frozenset(
     ("reshape", "broadcast_to", "sum_to", "crop", "pad", "astype", "to_device", "copied", "clone")
@@ -44,12 +44,8 @@ def simplified(program: Program) -> Program:
 
 def needed_calls(calls: Sequence[Call], numbers: Sequence[int]) -> list[Call]:
     """The calls from which values are computed, in their order."""
-    needed, kept = set(numbers), []
-    for call in reversed(calls):
-        if not needed.isdisjoint(call.outputs):
-            needed.update(references((call.inputs, call.static)))
-            kept.append(call)
-    return kept[::-1]
+    needed = ancestors(calls, numbers)
+    return [call for call in calls if not needed.isdisjoint(call.outputs)]
 
 
 def uniform(array: Any) -> Any:
@@ -98,7 +94,7 @@ class _Work:
 
     def add(self, call: Call) -> None:
         """Add a call, or something simpler that computes the same."""
-        inputs, static = (substituted(tree, self.current) for tree in (call.inputs, call.static))
+        inputs, static = (renumbered(tree, self.current) for tree in (call.inputs, call.static))
         call = replace(call, inputs=inputs, static=static)
         if self._is_constant(call):
             return
@@ -220,12 +216,12 @@ def _order(axes: Any, ndim: int) -> list[int]:
     return [axis % ndim for axis in axes] if axes else [*range(ndim)][::-1]
 
 
-def substituted(tree: Any, current: Callable[[int], int]) -> Any:
-    """A nest of arguments with other values for those in it."""
+def renumbered(tree: Any, current: Callable[[int], int]) -> Any:
+    """A nest of arguments with the value current(n) in place of each value n."""
     if type(tree) is Ref:
         return Ref(current(tree.number))
     if isinstance(tree, dict):
-        return {name: substituted(x, current) for name, x in tree.items()}
+        return {name: renumbered(x, current) for name, x in tree.items()}
     if isinstance(tree, tuple | list):
-        return type(tree)(substituted(x, current) for x in tree)
+        return type(tree)(renumbered(x, current) for x in tree)
     return tree

@@ -14,8 +14,9 @@ from minigen.study.programs.factors import with_factors
 from minigen.study.programs.naming import Names, user_line
 from minigen.study.programs.numpy_lines import HELPERS, numpy_line
 from minigen.study.programs.operands import Written
-from minigen.study.programs.replay import Program, references
+from minigen.study.programs.replay import Program
 from minigen.study.programs.tape import Call
+from minigen.study.steps import references
 
 WIDTH = 100  # columns
 INLINE = 32  # characters of the longest expression that may become part of another one
