@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from study_scripts import HEAD, PLAIN, WITH_RUN, written
 
-from minigen.study.scripts import Steps, run_script
+from minigen.study.scripts import StepRecorder, run_script
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
 
 def recorded(script, step=1, arguments=(), own_out=False):
     """What a study of a script sees."""
-    observer = Steps(step, own_out, leave=lambda: pytest.fail("the script went on"))
+    observer = StepRecorder(step, own_out, leave=lambda: pytest.fail("the script went on"))
     try:
         run_script(script, arguments, observer)
     finally:

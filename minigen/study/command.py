@@ -10,7 +10,7 @@ from types import TracebackType
 
 from minigen import console
 from minigen.study.recording import Recording
-from minigen.study.scripts import Steps, run_script
+from minigen.study.scripts import StepRecorder, run_script
 
 FILES = ("step.html", "step.py", "memory.png", "roofline.png")
 CONTENTS = {
@@ -48,7 +48,7 @@ def study(script: str, step: int, out: str | None, arguments: Sequence[str]) -> 
         console.close_broken()
         os._exit(code)
 
-    observer = Steps(step, _names_out(arguments), leave)
+    observer = StepRecorder(step, _names_out(arguments), leave)
     atexit.register(observer.remove_folders)  # after the script's own handlers, which may write
     code = 0
     try:
@@ -104,7 +104,7 @@ def _print_traceback(error: BaseException, script: str) -> None:
     console.say(text.rstrip(), sys.stderr)
 
 
-def _unfinished(observer: Steps, script: str, code: int, folder: Folder) -> int:
+def _unfinished(observer: StepRecorder, script: str, code: int, folder: Folder) -> int:
     """Say why a step was not recorded, and write what was recorded of it. Returns the code."""
     done, wanted, run = observer.completed, observer.wanted, observer.recording
     steps = f"{done} training step{'s' * (done != 1)}"
@@ -136,7 +136,7 @@ def _unfinished(observer: Steps, script: str, code: int, folder: Folder) -> int:
     return code or FAILED
 
 
-def _write(observer: Steps, subject: str, folder: Folder) -> int:
+def _write(observer: StepRecorder, subject: str, folder: Folder) -> int:
     """Write FILES about what was recorded, as far as possible. Returns the exit code."""
     run = observer.recording
     assert run is not None

@@ -25,7 +25,7 @@ class Reached(BaseException):
     """Ends a script whose step is recorded. As it is no Exception, few handlers catch it."""
 
 
-class Steps(StepObserver):
+class StepRecorder(StepObserver):
     """Counts the training steps of a script, and records one of them.
 
     A step ends where a `Run` asks for the next batch; without a Run, where the optimizer that
@@ -142,7 +142,7 @@ class _Script(ExecutionLoader):
         return self.source_to_code(Path(self.path).read_bytes(), self.path)
 
 
-def run_script(script: str, arguments: Sequence[str], observer: Steps) -> None:
+def run_script(script: str, arguments: Sequence[str], observer: StepRecorder) -> None:
     """Run a script as `python script arguments` does, under an observer of its steps.
 
     It raises what the script raises, but for Reached.

@@ -9,7 +9,7 @@ from minigen.backend.dtypes import NOT_ARRAYS
 from minigen.study.programs.expressions import filled, literal
 from minigen.study.programs.operands import Operand, Written
 
-Output = tuple[tuple[int, ...], Any]  # the shape and the dtype of a result
+ShapeAndDtype = tuple[tuple[int, ...], Any]  # the shape and the dtype of a result
 NUMBERS = {"None": None, "True": True, "False": False}
 
 

@@ -22,7 +22,7 @@ from minigen.study.programs.inlining import (
     inlined,
     uses_of,
 )
-from minigen.study.programs.line_parts import Output, converted
+from minigen.study.programs.line_parts import ShapeAndDtype, converted
 from minigen.study.programs.number_lines import NUMBER_LINES
 from minigen.study.programs.operands import Operand, Written
 from minigen.study.programs.window_lines import WINDOW_LINES
@@ -44,7 +44,7 @@ PROMOTE = {
 
 
 def numpy_line(
-    op: Op, args: Sequence[Operand], static: Mapping[str, Any], outputs: Sequence[Output]
+    op: Op, args: Sequence[Operand], static: Mapping[str, Any], outputs: Sequence[ShapeAndDtype]
 ) -> Written:
     """The call of an op as an expression with the op's result, or the results as a sequence.
 
