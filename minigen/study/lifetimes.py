@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
+
 from minigen.autodiff.fast_walk import MAX_PENDING
 from minigen.parallel.deferred import DEFERRABLE
 from minigen.study.steps import Block, Pass, Step, Value, references
-from minigen.study.temporaries import COTANGENT, Cost
+from minigen.study.temporaries import COTANGENT, CallMemory
 
 CATEGORIES = {  # name -> what a figure calls it
     "parameters": "parameters and buffers",
@@ -75,7 +77,7 @@ class Lifetimes:
         values: Sequence[Value],
         passes: Sequence[Pass],
         blocks: Sequence[Block],
-        costs: Sequence[Cost],
+        costs: Sequence[CallMemory],
     ):
         self.steps, self.values, self.costs = steps, values, costs
         self.end = 2 * len(steps)
@@ -160,6 +162,16 @@ class Lifetimes:
                 for life in self.of_value.get(number, ()):
                     life.saved.append((2 * step.number, end, step.number))
 
+    def bytes_alive(self) -> np.ndarray:
+        """The bytes alive by category and moment, (categories, moments), without temporaries."""
+        rows = {name: row for row, name in enumerate(CATEGORIES)}
+        change = np.zeros((len(rows), self.end + 2), np.int64)
+        for life in self.lives:
+            for first, last, category in life.parts():
+                change[rows[category], first] += life.block.nbytes
+                change[rows[category], last + 1] -= life.block.nbytes
+        return np.cumsum(change, axis=1)[:, :-1]
+
     # --------------------------------------------- what a walk without a recording does otherwise
 
     def _sums(self, one: Pass) -> None:
@@ -241,6 +253,12 @@ class Lifetimes:
         held, call = self.costs[step.number].held, self.steps[step.call]
         numbers = [call.args[i].number for i in held if i != COTANGENT]
         return [*numbers, *(step.inputs if COTANGENT in held else ())]
+
+
+def highest_moments(total: np.ndarray) -> list[int]:
+    """Of the two moments of each step the one with more bytes in total; then the end of the run."""
+    end = len(total) - 1
+    return [k + int(total[k + 1] > total[k]) for k in range(0, end, 2)] + [end]
 
 
 def _hold(lives: list[Life], moment: int) -> None:

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-
 from minigen.figures.canvas import Picture
 from minigen.nn.summaries import Summary
-from minigen.study.lifetimes import CATEGORIES, Life, Lifetimes
+from minigen.study.lifetimes import CATEGORIES, Life, Lifetimes, highest_moments
 from minigen.study.memory_figure import draw
 from minigen.study.recomputing import recomputed
 from minigen.study.steps import Block, Pass, Step, Value
@@ -65,14 +63,11 @@ class Memory:
         self.missed = repetitions.missed
         self._temporaries = [cost.temporaries for cost in costs]
         self._lifetimes = Lifetimes(self.steps, values, self.passes, list(blocks), costs)
-        by_moment = self._bytes_by_moment()
-        total = by_moment.sum(0)
-        n = len(self.steps)
-        # Of the two moments of a step the higher one: while it runs, or after it.
-        self._moments = [2 * k + int(total[2 * k + 1] > total[2 * k]) for k in range(n)] + [2 * n]
-        self.bytes = {
-            name: row.tolist() for name, row in zip(CATEGORIES, by_moment[:, self._moments])
-        }
+        alive = self._lifetimes.bytes_alive()
+        alive[list(CATEGORIES).index("temporaries"), :-1:2] = self._temporaries
+        total = alive.sum(0)
+        self._moments = highest_moments(total)
+        self.bytes = {name: row.tolist() for name, row in zip(CATEGORIES, alive[:, self._moments])}
         self.total: list[int] = total[self._moments].tolist()
         self.before = sum(
             life.block.nbytes for life in self._lifetimes.lives if life.is_from_before
@@ -80,18 +75,6 @@ class Memory:
         self.peak = max(self.total)
         self.peak_step = self.total.index(self.peak)
         self.recomputed = recomputed(self._lifetimes, total, self._moments[self.peak_step])
-
-    def _bytes_by_moment(self) -> np.ndarray:
-        """The bytes alive, (categories, moments)."""
-        names, length = list(CATEGORIES), 2 * len(self.steps) + 1
-        change = np.zeros((len(names), length + 1), np.int64)
-        for life in self._lifetimes.lives:
-            for first, last, category in life.parts():
-                change[names.index(category), first] += life.block.nbytes
-                change[names.index(category), last + 1] -= life.block.nbytes
-        alive = np.cumsum(change, axis=1)[:, :-1]
-        alive[names.index("temporaries"), :-1:2] = self._temporaries
-        return alive
 
     def alive(self, step: int) -> list[Held]:
         """What is alive at a step, the largest first; `len(run.steps)` is the end of the run."""
@@ -161,7 +144,7 @@ class Memory:
             rows.append((x.what, x.why, shape, x.site, f"{x.bytes:,}"))
         if others := held[LARGEST:]:
             rest = sum(x.bytes for x in others)
-            rows.append((f"{len(others)} others", "", "", "", f"{rest:,}"))
+            rows.append((f"{len(others)} other{'s' * (len(others) > 1)}", "", "", "", f"{rest:,}"))
         tables = [Summary(rows)]
         modules = [x for x in self.recomputed if x.bytes >= SMALL * self.peak]
         if modules:

@@ -15,7 +15,6 @@ from minigen.study.pictures import Layout, layout_of, picture_of
 from minigen.study.rule_texts import text_of
 from minigen.study.steps import Pass, Ref, Step, Value
 
-VERSION = 1
 MAX_LINES = 700  # of a file that is shown as a whole; of a longer one, what surrounds the steps
 AROUND = 60  # lines
 # The numbers of cells of a picture that are tried, until the page is small enough.
@@ -27,10 +26,7 @@ RECORD = 220  # characters of a picture's record without its cells, at most
 def page_data(run: Any, max_bytes: int) -> str:
     """The JSON of a page, of at most about max_bytes where smaller pictures can make it so."""
     texts = Texts()
-    data: dict[str, Any] = {
-        "version": VERSION,
-        "kept": any(v.array is not None for v in run.values),
-    }
+    data: dict[str, Any] = {"kept": any(v.array is not None for v in run.values)}
     data["modules"] = run._recorder.user_modules.classes
     data["files"] = source_files(run.steps, run.passes)
     numbers = {file: i for i, file in enumerate(files_of(run.steps, run.passes))}
@@ -38,8 +34,8 @@ def page_data(run: Any, max_bytes: int) -> str:
     data["steps"] = [_step(step, numbers, texts) | cut.get(step.number, {}) for step in run.steps]
     data["passes"] = [_pass(p, numbers) for p in run.passes]
     lifetimes = lifetimes_of(run)
-    data["memory"] = bytes_alive(lifetimes, len(run.steps))
-    until = last_steps(lifetimes, len(run.steps))
+    data["memory"] = bytes_alive(lifetimes)
+    until = last_steps(lifetimes)
     pictures = Pictures(run.values)
     data["values"] = [
         _value(v, pictures.numbers.get(v.number), until.get(v.number)) for v in run.values

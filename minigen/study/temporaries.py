@@ -23,10 +23,10 @@ from minigen.study.steps import Ref, Step, Value, references
 from minigen.tensors import Tensor
 
 PAGE = 4096  # bytes: what a call allocates below this is Python's objects, such as tuples and views
-COTANGENT = -1  # the position of the cotangents, in `Cost.held`
+COTANGENT = -1  # the position of the cotangents, in `CallMemory.held`
 
 
-class Cost(NamedTuple):
+class CallMemory(NamedTuple):
     """What a call takes besides its results.
 
     held: positions of the arguments (and `COTANGENT`) that a deferred product keeps alive until the
@@ -46,20 +46,20 @@ class Repetitions:
     def __init__(self, steps: Sequence[Step], values: Sequence[Value]):
         self.steps, self.values = steps, values
         self.missed: list[Step] = []
-        self._costs: dict[Any, Cost | None] = {}
+        self._costs: dict[Any, CallMemory | None] = {}
         self._outer = {step.inside for step in steps}  # their rules called ops, which are steps
 
-    def cost(self, step: Step) -> Cost:
+    def cost(self, step: Step) -> CallMemory:
         """The cost of a step; none for one whose rules called ops that were recorded."""
         if step.number in self._outer:
-            return Cost()
+            return CallMemory()
         key = self._key(step)
         if key not in self._costs:
             self._costs[key] = self._measured(step)
         found = self._costs[key]
         if found is None:
             self.missed.append(step)
-        return found or Cost()
+        return found or CallMemory()
 
     def _key(self, step: Step) -> Any:
         call = step if step.kind == "forward" else self._call(step)
@@ -81,7 +81,7 @@ class Repetitions:
     def _call(self, step: Step) -> Step | None:
         return None if step.call is None else self.steps[step.call]
 
-    def _measured(self, step: Step) -> Cost | None:
+    def _measured(self, step: Step) -> CallMemory | None:
         """The cost of a step; None if it cannot be repeated."""
         call = step if step.kind == "forward" else self._call(step)
         if call is None or call.declaration is None:
@@ -98,18 +98,18 @@ class Repetitions:
         except Exception:  # an op may refuse arrays of ones: they have no inverse, for example
             return None
 
-    def _forward(self, step: Step, call: Step) -> Cost:
+    def _forward(self, step: Step, call: Step) -> CallMemory:
         args, static = self._arguments(call)
         op, before = call.declaration, set(_owners(args))
         (arrays, result), peak = peak_of(lambda: _forward(op, args, static))
-        return Cost(_beyond(peak, (result, arrays), before))
+        return CallMemory(_beyond(peak, (result, arrays), before))
 
-    def _backward(self, step: Step, call: Step) -> Cost:
+    def _backward(self, step: Step, call: Step) -> CallMemory:
         with deferring() as later:
             temporaries, operands = self._pull(step, call)
             if not later.unfinished:
-                return Cost(temporaries)
-            return Cost(temporaries, tuple(i for i, x in operands if x() is not None))
+                return CallMemory(temporaries)
+            return CallMemory(temporaries, tuple(i for i, x in operands if x() is not None))
 
     def _pull(self, step: Step, call: Step) -> tuple[int, list[tuple[int, weakref.ref]]]:
         """(temporaries, weak references to the arguments and the cotangent by position)."""
