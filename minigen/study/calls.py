@@ -1,6 +1,7 @@
 """The part of the observer that records the calls of ops, and which values vertices stand for."""
 
 import time
+from typing import NamedTuple
 
 from minigen.autodiff.checks import is_array
 from minigen.autodiff.graph import NOT_SAVED, Leaf, Node, Output
@@ -17,11 +18,12 @@ from minigen.study.steps import Pass, Ref, Step
 from minigen.study.vertices import node_and_index
 
 
-class Pull:
-    """A call of the rules of a node that is running, since when, and the overhead until then."""
+class Pull(NamedTuple):
+    """A call of the rules of a node that is running."""
 
-    def __init__(self, step: Step, start: float, overhead: float):
-        self.step, self.start, self.overhead = step, start, overhead
+    step: Step
+    start: float  # when it began
+    overhead: float  # seconds that recording had taken before
 
 
 class Calls(Observer):

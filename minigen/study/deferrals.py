@@ -1,7 +1,7 @@
 """Products that other threads compute during a backward walk, and how long the walk waits for them.
 
 The caller's time in the rules of `linear` ends when the product for the weight's gradient is
-queued. What is left of it when a sum of gradients, or the end of the walk, needs it, is waited for.
+queued. A sum of gradients, or the end of the walk, waits for what is left of the product then.
 """
 
 import time

@@ -64,7 +64,7 @@ class Identities:
         return number
 
     def _follow_gradient(self, leaf: Leaf) -> None:
-        """Follow the memory of the `.grad` of a leaf: no op has made it in this run, maybe."""
+        """Follow the memory of the `.grad` of a leaf, which may be from before the run."""
         if leaf.grad is not None:
             self.blocks.follow(leaf.grad.data, self._leaves.get(leaf), "gradient")
 
@@ -100,7 +100,7 @@ class Identities:
         return max(names, default="cpu")  # "cuda:0" comes after "cpu"
 
     def forget(self) -> None:
-        """Called when the run has ended: no array is met any longer, but the last gradients."""
+        """Called when the run has ended: follow the last gradients, then forget all arrays."""
         for leaf in self._leaves:
             self._follow_gradient(leaf)
         self._numbers = self._leaves = ByIdentity()
@@ -139,9 +139,9 @@ def arrays_in(tree: Any) -> Sequence:
 
 
 def with_identity(y: Any, args: Sequence) -> Any:
-    """What a forward returned, as an array that is no other value.
+    """What a forward returned, as arrays that stand for its results alone.
 
-    A NumPy scalar has no identity, and an argument that is returned as it is has another one.
+    A NumPy scalar has no weak references, and a returned argument has a value already.
     """
     if isinstance(y, np.generic):
         return np.asarray(y)

@@ -17,9 +17,8 @@ from minigen.parallel.blas import hold_to_one_thread
 from minigen.parallel.pool import get_num_threads
 
 SECONDS = 0.1  # of each of the three measurements: half a second with what comes before them
-SIDE = (
-    512  # of the factors: products of 1024 were as fast within 5 %, measured on two cores of a Xeon
-)
+# Rows of the factors: products of 1024 were as fast within 5 %, measured on two cores of a Xeon.
+SIDE = 512
 BYTES = 2**25  # of the array that is copied: more than fits in the caches of a core
 GPU_SCALE = 8  # a GPU has many more lanes: factors of 4096 x 4096, and 2 GiB copied
 

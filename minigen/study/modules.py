@@ -141,7 +141,7 @@ def identifier(path: str) -> str:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """The name, with _2, _3, ... behind it if it is taken; now it is."""
+    """The first of name, name_2, name_3, ... that is not in `taken`, to which it is added."""
     choices = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
     found = next(choice for choice in choices if choice not in taken)
     taken.add(found)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ByIdentity:
-    """Maps objects to values for as long as the objects are alive, which it does not change.
+    """Maps objects to values for as long as the objects are alive, and does not keep them alive.
 
     Arrays cannot be keys of a dict, and the id of an object that was freed is given to another one.
     So an entry has a weak reference too, by which `get` sees whether it is that of the object.

@@ -111,7 +111,8 @@ class Step:
 class Pass:
     """One backward pass, by `Tensor.backward` or `mg.grad`.
 
-    A gradient is the value that a pass found for an input: of `backward`, for every leaf.
+    roots: the values from which it starts, each with the cotangent that it starts with, None for 1.
+    gradients: for each leaf, or each input of `mg.grad`, the value that is its gradient.
     """
 
     number: int
@@ -120,11 +121,9 @@ class Pass:
     file: str = ""
     line: int = 0
     last: int | None = None  # the number after its last step; None while it runs
-    roots: tuple[
-        tuple[int | None, int | None], ...
-    ] = ()  # (value, start cotangent; None for the 1)
+    roots: tuple[tuple[int | None, int | None], ...] = ()
     inputs: tuple[int, ...] | None = None  # the values that mg.grad was asked for; None: leaves
-    gradients: dict[int, int] = field(default_factory=dict)  # value -> its gradient, a value
+    gradients: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0  # of the whole walk, without the time that recording took
     added: tuple[int, ...] = ()  # leaves that had a `.grad` before, to which backward adds
     retain_graph: bool = False  # saved values stay after their rules were called

@@ -1,4 +1,4 @@
-"""The results that vertices stand for: one of a node, or several, each with an `Output`."""
+"""Which result of which node a vertex is: a node with one result, or an `Output` of another."""
 
 from typing import Any
 
