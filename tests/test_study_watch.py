@@ -210,6 +210,16 @@ def test_units_of_any_shape(shape):
     assert (watch.rows[0]["mean"], watch.rows[0]["dead"]) == (2.0, None)
 
 
+def test_a_watch_in_which_no_step_has_ended_warns():
+    net = nn.Sequential(nn.ReLU())
+    says = "give it the optimizer, or call its record"
+    with pytest.warns(UserWarning, match=says), study.watch(net) as watch:
+        net(mg.tensor(2.0, requires_grad=True)).backward()
+    assert not watch.rows
+    with pytest.raises(TypeError, match="needs optimizers of"):
+        study.watch(net, 3)
+
+
 def test_units_of_images_and_of_sequences_are_channels():
     rng = mg.Generator(0)
     for net, shape in (

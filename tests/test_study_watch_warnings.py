@@ -51,7 +51,7 @@ def test_a_net_that_explodes_is_named():
     (warned,) = warnings_of(watch, "explodes")
     assert "layer 12 (and 16 more, the last of them 28) explodes: its" in warned.warning
     assert "kaiming" in warned.warning
-    assert "activations have a deviation of" in warned.warning
+    assert "activations have a standard deviation of" in warned.warning
 
 
 def test_values_that_are_not_finite_are_named():

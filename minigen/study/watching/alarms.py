@@ -77,7 +77,7 @@ def _alarms(facts: Facts, gradients: Sequence[float]) -> Iterator[tuple[str, int
         yield (
             "vanishes",
             2,
-            f"gets a vanishing gradient: its deviation {row['grad_std']:.2g} is "
+            f"gets a vanishing gradient: its standard deviation {row['grad_std']:.2g} is "
             f"{row['grad_std'] / largest:.0e} of the largest in the network; use relu in place of "
             "sigmoid or tanh, nn.init.kaiming_normal_, normalization, or residual connections",
         )
@@ -110,7 +110,8 @@ def _dead(row: Mapping[str, Any], facts: Facts) -> Iterator[tuple[str, int, str]
 
 def _explodes(row: Mapping[str, Any], facts: Facts, last: float) -> Iterator[tuple[str, int, str]]:
     scale = (
-        "scale the inputs to a deviation of about 1, use nn.init.kaiming_normal_ or normalization"
+        "scale the inputs to a standard deviation of about 1, use nn.init.kaiming_normal_ or "
+        "normalization"
     )
     slower = "lower the learning rate, or clip gradients by optim.clip_grad_norm"
     if facts.nonfinite:
@@ -119,14 +120,15 @@ def _explodes(row: Mapping[str, Any], facts: Facts, last: float) -> Iterator[tup
         yield "explodes", 1, f"{text}which names the op that makes them; {slower}"
         return
     if row["std"] and row["std"] > LARGEST_STD:
-        text = f"explodes: its activations have a deviation of {row['std']:.2g}; {scale}"
+        text = f"explodes: its activations have a standard deviation of {row['std']:.2g}; {scale}"
         yield "explodes", 1, text
     elif last and row["grad_std"] and row["grad_std"] > LARGEST_GROWTH * last:
         growth = f"{row['grad_std'] / last:.2g} times that of the last layer of its network"
-        yield "explodes", 2, f"explodes: the deviation of its gradient is {growth}; {scale}"
+        text = f"explodes: the standard deviation of its gradient is {growth}; {scale}"
+        yield "explodes", 2, text
     for name, std in facts.matrices.items():
         ratio = row["updates"][name]
         if ratio is not None and ratio > LARGEST_RATIO:
             watched_steps = 1 if ratio > REPLACED and std > LEAST_STD else 3
-            text = f"explodes: a step changes {name} by {ratio:.2g} times its deviation; {slower}"
-            yield "explodes", watched_steps, text
+            change = f"a step changes {name} by {ratio:.2g} times its standard deviation"
+            yield "explodes", watched_steps, f"explodes: {change}; {slower}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -81,8 +82,14 @@ class Watch:
         self.begin(self.step + 1)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: Any, *_: Any) -> None:
         self.close()
+        if kind is None and self._counts and self._counted is None:
+            warnings.warn(
+                "watch: no step has ended, as none of its optimizers has stepped: give it the "
+                "optimizer, or call its record() before the first step and after each",
+                stacklevel=2,
+            )
 
     def record(self) -> None:
         """End a step, if one has begun, and begin the next.
@@ -203,9 +210,9 @@ def _listed(optimizer: Optimizers) -> list[Optimizer]:
     """The optimizers; TypeError for anything else."""
     if optimizer is None:
         return []
-    if isinstance(optimizer, Optimizer):
-        return [optimizer]
-    found = list(optimizer.values() if isinstance(optimizer, Mapping) else optimizer)
+    if isinstance(optimizer, Mapping):
+        optimizer = optimizer.values()
+    found = list(optimizer) if isinstance(optimizer, Iterable) else [optimizer]
     if wrong := [each for each in found if not isinstance(each, Optimizer)]:
         raise TypeError(f"watch: needs optimizers of minigen.optim, got {type(wrong[0]).__name__}")
     return found
