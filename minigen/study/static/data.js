@@ -41,9 +41,9 @@ function shapeText(shape) {
 }
 
 function bytesText(bytes) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const units = ["B", "kB", "MB", "GB", "TB"]; // as in run.memory()
   let i = 0;
-  while (bytes >= 1024 && i < units.length - 1) { bytes /= 1024; i++; }
+  while (bytes >= 1000 && i < units.length - 1) { bytes /= 1000; i++; }
   return `${i && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[i]}`;
 }
 

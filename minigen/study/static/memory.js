@@ -23,7 +23,7 @@ function makeMemory() {
     const width = (pass.last ?? n) - pass.first;
     bar.svg.append(drawing("rect", { class: "pass", x: pass.first, y: 0, width, height: 100 }));
   }
-  bar.line = drawing("rect", { class: "now", y: 0, height: 100, width: 1 });
+  bar.line = drawing("rect", { class: "now", y: 0, height: 100, width: 0 });
   bar.svg.append(bar.line);
   bar.label = element("p", { class: "facts keys" });
   byId("memory").replaceChildren(bar.label, bar.svg);
