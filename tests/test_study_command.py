@@ -128,7 +128,7 @@ def test_what_was_recorded_before_an_exception_is_written(said):
     assert code == 1
     assert "Traceback (most recent call last):\n  File" in output
     assert output.index("ZeroDivisionError") < output.index("failed in step 3: what follows")
-    assert "the beginning of step 3 of script.py: " in output
+    assert "the beginning of training step 3 of script.py: " in output
     assert Path("out/step.html").exists()
     assert "--step 3 shows more" in said("script.py", 4)[1]
 

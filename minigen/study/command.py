@@ -39,7 +39,7 @@ def study(script: str, step: int, out: str | None, arguments: Sequence[str]) -> 
         console.say(problem, sys.stderr)
         return BAD_CALL
     folder = Folder(Path(out if out is not None else Path("runs/study", path.stem)))
-    subject = f"step {step} of {script}"
+    subject = f"training step {step} of {script}"
 
     def leave():  # the script catches even the exception that ends it
         observer.stop()
@@ -113,7 +113,7 @@ def _unfinished(observer: StepRecorder, script: str, code: int, folder: Folder) 
     elif code and done + 1 == wanted and run is not None and run.steps:
         say = f"{script} failed in step {wanted}: what follows shows this step until then"
         console.say(say, sys.stderr)
-        _write(observer, f"the beginning of step {wanted} of {script}", folder)
+        _write(observer, f"the beginning of training step {wanted} of {script}", folder)
     elif code and (done or observer.in_step):
         where = f"in step {done + 1}" if observer.in_step else f"after {steps}"
         remedy = f"--step {done + 1}" if observer.in_step else f"a --step of at most {done}"
@@ -123,7 +123,7 @@ def _unfinished(observer: StepRecorder, script: str, code: int, folder: Folder) 
         console.say(f"{script} ended with exit code {code} before it trained", sys.stderr)
     elif run is not None and run.passes:
         console.say(f"{script} ended before its step {wanted} did", sys.stderr)
-        _write(observer, f"the beginning of step {wanted} of {script}", folder)
+        _write(observer, f"the beginning of training step {wanted} of {script}", folder)
     elif done:
         say = f"{script} ended after {steps}, before step {wanted}: take a --step of at most {done}"
         console.say(say, sys.stderr)
@@ -157,6 +157,8 @@ def _write(observer: StepRecorder, subject: str, folder: Folder) -> int:
         f"{subject}: {len(run.steps) - backward} steps forward, {backward} backward, "
         f"{seconds * 1e3:.1f} ms"
     )
+    if observer.wanted == 1:
+        console.say("the first step also loads kernels: --step 2 shows what a step usually takes")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         for name in FILES:

@@ -87,10 +87,12 @@ class Times:
             pairs = [("forward", row.forward), ("backward", row.backward)]
             worst = max(pairs, key=lambda pair: pair[1].seconds - pair[1].bound)[0]
             for name, cost in pairs:
-                label = f"{row.name}: {1e3 * row.lost:.3g} ms lost" if row.name in self.lost else ""
-                facts = cost.flops, cost.bytes, cost.seconds, label if name == worst else ""
-                dots.append(Dot(name, *facts))
-        title = f"Ops of {1e3 * self.seconds:.3g} ms; the area of a dot is its time"
+                is_named = row.name in self.lost and name == worst
+                label = f"{row.name}: {milliseconds(row.lost)} lost" if is_named else ""
+                dots.append(Dot(name, cost.flops, cost.bytes, cost.seconds, label))
+        outside = sum(row.seconds for row in self.rows if row.name == OUTSIDE)
+        ops, all_of_it = milliseconds(self.seconds - outside), milliseconds(self.seconds)
+        title = f"Ops took {ops} of {all_of_it}; the area of a dot is its time"
         peaks = {name: self.machine.peak(name) for name in self.dtypes}
         return roofline(path, dots, self.machine.bandwidth, peaks, title)
 
@@ -129,9 +131,15 @@ class Times:
 
     def _sentences(self) -> list[str]:
         lost = {row.name: row.lost for row in self.rows}
-        texts = [f"{name} ({1e3 * lost[name]:.3g} ms)" for name in self.lost]
+        texts = [f"{name} ({milliseconds(lost[name])})" for name in self.lost]
         most = f"Most time above its bound is lost in {', '.join(texts)}." if texts else ""
         return [text for text in (most, f"At best, on {self.machine}.") if text]
+
+
+def milliseconds(seconds: float) -> str:
+    """A time with three digits, as "0.0764 ms" or "1,240 ms"."""
+    number = 1e3 * seconds
+    return f"{number:,.0f} ms" if number >= 1000 else f"{number:.3g} ms"
 
 
 def times(recorder: Recorder) -> Times:
