@@ -11,6 +11,7 @@ import pytest
 import minigen as mg
 from minigen import nn, ops, study
 from minigen.autodiff.primitives import REGISTRY, primitive
+from minigen.study.programs.naming import cotangent_of
 from minigen.testing.source_programs import (
     arguments_of,
     error,
@@ -118,6 +119,11 @@ def test_the_program_on_the_page_is_the_one_that_its_code_prints(tmp_path, capsy
     path.write_text(code)
     runpy.run_path(str(path))
     assert capsys.readouterr().out.strip() == shown.strip()
+
+
+def test_cotangents_of_names_of_several_words_are_set_apart():
+    names = {"h": "dh", "z_2": "dz_2", "_0_weight": "d_0_weight", "a_b": "d_a_b"}
+    assert {name: cotangent_of(name) for name in names} == names
 
 
 def test_one_value_of_an_axis_is_picked_by_its_index():

@@ -2,7 +2,7 @@
 
 A parameter has its path; what a line assigns has the name that the line gives it, in the user's
 code or in the definition of a fused op; other results are called after their op: z of a linear
-map, h of an activation. The cotangent of v is dv.
+map, h of an activation. The cotangent of h is dh, that of inner_weight d_inner_weight.
 """
 
 import ast
@@ -65,7 +65,8 @@ class Names:
         of = self._of.get(number)
         if of is not None and (of in self.names or of in self._of):
             base = self.names.get(of) or self._wish(of, call)
-            return f"d{base}" if number in self._last else f"d{base}_part"
+            name = cotangent_of(base)
+            return name if number in self._last else f"{name}_part"
         if number in self._assigned:
             return self._assigned[number]
         if number in self._outputs and not self._arrays[number].shape:
@@ -73,6 +74,12 @@ class Names:
         if call.is_backward or (call.line and call.op.name in ACTIVATIONS):
             return "t"
         return OF_OPS.get(call.op.name, "t")
+
+
+def cotangent_of(name: str) -> str:
+    """The name of the cotangent of a value: dh, dz_2; of a name of several words d_inner_weight."""
+    has_words = "_" in name.rstrip("_0123456789") and not name.startswith("_")
+    return f"d_{name}" if has_words else f"d{name}"
 
 
 def assigned(calls: Sequence[Call]) -> dict[int, str]:

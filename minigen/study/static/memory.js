@@ -52,7 +52,8 @@ function updateMemory(current) {
   const most = bytesText(memory[peak] || 0);
   const keys = parts.map((band, i) => element("span", { class: "key", "aria-hidden": "true" },
     element("span", { class: `swatch ${band.key}` }), words[i]));
-  const title = element("span", { class: "alive" },
+  const title = element("span", { class: "alive", title: "Without the temporaries of ops and the "
+    + "operands of deferred products, which run.memory() finds by calling ops again" },
     element("b", {}, text), ` — ${most} at the peak, `, link);
   bar.label.replaceChildren(title, ...keys);
 }
