@@ -63,7 +63,6 @@ def test_an_argument_may_have_the_name_of_a_function():
 SLOPE = 0.25
 
 
-@primitive(lambda g, y, x: g * (1 - SLOPE * y), saves="y")
 def users_op(x):
     """A function of a user's."""
     y = np.exp(-x)
@@ -71,9 +70,10 @@ def users_op(x):
 
 
 def test_an_op_of_the_users_is_a_function_of_the_program():
+    op = primitive(lambda g, y, x: g * (1 - SLOPE * y), saves="y")(users_op)
     leaves = leaves_of([np.array([0.5, -1.0])])
     with study.record(names=leaves) as run:
-        loss = ops.square(users_op(leaves["a0"])).sum()
+        loss = ops.square(op(leaves["a0"])).sum()
         loss.backward()
     assert "def users_op(x):" in run.source() and "SLOPE" not in run.source()
     assert largest_error(run, [loss], leaves) < 1e-15
