@@ -59,6 +59,26 @@ def broken():
     return run
 
 
+class Cut(nn.Module):
+    """A detached layer, and one whose units are dead."""
+
+    def __init__(self):
+        rng = mg.Generator(0)
+        self.before, self.dead = nn.Linear(2, 2, rng=rng), nn.Linear(2, 2, rng=rng)
+        self.dead.bias.data[:] = -100
+        self.last = nn.Linear(2, 1, rng=rng)
+
+    def forward(self, x):
+        h = self.before(x)
+        return self.last(mg.relu(self.dead(mg.tanh(h.detach()))))
+
+
+def cut():
+    with study.record() as run:
+        mg.mean(Cut()(mg.tensor(np.ones((3, 2), np.float32)))).backward()
+    return run
+
+
 @cache
 def _folder():
     return tempfile.TemporaryDirectory(prefix="minigen-pages-")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from chromium import ADVICE, chromium, executable, opened
-from study_runs import HOSTILE, broken, long, saved, small_net, vae
+from study_runs import HOSTILE, broken, cut, long, saved, small_net, vae
 
 import minigen as mg
 from minigen import study
@@ -145,7 +145,83 @@ def test_the_next_nan_and_the_largest_cotangent_are_a_key_away(browser):
             found.append(page.current)
         assert sorted(found) == bad
         page.press("c")
-        assert run.steps[page.current].kind == "backward"
+        first = page.current
+        page.press("c")
+        assert page.current != first
+        assert run.steps[first].kind == run.steps[page.current].kind == "backward"
+
+
+def test_search_finds_values_lines_and_what_is_not_finite(browser):
+    run, path = saved(broken)
+    made = run.steps[1].outputs[0]
+    with opened(browser, path) as page:
+        for typed, wanted in (
+            (f"v{made}", 1),
+            ("log", 0),
+            (f"study_runs.py:{run.steps[2].line}", None),
+            (f"line {run.steps[2].line}", None),
+            ("nan", None),
+        ):
+            page.press("/")
+            page.tab.keyboard.type(typed)
+            page.press("Enter")
+            step = run.steps[page.current]
+            if typed == "nan":
+                assert any(not np.isfinite(run.values[i].array).all() for i in step.outputs)
+            else:
+                assert step.number == wanted or (wanted is None and step.line == run.steps[2].line)
+        assert page.errors == []
+
+
+def test_the_parameters_show_their_gradients_and_lead_to_them(browser):
+    run, path = saved(cut)
+    with opened(browser, path) as page:
+        page.press("p")
+        text = page.tab.inner_text("#parameters")
+        rows = dict(line.split("\t")[::2] for line in text.splitlines() if line.count("\t") > 1)
+        assert rows["before.weight"].strip() == "none"
+        assert rows["dead.weight"].strip() == "0 everywhere"
+        page.press("ArrowDown", "Enter")
+        assert page.tab.locator("#parameters").is_visible()
+        before = next(v.number for v in run.values if v.path == "before.bias")
+        assert before in run.steps[page.current].inputs
+        page.press("p")
+        assert page.tab.locator("#steps").is_visible() and page.errors == []
+
+
+def test_notes_name_the_line_of_the_cut_and_stay_with_their_step(browser):
+    run, path = saved(cut)
+    (tanh,) = (s for s in run.steps if s.op == "tanh" and s.kind == "forward")
+    with opened(browser, path) as page:
+        page.press("u")
+        notes = page.tab.inner_text("#notes")
+        assert f"detach() (line {tanh.line})" in notes and "no gradient reaches" in notes
+        page.tab.click("#notes a >> text=detach()")
+        assert page.current == tanh.number
+        assert "detach()" in page.tab.inner_text("#step .remark")
+        page.press("u")
+        assert "detached" in shown(page) and page.errors == []
+
+
+def test_a_question_mark_shows_the_keys(browser):
+    _, path = saved(small_net)
+    with opened(browser, path) as page:
+        page.press("?")
+        assert "search" in page.tab.inner_text("#help")
+        page.press("ArrowRight")
+        assert page.current == 0
+        page.press("Escape", "ArrowRight")
+        assert page.current == 1 and page.errors == []
+
+
+def test_another_size_of_the_window_keeps_the_step_in_view(browser):
+    _, path = saved(vae)
+    with opened(browser, path, at="20") as page:
+        page.tab.set_viewport_size({"width": 900, "height": 500})
+        page.tab.wait_for_timeout(200)
+        box = page.tab.locator("#steps").bounding_box()
+        row = page.tab.locator("#steps [aria-current='step']").bounding_box()
+        assert box["y"] <= row["y"] <= box["y"] + box["height"] - row["height"]
 
 
 # ------------------------------------------------------------------------- any text, any values

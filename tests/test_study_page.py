@@ -187,9 +187,53 @@ def test_arguments_that_were_detached_are_marked():
         h = mg.tanh(w)
         loss = mg.sum(h.detach() * w + mg.tensor(np.ones(2)))
         loss.backward()
-    steps = data_of(page.page_of(run))["steps"]
-    assert [step.get("cut") for step in steps[:2]] == [None, [run.steps[0].outputs[0]]]
-    assert not any("cut" in step for step in steps[2:])
+    data = data_of(page.page_of(run))
+    (cut,) = data["cuts"]
+    h = run.steps[0].outputs[0]
+    assert [step.get("cut") for step in data["steps"][:2]] == [None, [h]]
+    assert not any("cut" in step for step in data["steps"][2:])
+    assert (cut["kind"], cut["value"], cut["step"], cut["used"]) == ("detach", h, 1, 1)
+    assert cut["line"] == run.steps[1].line
+
+
+def test_a_cut_is_told_from_where_it_is_used():
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+    with study.record() as run:
+        with mg.no_grad():
+            h = mg.tanh(mg.exp(w) * w)
+        a = mg.cos(w).detach()
+        b = mg.sin(a)
+        mg.sum(h * b * w).backward()
+        with mg.no_grad():
+            mg.mean(h)
+    data = data_of(page.page_of(run))
+    ops = [(step["op"], step.get("outside", False)) for step in data["steps"]]
+    assert [op for op, outside in ops if outside] == [
+        "exp",
+        "multiply",
+        "tanh",
+        "sin",
+        *ops[5][:1],
+        "mean",
+    ]
+    first, second = data["cuts"]
+    assert first["kind"] == "no_grad" and ops[first["step"]][0] == "exp"
+    assert second["kind"] == "detach" and ops[second["step"]][0] == "sin"
+    assert second["value"] == run.steps[3].outputs[0]
+    assert first["line"] == run.steps[0].line - 1 and first["used"] == second["used"] == 6
+
+
+def test_norms_are_those_of_parameters_and_their_gradients():
+    x = mg.tensor(np.array([3e30, 4e30], np.float32), requires_grad=True)
+    y = mg.tensor(np.array([1.0, np.nan]), requires_grad=True)
+    with study.record() as run:
+        mg.sum(x * 1e-30 + y).backward()
+    norms = dict(data_of(page.page_of(run))["norms"])
+    value = lambda name: next(v.number for v in run.values if v.name == name)
+    gradient = run.passes[0].gradients[value("x0")]
+    assert norms[value("x0")] == pytest.approx(5e30, rel=1e-4)
+    assert norms[gradient] == pytest.approx(2**0.5 * 1e-30, rel=1e-4)
+    assert norms[value("x1")] == "NaN"
 
 
 def test_the_bands_of_memory_are_those_of_the_run_without_temporaries():

@@ -167,7 +167,7 @@ def _write(observer: StepRecorder, subject: str, folder: Folder) -> int:
         console.say(f"cannot write to {folder.named}: {error}; name another --out", sys.stderr)
         return FAILED
     code = 0
-    for name, write in zip(FILES, _writers(run)):
+    for name, write in zip(FILES, _writers(run, subject)):
         try:
             write(folder.path / name)
         except BaseException as error:
@@ -182,10 +182,12 @@ def _write(observer: StepRecorder, subject: str, folder: Folder) -> int:
     return code
 
 
-def _writers(run: Recording) -> tuple[Callable[[Path], object], ...]:
+def _writers(run: Recording, subject: str) -> tuple[Callable[[Path], object], ...]:
     """A function for each of FILES that writes it."""
+    begin, _, script = subject.rpartition(" of ")
+    title = f"{begin} of {Path(script).name}"
     return (
-        lambda path: run.page(path),
+        lambda path: run.page(path, title),
         lambda path: path.write_text(run.source(), encoding="utf-8"),
         lambda path: run.memory().figure(path),
         lambda path: run.times().figure(path),

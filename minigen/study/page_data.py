@@ -11,9 +11,10 @@ import numpy as np
 
 from minigen.backend.devices import to_numpy
 from minigen.study.page_memory import bytes_alive, last_steps, lifetimes_of
+from minigen.study.page_notes import Cuts, norms_of
 from minigen.study.pictures import Layout, layout_of, picture_of
 from minigen.study.rule_texts import text_of
-from minigen.study.steps import Pass, Ref, Step, Value
+from minigen.study.steps import Pass, Step, Value
 
 MAX_LINES = 700  # of a file that is shown as a whole; of a longer one, what surrounds the steps
 AROUND = 60  # lines
@@ -30,9 +31,12 @@ def page_data(run: Any, max_bytes: int) -> str:
     data["modules"] = run._recorder.user_modules.classes
     data["files"] = source_files(run.steps, run.passes)
     numbers = {file: i for i, file in enumerate(files_of(run.steps, run.passes))}
-    cut = detached(run.steps, run.values)
-    data["steps"] = [_step(step, numbers, texts) | cut.get(step.number, {}) for step in run.steps]
+    cuts = Cuts(run.steps, run.values)
+    steps = [_step(step, numbers, texts) for step in run.steps]
+    data["steps"] = [step | cuts.marks.get(i, {}) for i, step in enumerate(steps)]
+    data["cuts"] = cuts.records
     data["passes"] = [_pass(p, numbers) for p in run.passes]
+    data["norms"] = norms_of(run.values, run.passes)
     lifetimes = lifetimes_of(run)
     data["memory"] = bytes_alive(lifetimes)
     until = last_steps(lifetimes)
@@ -186,24 +190,6 @@ def definition_of(step: Step) -> str:
     """The text of a fused op's definition, a composition of other ops."""
     definition = getattr(step.declaration, "definition", None)
     return text_of(definition) if step.kind == "forward" else ""
-
-
-def detached(steps: Sequence[Step], values: Sequence[Value]) -> dict[int, dict[str, list[int]]]:
-    """{number of a step: {"cut": values}}: arguments that depend on a parameter, without gradient.
-
-    They were made by `detach`, or without recording, and are used in a step that is recorded.
-    """
-    found: dict[int, dict[str, list[int]]] = {}
-    depends = {v.number for v in values if v.role == "parameter"}
-    for step in steps:
-        if step.kind != "forward" or step.backward_pass is not None:
-            continue
-        for x, is_tracked in zip(step.args, step.tracked):
-            if isinstance(x, Ref) and x.number in depends and step.recorded and not is_tracked:
-                found.setdefault(step.number, {"cut": []})["cut"].append(x.number)
-        if depends & set(step.inputs):
-            depends |= {i for i in step.outputs if values[i].dtype.kind == "f"}
-    return found
 
 
 def settings_of(step: Step) -> str:

@@ -78,9 +78,12 @@ class Recording:
         """What is alive at each step and why, the peak, and what recomputing would save."""
         return Memory(self.steps, self.values, self.passes, self.blocks)
 
-    def page(self, path: str | os.PathLike) -> Path:
-        """Write the page that shows the run, one HTML file that needs no network; its path."""
-        return write_page(self, path)
+    def page(self, path: str | os.PathLike, title: str = "") -> Path:
+        """Write the page that shows the run, one HTML file that needs no network; its path.
+
+        title: what ran, as "step 100 of vae.py".
+        """
+        return write_page(self, path, title)
 
     def _repr_html_(self) -> str:
         return framed_page(self)

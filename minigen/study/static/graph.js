@@ -183,7 +183,8 @@ function edgeDrawing(from, to, a, b, value) {
 function nodeDrawing(node, { x, y }, width) {
   const [name, below] = nodeText(node);
   const group = drawing("g", {
-    class: `node ${node.kind} ${isBack(node) ? "back" : "forth"}${node.bad ? " not-finite" : ""}`,
+    class: ["node", node.kind, isBack(node) ? "back" : "forth",
+      ...node.marks.map(mark => mark.replace(" ", "-"))].join(" "),
     transform: `translate(${x} ${y})`, role: "button", tabindex: "0",
     "aria-label": `${name}, ${below}${isBack(node) ? ", backward" : ""}`,
   });

@@ -69,6 +69,7 @@ function rowElement({ node, level }, i, shown) {
   const classes = ["row", node.kind, isBack(node) ? "back" : "forth"];
   if (isCurrent) classes.push("current");
   if (node === list.cursor) classes.push("cursor");
+  if (node.kind === "step" && bare(steps[node.step])) classes.push("bare");
   const row = element("div", {
     id: `row-${i}`, class: classes.join(" "), role: "treeitem", "aria-level": level,
     "aria-setsize": node.siblings, "aria-posinset": node.index,
@@ -95,15 +96,16 @@ function arrow(back) {
 function stepCells(node) {
   const step = steps[node.step];
   const shapes = step.out.length ? shapeText(values[step.out[0]].shape) : "";
-  const allShapes = step.out.map(i => shapeText(values[i].shape)).join(", ");
+  const all = step.out.map(i => `${nameOf(values[i])} ${shapeText(values[i].shape)}`).join(", ");
+  const gives = step.out.length > 1 ? `gives ${step.out.length} values: ${all}` : `gives ${all}`;
   const more = step.out.length > 1 ? ` +${step.out.length - 1}` : "";
   return [
     element("span", { class: "number" }, String(step.number)),
     arrow(step.back),
     element("span", { class: "name" }, step.op),
     element("span", { class: "where" }, moduleLabel(step, node.parent)),
-    node.bad ? element("span", { class: "bad" }, "not finite") : null,
-    element("span", { class: "shape", title: allShapes }, shapes + more),
+    ...markCells(node),
+    element("span", { class: "shape", title: gives }, shapes + more),
   ].filter(Boolean);
 }
 
@@ -123,7 +125,7 @@ function foldCells(node) {
     return [
       element("span", { class: "title" }, node.title),
       element("span", { class: "where" }, `${at}steps ${node.first} to ${node.last}`),
-      node.bad ? element("span", { class: "bad" }, "not finite") : null,
+      ...markCells(node),
     ].filter(Boolean);
   }
   const outer = node.parent.path ? node.path.slice(node.parent.path.length + 1) : node.path;
@@ -132,13 +134,27 @@ function foldCells(node) {
   const [name, below] = isNumber ? [classOf(node.path), outer] : [outer, classOf(node.path)];
   const where = lit ? `${below} · at ${list.current} ${steps[list.current].op}` : below;
   return [
-    element("span", { class: "number" }, `${node.first}`),
+    element("span", { class: "number" }),
     arrow(node.back),
     element("span", { class: "name" }, name),
     element("span", { class: "where" }, where),
-    node.bad ? element("span", { class: "bad" }, "not finite") : null,
-    element("span", { class: "shape" }, `${node.size} steps`),
+    ...markCells(node),
+    element("span", { class: "shape", title: `${node.size} steps` }, stepsText(node)),
   ].filter(Boolean);
+}
+
+// "steps 3–9".
+function stepsText(node) {
+  return `steps ${node.first}–${node.last}`;
+}
+
+const markClass = mark => (mark === "not finite" ? "bad" : "mark");
+
+// The marks of a step; those of a fold while it is folded, but for what is not finite.
+function markCells(node) {
+  const isClosed = node.kind === "step" || !isOpen(node, list.current);
+  return node.marks.filter(mark => isClosed || mark === "not finite").map(mark =>
+    element("span", { class: markClass(mark), title: MARKS[mark] }, mark));
 }
 
 function clickRow(node, event) {

@@ -1,6 +1,6 @@
 // The current step, the keys, and the address.
 
-let current = 0, timer = null;
+let current = 0, timer = null, rank = -1, shownView = "list";
 const entry = { at: 0, quick: 0, timer: null }; // the last one of the history
 
 function go(n, how = "push") {
@@ -11,8 +11,10 @@ function go(n, how = "push") {
   updateList(number);
   updateSource(step);
   updateStep(step);
+  byId("step").querySelector(".head")?.append(...noteLines(number));
   updateMemory(number);
   updateGraph();
+  updatePanels(number);
   byId("position").textContent = `${number} / ${steps.length - 1}`;
   byId("announcement").textContent =
     `step ${number}, ${step.op}, ${step.back ? "backward" : "forward"}, ${step.module}`;
@@ -36,6 +38,13 @@ function address(number, how) {
   else entry.timer = setTimeout(write, 250);
 }
 
+// After a change of the window's size the current line and row are in view as before.
+function keepInView() {
+  if (!steps.length) return;
+  updateSource(steps[current]);
+  if (shownView === "list") updateList(current);
+}
+
 function fromAddress() {
   const number = Number(location.hash.slice(1));
   return Number.isInteger(number) ? number : 0;
@@ -56,14 +65,40 @@ function play(on) {
   byId("play").textContent = on ? "pause" : "play";
 }
 
-function showView(isGraph) {
-  graph.shown = isGraph;
-  byId("steps").hidden = isGraph;
-  byId("graph").hidden = !isGraph;
-  byId("show-list").setAttribute("aria-selected", String(!isGraph));
-  byId("show-graph").setAttribute("aria-selected", String(isGraph));
-  if (isGraph) updateGraph();
-  else updateList(current);
+// The next largest cotangent after the one that the last call went to, while it is shown.
+function nextLargest() {
+  if (!cotangentsBySize.length) return;
+  const isThere = current === cotangentsBySize[rank]?.[0];
+  rank = isThere ? (rank + 1) % cotangentsBySize.length : 0;
+  const [number, size] = cotangentsBySize[rank];
+  go(number);
+  byId("largest").textContent =
+    `cotangent ${rank + 1} of ${cotangentsBySize.length}: ${numberText(size)}`;
+}
+
+const VIEWS = { list: "steps", graph: "graph", parameters: "parameters", notes: "notes" };
+
+function showView(view) {
+  shownView = view;
+  graph.shown = view === "graph";
+  for (const [name, id] of Object.entries(VIEWS)) {
+    byId(id).hidden = name !== view;
+    byId(`show-${name}`).setAttribute("aria-selected", String(name === view));
+  }
+  byId("fold").hidden = byId("unfold").hidden = !(view === "list" || view === "graph");
+  if (view === "graph") updateGraph();
+  else if (view === "list") updateList(current);
+}
+
+// By key: to a view, and from it back to the list.
+function switchTo(view) {
+  const to = shownView === view ? "list" : view;
+  showView(to);
+  if (to === "list") list.box.focus({ preventScroll: true });
+  else if (to !== "graph") {
+    const row = byId(to).querySelector(".current") || byId(to).querySelector("a");
+    (row || byId(`show-${to}`)).focus();
+  }
 }
 
 function foldAll(open) {
@@ -79,15 +114,17 @@ const KEYS = {
   End: () => go(steps.length - 1),
   " ": () => play(!timer),
   n: nextBad,
-  c: () => largestCotangent && go(largestCotangent.step),
-  u: showNotes,
-  g: () => showView(!graph.shown),
+  c: nextLargest,
+  u: () => switchTo("notes"),
+  p: () => switchTo("parameters"),
+  g: () => switchTo("graph"),
+  "?": showHelp,
   "/": () => byId("search").focus(),
 };
 
 function onKey(event) {
   if (!steps.length || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches?.("input")) return;
+  if (event.target.matches?.("input") || byId("help").open) return;
   const isButton = event.target.matches?.("button, summary, a");
   if (isButton && event.key === " ") return;
   const act = KEYS[event.key];
@@ -102,6 +139,7 @@ function start() {
   makeSource();
   makeMemory();
   makeSearch();
+  makePanels();
   const on = (id, act) => byId(id).addEventListener("click", () => {
     if (id !== "play") play(false);
     act();
@@ -110,16 +148,17 @@ function start() {
   on("next", () => go(current + 1));
   on("play", () => play(!timer));
   on("bad", nextBad);
-  on("largest", () => go(largestCotangent.step));
-  on("show-list", () => showView(false));
-  on("show-graph", () => showView(true));
+  on("largest", nextLargest);
+  on("keys", showHelp);
+  Object.keys(VIEWS).forEach(view => on(`show-${view}`, () => showView(view)));
   on("fold", () => foldAll(false));
   on("unfold", () => foldAll(true));
   byId("bad").disabled = !badSteps.length;
-  byId("largest").disabled = !largestCotangent;
+  byId("largest").disabled = !cotangentsBySize.length;
   if (badSteps.length) byId("bad").textContent = `next NaN (${badSteps.length})`;
   else byId("bad").textContent = data.kept ? "no NaN" : "values not kept";
   addEventListener("keydown", onKey);
+  new ResizeObserver(keepInView).observe(byId("middle"));
   addEventListener("popstate", () => go(fromAddress(), "stay"));
   addEventListener("hashchange", () => fromAddress() !== current && go(fromAddress(), "stay"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => go(current, "stay"));

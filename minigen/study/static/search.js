@@ -5,64 +5,71 @@ const search = { entries: [], shown: [], at: -1 };
 
 function makeSearch() {
   const seen = new Set();
-  const add = (kind, text, step) => {
-    const key = `${kind} ${text}`;
-    if (!seen.has(key)) search.entries.push({ kind, text, step, key: key.toLowerCase() });
+  const add = (kind, text, step, more = "") => {
+    const key = `${kind} ${text}`.toLowerCase();
+    if (step === undefined || seen.has(key)) return;
+    search.entries.push({ kind, text, step, more, key, name: text.toLowerCase() });
     seen.add(key);
   };
-  for (const [text, step] of noteworthy()) add("note", text, step);
   const firstIn = new Map(), firstOf = new Map();
   for (const step of steps) {
     for (const path of foldsOf(step.module)) if (!firstIn.has(path)) firstIn.set(path, step.number);
     const name = step.back ? `${step.op} backward` : step.op;
     if (!firstOf.has(name)) firstOf.set(name, step.number);
   }
-  for (const [path, number] of firstIn) add("module", `${path} · ${classOf(path)}`, number);
-  for (const value of values) {
-    if (value.name && value.usedBy.length) add(value.role, value.name, value.usedBy[0]);
-  }
-  for (const value of values) {
-    const found = gradients.get(value.number);
-    if (!found || !value.name) continue;
-    const gradient = values[found[0]];
-    const step = gradient.step ?? lastTerm(gradient);
-    if (step !== undefined) add("gradient", value.name, step);
-  }
+  for (const [path, number] of firstIn) add("module", path, number, classOf(path));
   for (const [name, number] of firstOf) add("op", name, number);
+  for (const value of values) if (value.name) add(value.role, value.name, value.usedBy[0]);
+  for (const row of gradientsFound) add("gradient", row.name, row.step, row.text);
+  for (const step of steps) for (const mark of step.marks) add(mark, whereIs(step), step.number);
+  for (const { kind, text, step } of notes) add("note", `${kind}: ${text}`, step);
   const input = byId("search");
   input.addEventListener("input", () => match(input.value));
   input.addEventListener("focus", () => match(input.value));
   input.addEventListener("blur", () => setTimeout(closeMatches, 150));
   input.addEventListener("keydown", keyInSearch);
-  const notes = search.entries.filter(entry => entry.kind === "note").length;
-  const button = byId("notes");
-  button.hidden = !notes;
-  button.textContent = `${notes} ${notes > 1 ? "notes" : "note"}`;
-  button.addEventListener("click", showNotes);
 }
 
-function showNotes() {
-  byId("search").value = "note";
-  byId("search").focus();
-  match("note");
+// What a number, the name of a value or a line of the source stand for.
+function exactly(text) {
+  const found = [], add = (kind, step, what) => found.push({ kind, text: what, step, more: "" });
+  const number = /^#?(\d+)$/.exec(text), value = /^v(\d+)$/.exec(text);
+  const line = /^(?:line |(.+):)(\d+)$/.exec(text);
+  if (number && Number(number[1]) < steps.length) {
+    add("step", Number(number[1]), `${Number(number[1])} ${steps[Number(number[1])].op}`);
+  }
+  if (value && Number(value[1]) < values.length) {
+    const { step, usedBy, name, terms, shape, number: i } = values[Number(value[1])];
+    const at = step ?? usedBy[0] ?? (terms ? lastTerm(values[i]) : undefined);
+    if (at !== undefined) add("value", at, `v${i} ${name || ""} ${shapeText(shape)}`);
+  }
+  for (const step of line ? steps : []) {
+    if (step.line !== Number(line[2]) || step.file === undefined) continue;
+    const isIn = !line[1] || files[step.file].name.toLowerCase().includes(line[1].trim());
+    if (isIn) add("line", step.number, `${siteOf(step)} ${titleOf(step)}`);
+  }
+  return found;
 }
 
-function match(text) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const isIn = entry => words.every(word => entry.key.includes(word));
-  const found = [];
-  if (/^#?\d+$/.test(text.trim())) {
-    const number = Number(text.trim().replace("#", ""));
-    if (number < steps.length) {
-      found.push({ kind: "step", text: `${number} ${steps[number].op}`, step: number });
-    }
-  }
-  for (const entry of search.entries) {
-    if (found.length >= MOST) break;
-    if (isIn(entry)) found.push(entry);
-  }
-  search.shown = found;
-  search.at = found.length && text ? 0 : -1;
+// How well an entry matches, the least is best: the name, its begin, the begin of a part, any part.
+function rankOf(entry, text) {
+  const { name } = entry, at = name.indexOf(text);
+  const isNote = entry.kind === "note" ? 4 : 0;
+  if (name === text) return isNote;
+  if (at === 0) return isNote + 1;
+  return isNote + (at > 0 && !/[a-z0-9]/.test(name[at - 1]) ? 2 : 3);
+}
+
+function match(typed) {
+  const text = typed.trim().toLowerCase(), words = text.split(/\s+/).filter(Boolean);
+  const isNan = /^(nan|inf|infinite|infinity|∞)$/.test(text);
+  const isIn = ({ key, more, kind }) => (isNan && kind === "not finite")
+    || words.every(word => key.includes(word) || more.toLowerCase().includes(word));
+  const rank = entry => (isNan && entry.kind === "not finite" ? -1 : rankOf(entry, text));
+  const found = search.entries.filter(isIn).map(entry => [rank(entry), entry]);
+  found.sort(([a], [b]) => a - b);
+  search.shown = [...exactly(text), ...found.map(([, entry]) => entry)].slice(0, MOST);
+  search.at = search.shown.length && text ? 0 : -1;
   drawMatches();
 }
 
@@ -71,7 +78,8 @@ function drawMatches() {
   const rows = search.shown.map((entry, i) => element("li", {
     role: "option", id: `match-${i}`, "aria-selected": String(i === search.at),
     onpointerdown: event => { event.preventDefault(); take(entry); },
-  }, element("span", { class: "kind" }, entry.kind), ` ${entry.text} `,
+  }, element("span", { class: "kind" }, entry.kind), 
+  element("span", {}, `${entry.text} `, element("span", { class: "number" }, entry.more)),
   element("span", { class: "number" }, `#${entry.step}`)));
   if (!rows.length) {
     const text = element("span", {}, "nothing of that name");

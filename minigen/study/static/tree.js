@@ -71,7 +71,7 @@ function tidy(node) {
   });
 }
 
-// The first and last step of each node, whether it holds a value that is not finite, what is open.
+// The first and last step of each node, its marks, what is open.
 function measure(node, few) {
   node.children.forEach((child, i) => {
     measure(child, few);
@@ -81,8 +81,8 @@ function measure(node, few) {
   if (node.kind !== "step" && node.children.length) node.first = node.children[0].first;
   if (node.children.length) node.last = node.children.at(-1).last;
   node.size = node.children.reduce((sum, c) => sum + c.size, node.kind === "step" ? 1 : 0);
-  const isOwnBad = node.kind === "step" && steps[node.step].out.some(i => isBad(values[i]));
-  node.bad = isOwnBad || node.children.some(child => child.bad);
+  const own = node.kind === "step" ? steps[node.step].marks : [];
+  node.marks = [...new Set([...own, ...node.children.flatMap(child => child.marks)])];
   const isSection = node.kind === "section" || node.kind === "root";
   node.usuallyOpen = isSection || few && node.kind === "fold";
 }
