@@ -151,7 +151,7 @@ def test_one_part_that_fails_leaves_the_others(said, monkeypatch):
 
 
 def test_ctrl_c_while_files_are_written_leaves_whole_files_alone(said, monkeypatch):
-    def interrupted(run, path):
+    def interrupted(run, path, title):
         path.write_text("half a page")
         raise KeyboardInterrupt
 
