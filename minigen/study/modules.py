@@ -94,6 +94,12 @@ class Modules:
         if (name := self._own_names.get(array)) is not None:
             self._wishes[value.number] = name
 
+    def unmet_names(self) -> list[str]:
+        """The names that the user chose for tensors which no op got."""
+        met = set(self._wishes.values())
+        chosen = (self._own_names.get(array) for array in self._own_names)
+        return [name for name in chosen if name not in met]
+
     def settle(self, steps: Sequence[Step], values: Sequence[Value]) -> None:
         """Give paths to steps and values, and names to the values that no op made."""
         for step in steps:

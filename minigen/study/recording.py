@@ -111,6 +111,12 @@ def record(
             yield run
         finally:
             recorder.finish()
+    if unmet := recorder.user_modules.unmet_names():
+        warnings.warn(
+            f"study.record: names: no op got the array of {' or of '.join(unmet)}: the run does "
+            "not use it, or uses another array, as a loss does that reshapes its target",
+            stacklevel=3,
+        )
     if recorder.identities.is_full:
         warnings.warn(
             f"study.record: only the first {run.bytes / 1e6:,.1f} MB of values were kept; record a "
