@@ -28,6 +28,7 @@ class Observer:
     """Its methods are called for every op with a tensor argument; subclasses override them."""
 
     gives_way = False  # whether another may become active inside its context without a warning
+    repeats = False  # whether the ops that it sees are those of a recording, which run again
 
     def __init__(self):
         self.modules: list[Any] = []  # the modules that are running, outermost first

@@ -32,7 +32,7 @@ class Calls(Observer):
     Its subclass in `recorder.py` adds the calls of derivative rules, and fills `passes`.
     """
 
-    def __init__(self, keep: bool, names: Names, limit: int):
+    def __init__(self, keep: bool, names: Names, limit: float):
         super().__init__()
         self.steps: list[Step] = []
         self.passes: list[Pass] = []
@@ -75,7 +75,7 @@ class Calls(Observer):
             self._settled = lengths
 
     def replaced(self, observer):
-        if self.warns:
+        if self.warns and observer is not None and not observer.repeats:
             warn_of_another()
 
     def forward_of(self, op, arrays, parents):

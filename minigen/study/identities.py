@@ -22,7 +22,7 @@ class Identities:
     not be freed as it is without one.
     """
 
-    def __init__(self, keep: bool, limit: int, blocks: Blocks, modules: Modules):
+    def __init__(self, keep: bool, limit: float, blocks: Blocks, modules: Modules):
         self.values: list[Value] = []
         self.keep, self.limit, self.bytes = keep, limit, 0
         self.is_full = False  # whether an array was not kept because of the limit

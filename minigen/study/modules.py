@@ -109,7 +109,7 @@ class Modules:
             if values[number].step is None:
                 values[number].path = self._joined(path)
         named = [v for v in values if v.role in ("parameter", "buffer", "data")]
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         for value in named:
             wish = self._wishes.get(value.number) or value.path
             value.name = unused(identifier(wish), taken) if wish else None
@@ -130,8 +130,14 @@ class Modules:
 
 def _checked(names: Any) -> Mapping[str, Tensor]:
     """names; TypeError unless it is a dict from names to tensors."""
-    if not isinstance(names, Mapping) or not all(isinstance(x, Tensor) for x in names.values()):
-        raise TypeError("study.record: names is a module, or a dict from names to tensors")
+    got = "" if isinstance(names, Mapping) else type(names).__name__
+    for name, tensor in () if got else names.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            got = f"{type(tensor).__name__} under the name {name!r}"
+    if got:
+        raise TypeError(
+            f"study.record: names is a module, or a dict from names to tensors; got {got}"
+        )
     return names
 
 
@@ -146,9 +152,14 @@ def identifier(path: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or name in CALLED else name
 
 
-def unused(name: str, taken: set[str]) -> str:
-    """The first of name, name_2, name_3, ... that is not in `taken`, to which it is added."""
-    choices = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
-    found = next(choice for choice in choices if choice not in taken)
-    taken.add(found)
+def unused(name: str, taken: dict[str, int]) -> str:
+    """The first of name, name_2, name_3, ... that is not in `taken`, to which it is added.
+
+    taken: each name that is taken, and the number that was last tried behind it, 1 at first.
+    """
+    found = name
+    while found in taken:
+        taken[name] += 1
+        found = f"{name}_{taken[name]}"
+    taken[found] = 1
     return found

@@ -21,7 +21,7 @@ from minigen.study.vertices import key_of
 class Recorder(Calls):
     """Fills the lists `steps`, `passes` and `identities.values`."""
 
-    def __init__(self, keep: bool, names: Names, limit: int):
+    def __init__(self, keep: bool, names: Names, limit: float):
         super().__init__(keep, names, limit)
         self._arrived: dict[Any, list[int]] = {}  # in the walk that is running, see `key_of`
 

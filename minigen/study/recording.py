@@ -4,8 +4,12 @@ import linecache
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from numbers import Real
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.trace import observed
@@ -23,7 +27,7 @@ from minigen.study.times import Times, times
 class Recording:
     """The steps of a run: each op forward, and each call of derivative rules backward."""
 
-    def __init__(self, recorder: Recorder, limit: int):
+    def __init__(self, recorder: Recorder, limit: float):
         self._recorder, self.limit = recorder, limit
         self.passes: list[Pass] = recorder.passes
         self.blocks: list[Block] = recorder.blocks.blocks
@@ -66,10 +70,11 @@ class Recording:
         return self._recorder.identities.bytes
 
     def __repr__(self) -> str:
-        passes = f"{len(self.passes)} backward pass{'' if len(self.passes) == 1 else 'es'}"
+        steps = f"{len(self.steps):,} step{'s' * (len(self.steps) != 1)}"
+        passes = f"{len(self.passes)} backward pass{'es' * (len(self.passes) != 1)}"
         more = ", and no more for its limit" if self._recorder.identities.is_full else ""
         size = f"{self.bytes / 1e6:.1f} MB of values{more}"
-        return f"Recording of {len(self.steps):,} steps with {passes}: {size}"
+        return f"Recording of {steps} with {passes}: {size}"
 
     def __str__(self) -> str:
         return "\n".join(filter(None, (repr(self), listing(self.steps, self.values))))
@@ -89,10 +94,7 @@ class Recording:
         return framed_page(self)
 
 
-@contextmanager
-def record(
-    values: bool = True, names: Names = None, limit: int = 1_000_000_000
-) -> Iterator[Recording]:
+def record(values: bool = True, names: Names = None, limit: float = 1_000_000_000) -> "Record":
     """A context that records what happens inside: each op, and every backward pass.
 
     values=False keeps shapes only, for large models; over `limit` bytes no more values are kept.
@@ -100,6 +102,18 @@ def record(
     outermost module that is called. The other arrays that no op made are x0, x1, ... Ops of other
     threads are not recorded.
     """
+    if not isinstance(values, bool | np.bool_):
+        raise TypeError(
+            f"study.record: values is True or False, and not {type(values).__name__}; the model, "
+            "or names of tensors, go to names="
+        )
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not limit >= 0:
+        raise ValueError(f"study.record: limit={limit!r} must be a number of bytes of at least 0")
+    return Record(_recording(bool(values), names, limit))
+
+
+@contextmanager
+def _recording(values: bool, names: Names, limit: float) -> Iterator[Recording]:
     outer = trace_observer.get()
     if not isinstance(outer, Recorder | None) and not outer.gives_way:  # a Recorder warns itself
         warn_of_another()
@@ -121,5 +135,26 @@ def record(
         warnings.warn(
             f"study.record: only the first {run.bytes / 1e6:,.1f} MB of values were kept; record a "
             "smaller batch, raise limit=, or pass values=False for a run without values",
-            stacklevel=3,
+            stacklevel=4,
+        )
+
+
+class Record(AbstractContextManager):
+    """The context that `record` returns, for one `with` block; that has the `Recording`."""
+
+    def __init__(self, context: AbstractContextManager[Recording]):
+        self._context, self._has_begun = context, False
+
+    def __enter__(self) -> Recording:
+        if self._has_begun:
+            raise RuntimeError("study.record: call it again for another `with` block")
+        self._has_begun = True
+        return self._context.__enter__()
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._context.__exit__(*error)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"study.record() has no {name}: write `with study.record() as run:`, then run.{name}"
         )

@@ -79,7 +79,10 @@ def literal(value: Any) -> str:
         return "..."
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
-    raise TypeError(f"a program has no text for a setting of type {type(value).__name__}")
+    raise TypeError(
+        f"a program has no text for a setting of type {type(value).__name__}; take numbers, "
+        "strings or arrays"
+    )
 
 
 def subscript(index: Any) -> str:

@@ -94,7 +94,13 @@ class _Resolver(ast.NodeTransformer):
             return parsed(f"({', '.join(names)})")
         if callable(value) and not isinstance(value, np.dtype):
             return ast.Name(self.helper(_plain(value)), ast.Load())
-        return parsed(literal(value))
+        try:
+            return parsed(literal(value))
+        except TypeError:
+            raise TypeError(
+                f"it reads {node.id}, which is of type {type(value).__name__}: make it an argument "
+                "of the op"
+            ) from None
 
     def visit_Call(self, node):
         function = self.function_called(node.func)
@@ -143,7 +149,10 @@ class _Resolver(ast.NodeTransformer):
 
 def _module_name(module: ModuleType) -> str:
     if module not in MODULES:
-        raise TypeError(f"a program imports numpy and math alone, and not {module.__name__}")
+        raise TypeError(
+            f"a program imports numpy and math alone, and not {module.__name__}: write the op with "
+            "functions of these"
+        )
     return MODULES[module]
 
 
@@ -199,9 +208,12 @@ def _definition(function: Callable) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, SyntaxError):
-        raise TypeError(f"the source of {function.__name__} cannot be read") from None
+        tree = None
     if not isinstance(tree, ast.FunctionDef):
-        raise TypeError(f"{function.__name__} is not defined by def")
+        raise TypeError(
+            f"the source of {getattr(function, '__name__', function)} cannot be read: define it by "
+            "def in a file or in a notebook's cell"
+        )
     return tree
 
 

@@ -34,10 +34,10 @@ class Names:
     """Gives each value its name, when it is asked for."""
 
     def __init__(self, program: Program, taken: set[str], named: Mapping[int, str] | None = None):
-        self.taken = {*RESERVED, *taken}
+        self.taken = dict.fromkeys([*RESERVED, *taken], 1)
         self.names: dict[int, str] = dict(named or {})
         for name, number in program.arguments.items():
-            self.taken.add(name)
+            self.taken.setdefault(name, 1)
             self.names.setdefault(number, name)
         self._outputs, self._arrays = set(program.outputs), program.arrays
         self._assigned = assigned(program.calls)

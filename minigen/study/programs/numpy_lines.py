@@ -54,7 +54,10 @@ def numpy_line(
     """
     args = converted(args, op.prepare, op in PROMOTE)
     line = LINES.get(op)
-    written = line(args, static, outputs) if line else _as_forward(op, args, static)
+    try:
+        written = line(args, static, outputs) if line else _as_forward(op, args, static)
+    except TypeError as error:
+        raise TypeError(f"source() cannot write op {op.name!r}: {error}") from None
     names = dict.fromkeys(name for helper in written.helpers for name in helpers_called(helper))
     return written._replace(helpers=tuple(names))
 

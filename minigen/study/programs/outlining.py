@@ -63,7 +63,7 @@ class Functions:
         inputs = [n for n in needed if n in variable and n not in made]
         order = [*group.names]  # as in the op's signature, then what its forward has kept
         inputs.sort(key=lambda n: order.index(n) if n in group.names else len(order))
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         arguments = {unused(group.names.get(n, "t"), taken): n for n in inputs}
         inner = [replace(call, step=None) for call in calls]
         part = Program(inner, program.arrays, arguments, outputs, {}, program.cotangents)
@@ -85,7 +85,7 @@ class Functions:
         rest = "\n".join([f"({', '.join(part.arguments)}):", *body])
         key = group.name, rest
         if key not in self._names:
-            name = self._names[key] = unused(group.name, {*HELPERS, *self.texts})
+            name = self._names[key] = unused(group.name, dict.fromkeys([*HELPERS, *self.texts], 1))
             head, *lines = f"def {name}{rest}".split("\n")
             self.texts[name] = "\n".join([wrapped(head, INDENT * 2), *lines])
             self.helpers.update(writer.helpers)

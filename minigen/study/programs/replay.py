@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.fused import Fused
 from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.graph import Leaf
+from minigen.autodiff.primitives import Op
 from minigen.autodiff.trace import observed
 from minigen.autodiff.walk import walk
 from minigen.backend.devices import to_numpy
@@ -34,7 +36,8 @@ class Program:
 def replayed(steps: Sequence[Step], values: Sequence[Value], passes: Sequence[Pass]) -> Program:
     """The program of a recording.
 
-    ValueError if the recording has no values, or a backward pass through what ran before it.
+    ValueError if the recording has no values, or a backward pass through what ran before it;
+    TypeError for a derivative rule, or a definition of a fused op, that does not run on tensors.
     """
     with observed(Tape()) as tape, np.errstate(all="ignore"):
         return _Replay(tape, steps, values, passes).program()
@@ -93,8 +96,11 @@ class _Replay:
         if step.op == "to_device":  # the replay has all arrays on the CPU
             result = args[0]
         else:
-            with grad_mode(step.recorded):
-                result = step.declaration.function(*args, **static)
+            try:
+                with grad_mode(step.recorded):
+                    result = step.declaration.function(*args, **static)
+            except Exception as error:
+                raise _not_of_ops(step.declaration) from error
         results = result if type(result) is tuple else (result,)
         self.handles.update(zip(step.outputs, results))
 
@@ -118,7 +124,12 @@ class _Replay:
             g = Followed(np.ones_like(y.data)) if start is None else self.handles[start]
             roots.append((y.node, g))
         inputs = current.inputs and {self.handles[n].node for n in current.inputs}
-        found = walk(roots, inputs, Followed, create_graph=True)
+        try:
+            found = walk(roots, inputs, Followed, create_graph=True)
+        except Exception as error:
+            if self.tape.pulled_op is None:
+                raise
+            raise _not_of_ops(self.tape.pulled_op) from error
         self.roots.append((current, [n for n, _ in current.roots if n is not None], set()))
         for leaf, gradient in current.gradients.items():
             g = found.get(self.handles[leaf].node)
@@ -173,6 +184,14 @@ def _check(steps: Sequence[Step], arguments: Sequence[Value]) -> None:
 
 def _ran_before() -> ValueError:
     return ValueError(
-        "source() cannot show a backward pass through ops that ran before the recording: put the "
-        "forward pass inside `with study.record()` too"
+        "source() cannot show a backward pass through ops that ran before the recording or in "
+        "another thread: put the forward pass inside `with study.record()` too"
+    )
+
+
+def _not_of_ops(op: Op) -> TypeError:
+    part = "definition" if isinstance(op, Fused) else "derivative rule"
+    return TypeError(
+        f"source() cannot write op {op.name!r}, as its {part} does not run on tensors: write it "
+        "with functions of minigen, as mg.cos for np.cos"
     )

@@ -49,6 +49,7 @@ class Call:
 class Tape(Observer):
     """The calls, and the arrays of all values; cotangents: value -> the value it belongs to."""
 
+    repeats = True
     calls: list[Call] = field(default_factory=list)
     arrays: list[Any] = field(default_factory=list)
     made: set[int] = field(default_factory=set)  # the values that a call made
@@ -63,6 +64,7 @@ class Tape(Observer):
         self._of_vertex: dict[Any, int] = {}
         self._step_of: dict[Any, Step | None] = {}  # node -> step
         self._outputs: tuple[int, ...] = ()  # of the last call
+        self.pulled_op: Op | None = None  # the op of which the rules were called last
         self._pulls = 0
         self._group: Group | None = None
         self._definition: Any = None  # the code of the definition that runs
@@ -188,7 +190,7 @@ class Tape(Observer):
         self._pulls += 1
         if self._pulls > 1:  # the definition of a fused op is differentiated
             return
-        self.step = self._step_of.get(node)
+        self.step, self.pulled_op = self._step_of.get(node), node.op
         if isinstance(node.op, Fused):
             several = isinstance(g, tuple)
             pairs = enumerate(g if several else (g,))
@@ -227,6 +229,9 @@ class Followed(Tensor):
         tape = trace_observer.get()
         if isinstance(tape, Tape):
             tape.met(self)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("what NumPy makes of a tensor is a constant, and not on the tape")
 
 
 def _key(vertex: Any) -> Any:
