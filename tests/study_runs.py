@@ -79,6 +79,17 @@ def cut():
     return run
 
 
+def branches():
+    """Two modules whose backward steps take turns."""
+    rng = mg.Generator(0)
+    parts = [[nn.Linear(2, 2, rng=rng), nn.Tanh(), nn.Linear(2, 2, rng=rng)] for _ in range(2)]
+    net = nn.ModuleDict({"left": nn.Sequential(*parts[0]), "right": nn.Sequential(*parts[1])})
+    x = mg.tensor(np.ones((3, 2), np.float32))
+    with study.record(names=net) as run:
+        (mg.mean(net["left"](x)) - mg.mean(net["right"](x)) ** 2).backward()
+    return run
+
+
 @cache
 def _folder():
     return tempfile.TemporaryDirectory(prefix="minigen-pages-")

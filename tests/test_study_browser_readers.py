@@ -4,7 +4,7 @@ import os
 
 import pytest
 from chromium import ADVICE, chromium, executable, opened
-from study_runs import long, saved, small_net, vae
+from study_runs import branches, long, saved, small_net, vae
 
 BOTH_WIDTHS = pytest.mark.parametrize("width", [360, 1600])
 
@@ -88,6 +88,22 @@ def test_enter_folds_and_unfolds_and_arrows_choose(browser):
         assert folded < before
         assert page.tab.locator(rows).count() == before
         assert now == 1 and page.errors == []
+
+
+def test_a_module_is_one_row_backward_though_branches_interleave(browser):
+    run, path = saved(branches)
+    takes_turns = [s.module[:4] for s in run.steps if s.kind == "backward" and s.module]
+    assert takes_turns == ["left", "righ"] * 3
+    with opened(browser, path, at="15") as page:
+        page.tab.click("#fold")
+        rows = [" ".join(text.split()) for text in page.tab.locator(".row.fold").all_inner_texts()]
+        backward = [row for row in rows if " of " in row]
+        assert [row.count("3 of steps") for row in backward] == [1, 1]
+        page.tab.click("#unfold")
+        page.press("ArrowRight", "ArrowRight", "g")  # whatever the order of the rows
+        assert page.current == 17 and page.errors == []
+        numbers = page.tab.locator("#graph .node").count()
+        assert numbers == len(run.steps)
 
 
 UNNAMED = """() => [...document.querySelectorAll(

@@ -21,18 +21,13 @@ function graphRows() {
 function graphEdges(nodes) {
   const owner = new Map();
   nodes.forEach((node, i) => {
-    for (let n = node.first; n <= node.last; n++) owner.set(n, i);
+    for (const n of numbersIn(node)) owner.set(n, i);
   });
   const found = new Map();
-  const makers = i => {
-    const value = values[i];
-    const made = value.step === undefined ? [] : [value.step];
-    return value.terms && value.step === undefined ? value.terms.flatMap(makers) : made;
-  };
   nodes.forEach((node, to) => {
-    for (let n = node.first; n <= node.last; n++) {
+    for (const n of numbersIn(node)) {
       for (const i of steps[n].in) {
-        for (const made of makers(i)) {
+        for (const made of makersOf(i)) {
           const from = owner.get(made);
           if (from !== undefined && from < to) found.set(`${from},${to}`, [from, to, values[i]]);
         }
@@ -53,7 +48,7 @@ function nodeText(node) {
 function updateGraph() {
   if (!graph.shown) return;
   const [nodes, missing] = graphRows();
-  const key = nodes.map(node => `${node.first}-${node.last}`).join();
+  const key = nodes.map(node => `${node.kind}${node.first}-${node.last}`).join();
   if (key === graph.key) {
     lightNode();
     return;

@@ -143,9 +143,9 @@ function foldCells(node) {
   ].filter(Boolean);
 }
 
-// "steps 3–9".
+// "steps 3–9", or if those of other modules are between them "4 of steps 3–9".
 function stepsText(node) {
-  return `steps ${node.first}–${node.last}`;
+  return `${node.numbers ? `${node.size} of ` : ""}steps ${node.first}–${node.last}`;
 }
 
 const markClass = mark => (mark === "not finite" ? "bad" : "mark");

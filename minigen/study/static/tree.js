@@ -18,6 +18,26 @@ function sectionTitle(step) {
   return `backward${of}`;
 }
 
+// The steps that made a value, or the terms of a sum.
+function makersOf(i) {
+  const { step, terms } = values[i];
+  return step === undefined ? (terms || []).flatMap(makersOf) : [step];
+}
+
+// Whether a backward step may stand in an earlier fold: branches interleave, and a module is one
+// fold all the same if what the step takes was made in the fold or above it. So values are made
+// above where they are used, as in the order of the steps, which their numbers tell.
+function canJoin(step, fold, rowOf) {
+  const { parent } = fold, at = parent.children.indexOf(fold);
+  if (at === parent.children.length - 1) return true;
+  const later = new Set(parent.children.slice(at + 1));
+  return !step.in.flatMap(makersOf).some(made => {
+    let node = rowOf[made];
+    while (node && node.parent !== parent) node = node.parent;
+    return node && later.has(node);
+  });
+}
+
 function buildTree() {
   const root = newFold("root", "", null);
   const rowOf = []; // of each step its node
@@ -40,11 +60,17 @@ function buildTree() {
     }
     const folds = foldsOf(step.module);
     let depth = 0;
-    while (depth < folds.length && stack[depth + 1] && stack[depth + 1].path === folds[depth]) {
+    while (depth < folds.length && stack[depth + 1] && stack[depth + 1].path === folds[depth]
+        && canJoin(step, stack[depth + 1], rowOf)) {
       depth++;
     }
     stack.length = depth + 1;
     for (const path of folds.slice(depth)) {
+      const earlier = step.back && stack.at(-1).children.findLast(child => child.path === path);
+      if (earlier && canJoin(step, earlier, rowOf)) {
+        stack.push(earlier);
+        continue;
+      }
       const fold = newFold("fold", path, stack.at(-1));
       fold.back = Boolean(step.back);
       stack.at(-1).children.push(fold);
@@ -78,9 +104,15 @@ function measure(node, few) {
     child.index = i + 1;
     child.siblings = node.children.length;
   });
-  if (node.kind !== "step" && node.children.length) node.first = node.children[0].first;
-  if (node.children.length) node.last = node.children.at(-1).last;
+  if (node.children.length) {
+    if (node.kind !== "step") node.first = Math.min(...node.children.map(child => child.first));
+    node.last = Math.max(...node.children.map(child => child.last));
+  }
   node.size = node.children.reduce((sum, c) => sum + c.size, node.kind === "step" ? 1 : 0);
+  node.numbers = null; // of its steps, if others are between them
+  if (node.kind === "fold" && node.last - node.first + 1 > node.size) {
+    node.numbers = new Set(node.children.flatMap(numbersIn));
+  }
   const own = node.kind === "step" ? steps[node.step].marks : [];
   node.marks = [...new Set([...own, ...node.children.flatMap(child => child.marks)])];
   const isSection = node.kind === "section" || node.kind === "root";
@@ -89,15 +121,24 @@ function measure(node, few) {
 
 const tree = buildTree();
 
-function contains(node, number) {
+// The numbers of the steps of a node.
+function numbersIn(node) {
+  return [...(node.kind === "step" ? [node.step] : []), ...node.children.flatMap(numbersIn)];
+}
+
+function spans(node, number) {
   return node.first <= number && number <= node.last;
+}
+
+function contains(node, number) {
+  return node.numbers ? node.numbers.has(number) : spans(node, number);
 }
 
 // What the reader has not folded or unfolded is open around the current step.
 function isOpen(node, current) {
   if (!node.children.length) return false;
   if (node.open !== undefined) return node.open;
-  return node.usuallyOpen || node.kind === "fold" && contains(node, current)
+  return node.usuallyOpen || node.kind === "fold" && spans(node, current)
     || node.kind === "step" && node.step < current && current <= node.last;
 }
 
