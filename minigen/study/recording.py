@@ -2,6 +2,7 @@
 
 import linecache
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen import console
 from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.trace import observed
 from minigen.study.listing import listing
@@ -126,10 +128,10 @@ def _recording(values: bool, names: Names, limit: float) -> Iterator[Recording]:
         finally:
             recorder.finish()
     if unmet := recorder.user_modules.unmet_names():
-        warnings.warn(
+        console.say(
             f"study.record: names: no op got the array of {' or of '.join(unmet)}: the run does "
             "not use it, or uses another array, as a loss does that reshapes its target",
-            stacklevel=3,
+            sys.stderr,
         )
     if recorder.identities.is_full:
         warnings.warn(
