@@ -57,6 +57,14 @@ def test_a_confusion_matrix_is_drawn_for_any_number_of_classes_and_any_names(n, 
     assert pixels.std() > 0.05
 
 
+@pytest.mark.parametrize("name", ["", "folder", "p", "p.txt", "p.html"])
+def test_a_file_whose_ending_names_no_format_is_refused_with_those_there_are(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"end the name of the file in \.png, or in one of "):
+        figures.predicted_against_true(tmp_path / name, {"test": ([1.0], [2.0])}, "price")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.parametrize("true", [[1.0, 2, 3], [5.0], [1e300, -1e300]])
 def test_predictions_are_drawn_beside_the_diagonal(true, tmp_path):
     panels = {"training": (true, true), "test": (true, np.zeros(len(true)))}

@@ -177,6 +177,15 @@ def test_files_are_written_even_if_a_script_catches_everything_forever():
     assert Path("runs/study/script/step.html").exists()
 
 
+def test_a_script_is_not_replaced_by_the_files_of_its_study(said):
+    Path("out").mkdir()
+    text = Path(written(PLAIN)).read_text()
+    Path("out/step.py").write_text(text)
+    code, output = said("out/step.py")
+    assert code == 2 and "step.py would be replaced by a file of the study: name anoth" in output
+    assert Path("out/step.py").read_text() == text
+
+
 def test_handlers_at_exit_run_and_the_exit_code_is_0():
     text = "import atexit\natexit.register(print, 'goodbye')\n" + PLAIN
     done = command(written(text), "--out", "here")

@@ -121,6 +121,11 @@ def test_facts_are_those_of_the_finite_values(values):
         assert facts["zeros"] == pytest.approx((finite == 0).mean(), abs=1e-4)
 
 
+def test_facts_of_values_whose_sum_overflows_are_finite():
+    facts = pictures.facts_of(np.full(3, 1e308))
+    assert facts["mean"] == facts["rms"] == facts["max"] == 1e308
+
+
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint8, np.float16, np.float64])
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0), (7,), (500,), (90, 100), (2, 3, 4, 5)])
 def test_every_dtype_and_shape_has_a_record(shape, dtype):

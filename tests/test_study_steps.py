@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from study_scripts import HEAD, PLAIN, WITH_RUN, written
@@ -128,6 +129,14 @@ def test_a_run_is_resumed_in_a_copy(capsys):
     assert {path.name: path.read_bytes() for path in Path("mine").iterdir()} == before
     said = capsys.readouterr().out
     assert "copy of the run in" in said and "going on from step 8" in said
+
+
+def test_a_script_that_goes_on_with_another_optimizer_ends_all_the_same():
+    body = indent(PLAIN.replace("range(5)", "range(2)"), "        ")
+    text = f"for turn in range(9):\n    try:\n{body}\n    except BaseException: pass\n"
+    turns = []
+    run_script(written(text), (), StepRecorder(1, False, leave=lambda: turns.append("left")))
+    assert turns
 
 
 @pytest.mark.parametrize("handler", ["except Exception", "except", "except BaseException"])

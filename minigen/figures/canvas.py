@@ -35,8 +35,17 @@ def literal(text: str) -> str:
 
 
 def written(figure: Any, path: str | os.PathLike) -> Picture:
-    """The figure in a file, in the format that the ending of path names."""
+    """The figure in a file, in the format that the ending of path names.
+
+    ValueError for an ending that names none.
+    """
     path = Path(path).expanduser()
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"the ending of {str(path)!r} names no format of pictures: end the name of the file in "
+            f".png, or in one of {', '.join(sorted(formats))}"
+        )
     with warnings.catch_warnings():  # characters that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(path)

@@ -35,10 +35,10 @@ def study(script: str, step: int, out: str | None, arguments: Sequence[str]) -> 
     Returns the exit code: 0 if every file was written.
     """
     path = Path(script)
-    if problem := _problem(path):
+    folder = Folder(Path(out if out is not None else Path("runs/study", path.stem)))
+    if problem := _problem(path, folder):
         console.say(problem, sys.stderr)
         return BAD_CALL
-    folder = Folder(Path(out if out is not None else Path("runs/study", path.stem)))
     subject = f"training step {step} of {script}"
 
     def leave():  # the script catches even the exception that ends it
@@ -70,14 +70,16 @@ def study(script: str, step: int, out: str | None, arguments: Sequence[str]) -> 
         return INTERRUPTED
 
 
-def _problem(path: Path) -> str:
-    """Why a path is no script, and the remedy; "" if it is one."""
+def _problem(path: Path, folder: Folder) -> str:
+    """Why a path is no script, or the files of its study replace it; "" if all is well."""
     if not path.exists():
         return f"there is no script {path}: check the path, which starts from {Path.cwd()}"
     if path.is_dir():
         return f"{path} is a folder: name the script in it"
     if path.suffix == ".ipynb":
         return f"{path} is a notebook: write `with study.record() as run:` in one of its cells"
+    if path.resolve() in [(folder.path / name).resolve() for name in FILES]:
+        return f"{path} would be replaced by a file of the study: name another --out"
     return ""
 
 

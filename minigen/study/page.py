@@ -43,9 +43,10 @@ def write_page(run: Any, path: str | os.PathLike, subject: str = "") -> Path:
 
 def framed_page(run: Any) -> str:
     """The page in a frame, for a notebook."""
-    text = html.escape(page_of(run, MAX_BYTES_IN_NOTEBOOKS), quote=True)
+    text = html.escape(page_of(run, MAX_BYTES_IN_NOTEBOOKS), quote=False)
+    text = text.replace("'", "&#x27;")  # fewer than the double quotes, which JSON is full of
     style = "width: 100%; height: 720px; border: 1px solid #8886; border-radius: 6px"
-    return f'<iframe srcdoc="{text}" title="a recorded run" style="{style}"></iframe>'
+    return f"""<iframe srcdoc='{text}' title="a recorded run" style="{style}"></iframe>"""
 
 
 def title_of(run: Any, subject: str = "") -> str:

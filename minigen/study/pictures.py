@@ -165,11 +165,11 @@ def facts_of(array: np.ndarray) -> dict[str, Any]:
         x = x[finite]
         if not x.size:
             return facts
-    mean = float(x.mean(dtype=np.float64))
     low, high = float(x.min()), float(x.max())
-    peak = max(abs(low), abs(high))
-    square = float(np.square(x / peak, dtype=np.float64).mean()) if peak else 0.0
-    facts |= {"min": low, "mean": mean, "max": high, "rms": peak * square**0.5}
+    peak = max(abs(low), abs(high)) or 1.0
+    parts = np.divide(x, peak, dtype=np.float64)  # sums of x itself may overflow
+    mean, square = float(parts.mean()), float(np.square(parts).mean())
+    facts |= {"min": low, "mean": peak * mean, "max": high, "rms": peak * square**0.5}
     facts["zeros"] = round(float((x == 0).mean()), 4)
     return {name: _rounded(v) if isinstance(v, float) else v for name, v in facts.items()}
 

@@ -55,7 +55,7 @@ class StepRecorder(StepObserver):
         if self._has_run:
             return
         self._first = optimizer if self._first is None else self._first
-        if optimizer is self._first:
+        if optimizer is self._first or self.reached:  # a script that goes on may make others
             self._end()
             if self.completed + 1 == self.wanted:
                 self._record()
