@@ -142,6 +142,44 @@ def test_the_graph_is_the_second_view(browser, make, width):
         assert page.tab.locator("#steps [aria-current='step']").is_visible()
 
 
+# The edges that run through a box: [edge, box] where a point of the one is inside the other.
+THROUGH = """() => {
+  const boxes = [...document.querySelectorAll('#graph .node rect')].map(rect => {
+    const { x, y, width, height } = rect.getBBox();
+    const { e, f } = rect.parentNode.transform.baseVal[0].matrix;
+    const [left, top] = [x + e + 2, y + f + 2];
+    return { left, top, right: left + width - 4, bottom: top + height - 4 };
+  });
+  return [...document.querySelectorAll('#graph .edge')].flatMap((edge, i) => {
+    const length = edge.getTotalLength();
+    return Array.from({ length: 80 }, (_, k) => edge.getPointAtLength(length * k / 79))
+      .filter(p => boxes.some(b => b.left < p.x && p.x < b.right && b.top < p.y && p.y < b.bottom))
+      .map(p => [i, p.x, p.y]);
+  });
+}"""
+
+
+def test_edges_pass_beside_boxes_which_keys_reach(browser):
+    _, path = saved(vae)
+    with opened(browser, path, at="3") as page:
+        page.press("g")
+        page.tab.wait_for_selector("#graph .node")
+        assert page.tab.locator("#graph .edge").count() > 20
+        assert page.tab.evaluate("document.querySelector('#graph .node rect').getBBox().width") > 40
+        assert page.tab.evaluate(THROUGH) == []
+        page.press("ArrowDown")
+        assert page.current == 4
+        page.press("ArrowUp", "ArrowUp")
+        assert page.current == 2
+        page.press("0")
+        width = page.tab.locator("#graph svg").bounding_box()["width"]
+        assert width <= page.tab.locator("#graph .drawing").bounding_box()["width"]
+        page.press("+")
+        assert page.tab.locator("#graph svg").bounding_box()["width"] > width
+        texts = page.tab.locator("#graph .below").all_text_contents()
+        assert any("encoder.0" in text for text in texts) and page.errors == []
+
+
 def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
     run = small_net()
     path = tmp_path / "notebook.html"

@@ -2,7 +2,10 @@
 
 const MOST_NODES = 200, MOST_BUTTONS = 24, LINE = 52, SIDE = 18;
 const LIMIT = 2000; // milliseconds for a layout
-const graph = { shown: false, key: "", boxes: new Map(), cancel: () => {}, clicked: null };
+const HALF = 17; // of the height of a box
+const graph = {
+  shown: false, key: "", boxes: new Map(), nodes: [], cancel: () => {}, clicked: null, scale: null,
+};
 
 // The rows of the forward part and the backward pass around the current step, at most 200 nodes.
 function graphRows() {
@@ -38,11 +41,11 @@ function graphEdges(nodes) {
 }
 
 function nodeText(node) {
-  if (node.kind === "step") {
-    const step = steps[node.step], [first] = step.out;
-    return [step.op, first === undefined ? "" : shapeText(values[first].shape)];
-  }
-  return [node.path, `${classOf(node.path)}, ${node.size} steps`];
+  if (node.kind !== "step") return [node.path, `${classOf(node.path)}, ${node.size} steps`];
+  const step = steps[node.step], [first] = step.out;
+  const module = step.module.split(".").slice(-2).join(".");
+  const shape = first === undefined ? "" : shapeText(values[first].shape);
+  return [step.op, [module, shape, ...step.marks].filter(Boolean).join(" · ")];
 }
 
 function updateGraph() {
@@ -58,14 +61,14 @@ function updateGraph() {
   const edges = graphEdges(nodes);
   const widths = nodes.map(node => {
     const [name, below] = nodeText(node);
-    return Math.max(44, Math.min(190, 7.4 * name.length + 30, 400), 6 * below.length + 16);
+    return Math.max(44, Math.min(190, 7.4 * name.length + 30), 5.6 * below.length + 16);
   });
   const sides = [nodes.map((node, i) => i).filter(i => !isBack(nodes[i]))];
   sides.push(nodes.map((node, i) => i).filter(i => isBack(nodes[i])));
   const places = [], jobs = [];
   for (const side of sides) {
     const local = new Map(side.map((i, k) => [i, k]));
-    const inner = edges.filter(([a, b]) => local.has(a) && local.has(b));
+    const inner = innerEdges(edges, side);
     jobs.push([side.map(i => ({ width: widths[i] })),
       inner.map(([a, b]) => [local.get(a), local.get(b)]), LINE, SIDE]);
   }
@@ -75,6 +78,11 @@ function updateGraph() {
     if (--waiting === 0) drawGraph(nodes, edges, widths, sides, places, missing);
   }));
   graph.cancel = () => cancels.forEach(cancel => cancel());
+}
+
+function innerEdges(edges, side) {
+  const isIn = new Set(side);
+  return edges.filter(([a, b]) => isIn.has(a) && isIn.has(b));
 }
 
 function drawGraph(nodes, edges, widths, sides, places, missing) {
@@ -87,22 +95,28 @@ function drawGraph(nodes, edges, widths, sides, places, missing) {
   const width = forth.width + between + (sides[1].length ? back.width : 0) + 28;
   const height = Math.max(forth.height, sides[1].length ? back.height : 0) + 2 * top;
   const at = [];
-  sides[0].forEach((i, k) => {
-    at[i] = { x: 14 + forth.points[k].x, y: top + forth.points[k].y };
-  });
-  sides[1].forEach((i, k) => { // the first backward step is the lowest
-    const point = back.points[k];
-    at[i] = { x: 14 + forth.width + between + point.x, y: height - top - point.y };
+  const onPaper = [
+    ({ x, y }) => ({ x: 14 + x, y: top + y }),
+    ({ x, y }) => ({ x: 14 + forth.width + between + x, y: height - top - y }), // the first lowest
+  ];
+  const routes = new Map(); // edge -> the points that it passes
+  sides.forEach((side, s) => {
+    side.forEach((i, k) => { at[i] = onPaper[s](places[s].points[k]); });
+    innerEdges(edges, side).forEach((edge, k) => {
+      routes.set(edge, places[s].routes[k].map(onPaper[s]));
+    });
   });
   const svg = drawing("svg", {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
     "aria-label": `Graph of ${nodes.length} nodes: forward goes down, backward goes up`,
   });
   svg.append(arrowHeads());
-  for (const [a, b, value] of edges) {
-    svg.append(edgeDrawing(at[a], at[b], nodes[a], nodes[b], value));
+  for (const edge of edges) {
+    const [a, b, value] = edge;
+    svg.append(edgeDrawing([at[a], ...(routes.get(edge) || []), at[b]], nodes[a], nodes[b], value));
   }
   graph.boxes.clear();
+  Object.assign(graph, { nodes, svg, width, height });
   graph.at = new Map(nodes.map((node, i) => [node, at[i]]));
   graph.pairs = drawing("g");
   svg.append(graph.pairs);
@@ -111,22 +125,68 @@ function drawGraph(nodes, edges, widths, sides, places, missing) {
     class: "drawing", tabindex: "0", role: "region", "aria-label": "Drawing" }, svg);
   const note = missing ? [element("p", { class: "note" },
     `${missing} more nodes are left out; fold modules to see all.`)] : [];
-  byId("graph").replaceChildren(...openFolds(), ...note, box);
+  byId("graph").replaceChildren(graphTools(), ...note, box);
+  applyScale();
   lightNode();
   keepClicked(box);
 }
 
-// A button for each open module, which folds it.
-function openFolds() {
+// A button for each open module, which folds it; and the size of the drawing.
+function graphTools() {
   const open = list.rows.map(row => row.node)
     .filter(node => node.kind === "fold" && isOpen(node, list.current));
-  if (!open.length) return [];
   const buttons = open.slice(0, MOST_BUTTONS).map(node => element("button", {
     title: `fold ${node.path}${isBack(node) ? ", backward" : ""}`,
     class: isBack(node) ? "back" : "",
     onclick: event => toggleInGraph(node, event.currentTarget),
   }, `▾ ${node.path}`));
-  return [element("div", { class: "open-folds" }, ...buttons)];
+  const size = (text, title, act) => element("button", { title, "aria-label": title, onclick: act },
+    text);
+  return element("div", { class: "open-folds" }, ...buttons, element("span", { class: "spacer" }),
+    size("−", "smaller (-)", () => rescale(0.8)), size("+", "larger (+)", () => rescale(1.25)),
+    size("fit", "the whole graph, or as wide as it is (0)", () => rescale(0)));
+}
+
+// The drawing as wide as its pane, unless its text would be too small; or as the reader chose.
+function applyScale() {
+  const box = byId("graph").querySelector(".drawing");
+  if (!box || !graph.svg) return;
+  const fitting = Math.max(0.75, Math.min(1, box.clientWidth / graph.width));
+  const scale = graph.scale ?? fitting;
+  graph.svg.setAttribute("width", graph.width * scale);
+  graph.svg.setAttribute("height", graph.height * scale);
+}
+
+function rescale(factor) {
+  const box = byId("graph").querySelector(".drawing");
+  if (!box || !graph.svg) return;
+  const now = graph.svg.width.baseVal.value / graph.width;
+  const whole = Math.min(1, box.clientWidth / graph.width, (box.clientHeight - 2) / graph.height);
+  const isWhole = Math.abs(now - whole) < 1e-3;
+  graph.scale = factor ? Math.max(0.1, Math.min(3, now * factor)) : isWhole ? null : whole;
+  applyScale();
+  lightNode();
+}
+
+// Up and down go to the box above or below, of the same side; page up and down move the drawing.
+function keyInGraph(event) {
+  const box = byId("graph").querySelector(".drawing");
+  const pages = { PageUp: -1, PageDown: 1 }[event.key];
+  const rows = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  const factor = { "+": 1.25, "=": 1.25, "-": 0.8, 0: 0 }[event.key];
+  if (!box || (pages ?? rows ?? factor) === undefined) return false;
+  event.preventDefault();
+  if (pages) box.scrollTop += pages * 0.8 * box.clientHeight;
+  else if (factor !== undefined) rescale(factor);
+  else {
+    const focused = [...graph.boxes].find(([, group]) => group === document.activeElement);
+    const node = focused ? focused[0] : shownNode(list.current, list.current);
+    const next = graph.nodes[graph.nodes.indexOf(node) + (isBack(node) ? -rows : rows)];
+    if (!next || isBack(next) !== isBack(node)) return true;
+    if (next.kind === "step") go(next.step);
+    graph.boxes.get(next)?.focus();
+  }
+  return true;
 }
 
 // What was clicked stays where it is: the node, or what it is folded into.
@@ -161,16 +221,25 @@ function arrowHeads() {
   return heads;
 }
 
-function edgeDrawing(from, to, a, b, value) {
-  const back = isBack(b), half = 17;
-  const start = isBack(a) ? -half : half, end = back ? half : -half;
-  const y1 = from.y + start, y2 = to.y + end;
-  const bend = isBack(a) === back ? (y2 - y1) / 2 : 30;
-  const [c1, c2] = isBack(a) === back ? [y1 + bend, y2 - bend] : [y1 + bend, y2 + bend];
-  const line = drawing("path", {
-    class: `edge ${back ? "back" : "forth"}`, "marker-end": `url(#head-${back ? "back" : "forth"})`,
-    d: `M${from.x} ${y1}C${from.x} ${c1} ${to.x} ${c2} ${to.x} ${y2}`,
-  });
+// An edge through points: from box to box, straight where it passes a row of boxes.
+function edgeDrawing(points, a, b, value) {
+  const back = isBack(b), isCrossing = isBack(a) !== back;
+  const [from, to] = [points[0], points.at(-1)];
+  const out = isBack(a) ? -HALF : HALF, into = back ? HALF : -HALF;
+  let x = from.x, y = from.y + out, d = `M${x} ${y}`;
+  const curve = (toX, toY) => {
+    const bend = isCrossing ? 30 : (toY - y) / 2;
+    d += `C${x} ${y + bend} ${toX} ${isCrossing ? toY + bend : toY - bend} ${toX} ${toY}`;
+    [x, y] = [toX, toY];
+  };
+  for (const point of points.slice(1, -1)) {
+    curve(point.x, point.y - out);
+    y = point.y + out;
+    d += `V${y}`;
+  }
+  curve(to.x, to.y + into);
+  const kind = back ? "back" : "forth";
+  const line = drawing("path", { class: `edge ${kind}`, "marker-end": `url(#head-${kind})`, d });
   line.append(drawing("title", {}, `${nameOf(value)} ${shapeText(value.shape)}`));
   return line;
 }
@@ -179,7 +248,8 @@ function nodeDrawing(node, { x, y }, width) {
   const [name, below] = nodeText(node);
   const group = drawing("g", {
     class: ["node", node.kind, isBack(node) ? "back" : "forth",
-      ...node.marks.map(mark => mark.replace(" ", "-"))].join(" "),
+      ...node.marks.map(mark => mark.replace(" ", "-")),
+      node.kind === "step" && bare(steps[node.step]) ? "bare" : ""].join(" "),
     transform: `translate(${x} ${y})`, role: "button", tabindex: "0",
     "aria-label": `${name}, ${below}${isBack(node) ? ", backward" : ""}`,
   });
@@ -191,7 +261,7 @@ function nodeDrawing(node, { x, y }, width) {
     act();
   });
   group.append(
-    drawing("rect", { x: -width / 2, y: -17, width, height: 34, rx: 6 }),
+    drawing("rect", { x: -width / 2, y: -HALF, width, height: 2 * HALF, rx: 6 }),
     drawing("text", { y: -2, class: "name" }, name),
     drawing("text", { y: 11, class: "below" }, below));
   graph.boxes.set(node, group);

@@ -1,7 +1,10 @@
 // A layered drawing of a graph. `layered` uses nothing outside of itself: it runs in a worker.
 
-// nodes: [{width}], edges: [[from, to]] with from before to. Returns the centres and the size.
+// nodes: [{width}], edges: [[from, to]] with from before to. Returns the centres, the size, and for
+// each edge the points between boxes that it passes: a long edge takes room in each row on its way.
+// Edges from one box share this room.
 function layered(nodes, edges, rowHeight, gap) {
+  const THIN = 6, MOST = 5000; // the width of an edge on its way, and the number of such points
   const n = nodes.length, into = nodes.map(() => []), out = nodes.map(() => []);
   for (const [a, b] of edges) { into[b].push(a); out[a].push(b); }
   const rank = new Array(n).fill(0);
@@ -9,11 +12,33 @@ function layered(nodes, edges, rowHeight, gap) {
   for (let i = n - 1; i >= 0; i--) { // what nothing precedes stands right above what uses it
     if (!into[i].length && out[i].length) rank[i] = Math.min(...out[i].map(b => rank[b])) - 1;
   }
+  const widths = nodes.map(node => node.width), routes = edges.map(() => []);
+  const passed = out.map((to, a) => Math.max(0, ...to.map(b => rank[b] - rank[a] - 1)));
+  if (passed.reduce((sum, rows) => sum + rows, 0) < MOST) {
+    into.forEach(list => { list.length = 0; });
+    out.forEach(list => { list.length = 0; });
+    const link = (a, b) => {
+      if (out[a].includes(b)) return;
+      out[a].push(b);
+      into[b].push(a);
+    };
+    const onWay = passed.map((rows, a) => Array.from({ length: rows }, (_, k) => {
+      widths.push(THIN);
+      into.push([]);
+      out.push([]);
+      return rank.push(rank[a] + 1 + k) - 1;
+    }));
+    edges.forEach(([a, b], e) => {
+      routes[e] = onWay[a].slice(0, rank[b] - rank[a] - 1);
+      const stops = [a, ...routes[e], b];
+      for (let k = 1; k < stops.length; k++) link(stops[k - 1], stops[k]);
+    });
+  }
   const lowest = Math.min(0, ...rank);
   const rows = [];
   rank.forEach((r, i) => (rows[r - lowest] ??= []).push(i));
   for (let r = 0; r < rows.length; r++) rows[r] ??= [];
-  const order = new Array(n).fill(0);
+  const order = new Array(rank.length).fill(0);
   rows.forEach(row => row.forEach((i, k) => { order[i] = k; }));
   for (let sweep = 0; sweep < 8; sweep++) { // barycentres, down and up in turn
     const down = sweep % 2 === 0, near = down ? into : out;
@@ -25,13 +50,13 @@ function layered(nodes, edges, rowHeight, gap) {
       row.forEach((i, k) => { order[i] = k; });
     }
   }
-  const x = new Array(n).fill(0), y = rank.map(r => (r - lowest + 0.5) * rowHeight);
+  const x = new Array(rank.length).fill(0), y = rank.map(r => (r - lowest + 0.5) * rowHeight);
   for (const row of rows) {
     let at = 0;
-    for (const i of row) { x[i] = at + nodes[i].width / 2; at += nodes[i].width + gap; }
+    for (const i of row) { x[i] = at + widths[i] / 2; at += widths[i] + gap; }
     for (const i of row) x[i] -= at / 2;
   }
-  for (let sweep = 0; sweep < 12; sweep++) { // towards the neighbours, without overlaps
+  for (let sweep = 0; sweep < 16; sweep++) { // towards the neighbours, without overlaps
     const down = sweep % 2 === 0;
     for (const row of down ? rows : [...rows].reverse()) {
       const wish = row.map(i => {
@@ -40,17 +65,20 @@ function layered(nodes, edges, rowHeight, gap) {
       });
       for (let k = 0; k < row.length; k++) {
         const i = row[k], left = row[k - 1];
-        const least = k ? x[left] + (nodes[left].width + nodes[i].width) / 2 + gap : -Infinity;
+        const least = k ? x[left] + (widths[left] + widths[i]) / 2 + gap : -Infinity;
         x[i] = Math.max(wish[k], least);
       }
       const shift = row.reduce((sum, i, k) => sum + wish[k] - x[i], 0) / Math.max(row.length, 1);
       for (const i of row) x[i] += shift;
     }
   }
-  const left = Math.min(0, ...x.map((z, i) => z - nodes[i].width / 2));
-  const points = x.map((z, i) => ({ x: z - left, y: y[i] }));
-  const width = Math.max(1, ...points.map((p, i) => p.x + nodes[i].width / 2));
-  return { points, width, height: rows.length * rowHeight };
+  const left = Math.min(...x.map((z, i) => z - widths[i] / 2));
+  const all = x.map((z, i) => ({ x: z - left, y: y[i] }));
+  const width = Math.max(1, ...all.map((p, i) => p.x + widths[i] / 2));
+  return {
+    points: all.slice(0, n), width, height: rows.length * rowHeight,
+    routes: routes.map(route => route.map(i => all[i])),
+  };
 }
 
 // The layout from a worker, within a time limit; null where it takes longer.

@@ -43,6 +43,10 @@ function keepInView() {
   if (!steps.length) return;
   updateSource(steps[current]);
   if (shownView === "list") updateList(current);
+  if (shownView === "graph") {
+    applyScale();
+    lightNode();
+  }
 }
 
 function fromAddress() {
@@ -127,6 +131,8 @@ function onKey(event) {
   if (event.target.matches?.("input") || byId("help").open) return;
   const isButton = event.target.matches?.("button, summary, a");
   if (isButton && event.key === " ") return;
+  const isFree = event.target === document.body || event.target.closest?.("#middle, header");
+  if (graph.shown && isFree && keyInGraph(event)) return;
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();

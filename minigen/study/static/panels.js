@@ -111,7 +111,7 @@ const HELP = [
   ["Enter", "fold or unfold the module of the row"], ["/", "search"], ["n", "the next step that "
     + "makes a NaN or an infinity"], ["c", "the largest cotangent, and then the next largest"],
   ["u", "notes: what is worth a look"], ["p", "parameters, with the norms of their gradients"],
-  ["g", "graph"], ["?", "these keys"],
+  ["g", "graph"], ["+ - 0", "in the graph: larger, smaller, all of it"], ["?", "these keys"],
 ];
 
 function showHelp() {
