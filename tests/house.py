@@ -59,7 +59,7 @@ FILES = {
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
     "calls recorder machine times programs temporaries lifetimes recomputing "
-    "memory_figure memory pictures page_memory page_notes page_data page recording "
+    "memory_figure memory pictures page_memory page_notes page_steps page_data page recording "
     "watching scripts command",
     "study.programs": "operands expressions plain_functions inlining line_parts array_lines "
     "window_lines number_lines numpy_lines "

@@ -248,6 +248,40 @@ def test_not_finite_values_are_named(browser):
         assert "NaN" in page.tab.inner_text("#step")
 
 
+def worth_a_look():
+    """An argument that is detached, a result of zeros, and a gradient that is a sum."""
+    w = mg.tensor(np.linspace(1.0, 2.0, 6).reshape(2, 3), requires_grad=True)
+    with study.record() as run:
+        h = mg.relu(-w)
+        with mg.no_grad():
+            c = mg.tanh(w)
+        mg.sum(h * w + w.detach() * c + mg.exp(w)).backward()
+    return run
+
+
+def test_the_pane_says_what_is_worth_a_look(browser):
+    run, path = saved(worth_a_look)
+    remarks, cards = "#step .head .remark", "#step .cards"
+    with opened(browser, path) as page:
+        said = []
+        for _ in run.steps:
+            found = page.tab.locator(remarks).all_inner_texts()
+            said.append((run.steps[page.current].op, run.steps[page.current].kind, found))
+            if "completes the sum" in (text := page.tab.inner_text(cards)):
+                assert page.current == len(run.steps) - 1 and "one of 3 terms" in text
+            page.press("ArrowRight")
+        assert "completes the sum" in text
+        assert page.errors == []
+
+    def texts(op, kind="forward"):
+        return " ".join(x for o, k, found in said if (o, k) == (op, kind) for x in found)
+
+    assert "0 everywhere, though nothing it takes is" in texts("relu")
+    assert "computed under no_grad" in texts("tanh")
+    assert "is detached before this step" in texts("multiply")
+    assert texts("exp") == texts("sum") == texts("sum", "backward") == ""
+
+
 def test_a_run_without_values_and_one_without_steps(browser, tmp_path):
     with study.record(values=False) as run:
         mg.exp(mg.tensor([1.0], requires_grad=True)).backward()

@@ -130,14 +130,41 @@ def test_facts_of_values_whose_sum_overflows_are_finite():
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0), (7,), (500,), (90, 100), (2, 3, 4, 5)])
 def test_every_dtype_and_shape_has_a_record(shape, dtype):
     array = np.ones(shape, dtype)
+    array.flat[1:2] = 0  # of one value alone there is no picture
     record = pictures.picture_of(array, pictures.layout_of(shape))
     assert ("cells" in record) == (array.size > 1)
     assert record.get("max", 1) == 1
     page_data.as_json(record)
 
 
+@pytest.mark.parametrize("value", [0.0, -3.5, np.nan, np.inf, -np.inf])
+def test_what_is_one_value_everywhere_has_no_picture(value):
+    array = np.full((8, 784), value, np.float32)
+    layout = pictures.layout_of(array.shape)
+    assert "cells" not in pictures.picture_of(array, layout)
+    array[0, 0] = np.nan if value == np.inf else np.inf
+    record = pictures.picture_of(array, layout)
+    assert "cells" in record and record["nan"] + record["inf"] >= 1
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=40, unique=True))
+@settings(max_examples=100, deadline=None)
+def test_colours_are_about_zero_or_about_values_far_from_it(values):
+    x = np.array(values)
+    record = pictures.picture_of(x, pictures.layout_of(x.shape))
+    low, high = [record.get("middle", 0.0) + sign * record["scale"] for sign in (-1, 1)]
+    slack = 1e-5 * np.abs(x).max()
+    if "middle" in record:
+        assert abs(low - x.min()) <= slack and abs(high - x.max()) <= slack
+        assert "beyond" not in record and low * high > 0
+    else:
+        beyond = ((x > high + slack) | (x < low - slack)).sum()
+        assert record.get("beyond", 0) >= beyond and (beyond or "beyond" not in record or slack)
+
+
 def test_images_are_drawn_as_images():
     grey, colour = np.full((9, 784), 0.5, np.float32), np.full((2, 3, 16, 16), 200, np.uint8)
+    grey[0, 0] = colour[0, 0, 0, 0] = 0
     record = pictures.picture_of(grey, pictures.layout_of(grey.shape))
     assert (record["kind"], record["palette"]) == ("image", "grey")
     assert record["drawn"] == (5, 28, 28)
@@ -239,6 +266,23 @@ def test_norms_are_those_of_parameters_and_their_gradients():
     assert norms[value("x0")] == pytest.approx(5e30, rel=1e-4)
     assert norms[gradient] == pytest.approx(2**0.5 * 1e-30, rel=1e-4)
     assert norms[value("x1")] == "NaN"
+
+
+def test_a_step_says_its_arguments_constants_and_what_gradients_do_not_reach():
+    w = mg.tensor(np.ones((2, 2)), requires_grad=True)
+    with study.record() as run:
+        h = mg.tanh(w) - 1.0
+        with mg.no_grad():
+            c = mg.exp(w)
+        mg.cross_entropy(h.detach() * c * w, np.array([0, 1])).backward()
+    data = data_of(page.page_of(run))
+    text = lambda step, name: data["texts"][step[name]] if name in step else ""
+    forward = [s for s in data["steps"] if not s.get("back")]
+    assert [text(s, "names") for s in forward] == ["x", "a", "x", "a b", "a b", "x target"]
+    assert text(forward[1], "static") == "b=1.0"
+    assert [s.get("untracked", []) for s in forward] == [[], [], [], [0, 1], [0], [1]]
+    assert [s.get("recorded", False) for s in forward] == [True, True, False, False, True, True]
+    assert text(forward[-1], "residuals") == "lse factor"
 
 
 def test_the_bands_of_memory_are_those_of_the_run_without_temporaries():

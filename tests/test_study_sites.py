@@ -10,7 +10,7 @@ from minigen import study
 from minigen.autodiff.fused import Fused
 from minigen.autodiff.primitives import REGISTRY
 from minigen.models import VAE
-from minigen.study.rule_texts import rules_text, text_of
+from minigen.study.rule_texts import residual_names, rules_text, text_of
 
 X = np.ones((2, 3), np.float32)
 
@@ -142,3 +142,21 @@ def test_a_fused_op_without_a_backward_shows_its_definition():
 
     op = doubled.op
     assert rules_text(op, [True], False) == rules_text(op, [True], True) == "lambda x: x * x"
+
+
+def test_the_rule_of_a_fused_op_begins_with_its_definition():
+    linear = rules_text(REGISTRY["linear"], [True, False, True], False)
+    assert linear.startswith("def _linear(") and "x @ weight.T + bias" in linear
+    assert linear.count("lambda") == 2 and "def _linear_backward(" in linear
+    assert "def _linear_backward(" not in rules_text(REGISTRY["linear"], [True] * 3, True)
+
+
+def test_a_rule_that_calls_an_inner_op_shows_what_that_computes():
+    assert "g where y = relu(x) is positive" in rules_text(REGISTRY["relu"], [True], False)
+    assert "sigmoid(x) - t" in rules_text(REGISTRY["_bce_with_logits"], [True, False], False)
+
+
+def test_residuals_have_the_names_that_backward_reads():
+    assert residual_names(REGISTRY["_cross_entropy"]) == ("lse", "factor")
+    assert residual_names(REGISTRY["gaussian_sample"]) == ("std",)
+    assert residual_names(REGISTRY["relu"]) == residual_names(None) == ()

@@ -78,6 +78,7 @@ def rows_of(x):
     saves=("weight", "x", ""),
 )
 def _linear(x, weight, bias=None):
+    """x @ weight.T + bias."""
     return _affine(x, weight, bias)
 
 
@@ -88,7 +89,10 @@ def _affine(x, weight, bias):
 
 
 def _linear_backward(g, _, wanted, x, weight, bias):
-    """The cotangents of x, weight and bias; the product for weight may be deferred."""
+    """gx = g @ weight, gweight = g.T @ x, gbias = sum of g over rows; x and g as matrices of rows.
+
+    The product for weight may be deferred.
+    """
     later = wanted[1] == DEFERRABLE
     gx, *rest = kernels.linear_vjp(rows_of(g), rows_of(x), weight, wanted, later)
     return None if gx is None else gx.reshape(x.shape), *rest

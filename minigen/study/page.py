@@ -13,8 +13,8 @@ from minigen.study.page_data import page_data
 MAX_BYTES = 3_000_000  # of a page; pictures get fewer cells to keep to it
 MAX_BYTES_IN_NOTEBOOKS = 1_000_000  # which are written to the notebook at each run of a cell
 SCRIPTS = (
-    *("elements", "data", "notes", "tree", "pictures", "list", "source", "step", "memory"),
-    *("search", "panels", "layout", "graph", "page"),
+    *("elements", "data", "notes", "tree", "pictures", "list", "source", "remarks", "card"),
+    *("step", "memory", "search", "panels", "layout", "graph", "page"),
 )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from minigen.backend.devices import to_numpy
 from minigen.study.page_memory import bytes_alive, last_steps, lifetimes_of
 from minigen.study.page_notes import Cuts, norms_of
+from minigen.study.page_steps import has_derivative, texts_of, untracked
 from minigen.study.pictures import Layout, layout_of, picture_of
-from minigen.study.rule_texts import text_of
 from minigen.study.steps import Pass, Step, Value
 
 MAX_LINES = 700  # of a file that is shown as a whole; of a longer one, what surrounds the steps
@@ -138,17 +138,16 @@ def _step(step: Step, files: dict[str, int], texts: Texts) -> dict[str, Any]:
         "line": step.line,
         "module": step.module,
         "class": step.module_class,
-        "rule": texts.number(step.rule) if step.rule else None,
-        "definition": texts.number(definition) if (definition := definition_of(step)) else None,
-        "about": texts.number(about) if (about := sentence_about(step)) else None,
-        "static": texts.number(settings) if (settings := settings_of(step)) else None,
         "us": round(step.seconds * 1e6),
         "bytes": step.bytes,
         "call": step.call,
         "pass": step.backward_pass,
         "inside": step.inside,
         "recorded": step.recorded,
+        "constant": not has_derivative(step),
+        "untracked": tuple(untracked(step)) if step.kind == "forward" else (),
     }
+    record |= {name: texts.number(text) for name, text in texts_of(step).items() if text}
     return without_defaults(record)
 
 
@@ -178,29 +177,6 @@ def _pass(of: Pass, files: dict[str, int]) -> dict[str, Any]:
         "roots": of.roots,
         "gradients": list(of.gradients.items()),
     }
-
-
-def sentence_about(step: Step) -> str:
-    """The first paragraph of the docstring of an op's forward."""
-    doc = getattr(getattr(step.declaration, "forward", None), "__doc__", None)
-    return " ".join((doc or "").split("\n\n")[0].split()) if step.kind == "forward" else ""
-
-
-def definition_of(step: Step) -> str:
-    """The text of a fused op's definition, a composition of other ops."""
-    definition = getattr(step.declaration, "definition", None)
-    return text_of(definition) if step.kind == "forward" else ""
-
-
-def settings_of(step: Step) -> str:
-    """The static arguments of a call as text, without those that are None."""
-    parts = [f"{name}={_short(x)}" for name, x in step.static.items() if x is not None]
-    return ", ".join(parts)
-
-
-def _short(x: Any) -> str:
-    text = repr(x)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def files_of(steps: Iterable[Step], passes: Iterable[Pass]) -> list[str]:

@@ -17,8 +17,10 @@ NAN, PLUS_INFINITY, MINUS_INFINITY, ZERO, STEPS = 0, 1, 2, 128, 125
 SIDES = {784: (1, 28), 3072: (3, 32)}  # length of a flat image -> (channels, side)
 MAX_TILES = 24
 MAX_BARS = 240
-MAX_SIDE = 84  # rows or columns of a matrix: three pixels each, in which a cross can be seen
+MAX_SIDE = 68  # rows or columns of a matrix: three pixels each, in which a cross can be seen
 MAX_LENGTH = 42  # of a narrow matrix, of which a longer side would make the picture a thread
+NARROW_RANGE = 2 / 3  # of the largest magnitude: of a narrower one, 0 is not in the middle
+DARKEST_PEAK = 0.25  # of an image in grey: what is darker, as a gradient may be, gets the colours
 
 
 class Layout(NamedTuple):
@@ -106,21 +108,28 @@ def edges_kept(length: int, drawn: int) -> np.ndarray:
 def picture_of(array: np.ndarray, layout: Layout) -> dict[str, Any]:
     """The record of a picture: its layout, the facts of the array, and its cells in base64.
 
-    scale: the magnitude with the deepest colour, three standard deviations about zero at most.
+    The deepest colours are those of middle - scale and middle + scale. middle is 0, and scale three
+    standard deviations about it at most, unless the values lie far from 0 and close together.
+    beyond: how many finite values are outside of that. An array of one value alone has no picture.
     """
     record = facts_of(array)
-    if layout.kind == "none":
-        return record
     deviation = 3 * record.pop("rms", 0.0)
-    largest = max(abs(record.get("min", 0.0)), abs(record.get("max", 0.0)))
-    scale = (min(largest, deviation) or 1.0) if np.isfinite(largest) else 1.0
+    low, high = record.get("min", 0.0), record.get("max", 0.0)
+    if layout.kind == "none" or is_uniform(record, array.size):
+        return record
+    largest = max(abs(low), abs(high))
+    middle, scale = 0.0, min(largest, deviation) or 1.0
+    is_image = layout.kind == "image"
+    if not np.isfinite(high - low):
+        scale = largest or 1.0
+    elif (low > 0 or high < 0) and high - low < NARROW_RANGE * largest and not is_image:
+        middle, scale = low + (high - low) / 2, (high - low) / 2 or 1.0
     x = array.reshape(-1, layout.channels, *layout.whole[1:])[: layout.tiles]
-    if layout.kind == "image":
+    if is_image:
         step = slice(None, None, layout.stride)
         x = x[:, :, step, step]
-        low, high = record.get("min", 0.0), record.get("max", 0.0)
         kind = "colour" if layout.channels == 3 else "grey"
-        if low >= 0 and (high <= 1 or high in (255.0, 1.0)):
+        if low >= 0 and (DARKEST_PEAK <= high <= 1 or high == 255):
             record["palette"], scale = kind, 255.0 if high > 1 else 1.0
         elif layout.channels == 3:
             x = x.mean(1, keepdims=True)
@@ -129,17 +138,29 @@ def picture_of(array: np.ndarray, layout: Layout) -> dict[str, Any]:
         rows = edges_kept(layout.whole[1], layout.rows)
         columns = edges_kept(layout.whole[2], layout.columns)
         x = x[:, :, rows[:, None], columns]
+    if scale < largest and not middle:
+        record["beyond"] = int(((array > scale) | (array < -scale)).sum())
+        record["beyond"] -= record.get("inf", 0)
     record |= {"kind": layout.kind, "whole": layout.whole, "scale": _rounded(scale)}
+    record |= {"middle": _rounded(middle)} if middle else {}
     record |= {"drawn": (layout.tiles, layout.rows, layout.columns)}
-    record["cells"] = base64.b64encode(quantised(x, scale).tobytes()).decode()
+    cells = quantised(x, scale, middle)
+    record["cells"] = base64.b64encode(cells.tobytes()).decode()
     return record
 
 
-def quantised(x: np.ndarray, scale: float) -> np.ndarray:
-    """x as bytes: ZERO plus x / scale * STEPS, clipped; NaN and infinities as their marks."""
+def is_uniform(facts: dict[str, Any], size: int) -> bool:
+    """Whether all values of an array with these facts are one number, NaN or one infinity."""
+    nan, inf, minus = (facts.get(name, 0) for name in ("nan", "inf", "minus"))
+    is_one = size in (nan, inf - minus, minus, size - nan - inf)
+    return is_one and facts.get("min") == facts.get("max")
+
+
+def quantised(x: np.ndarray, scale: float, middle: float = 0.0) -> np.ndarray:
+    """x as bytes: ZERO plus (x - middle) / scale * STEPS, clipped; marks for what is not finite."""
     x = np.asarray(x, np.float64)
     finite = np.isfinite(x)
-    codes = ZERO + np.rint(np.clip(np.where(finite, x, 0) / scale, -1, 1) * STEPS)
+    codes = ZERO + np.rint(np.clip((np.where(finite, x, middle) - middle) / scale, -1, 1) * STEPS)
     codes = codes.astype(np.uint8)
     codes[np.isnan(x)] = NAN
     codes[x == np.inf] = PLUS_INFINITY
@@ -148,7 +169,10 @@ def quantised(x: np.ndarray, scale: float) -> np.ndarray:
 
 
 def facts_of(array: np.ndarray) -> dict[str, Any]:
-    """min, mean, max, rms and the share of zeros of finite values; how many others, and where."""
+    """min, mean, max, rms and the share of zeros of finite values; how many others, and where.
+
+    nan, inf, and of the latter minus: numbers of values; at: the index of the first of them.
+    """
     if not array.size:
         return {}
     x = (
@@ -162,6 +186,7 @@ def facts_of(array: np.ndarray) -> dict[str, Any]:
         nan = int(np.isnan(x).sum())
         first = np.unravel_index(int(np.argmin(finite)), x.shape)
         facts |= {"nan": nan, "inf": int(x.size - finite.sum()) - nan, "at": list(map(int, first))}
+        facts |= {"minus": minus} if (minus := int((x == -np.inf).sum())) else {}
         x = x[finite]
         if not x.size:
             return facts

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from minigen.autodiff.fused import Fused
-from minigen.autodiff.primitives import Op
+from minigen.autodiff.primitives import REGISTRY, Op, Primitive
 
 
 def text_of(function: Callable | None) -> str:
@@ -60,11 +60,65 @@ def _is_of(node, code) -> bool:
 
 
 def rules_text(op: Op, wanted: list, create_graph: bool) -> str:
-    """The text of the rules of the wanted arguments, each once.
+    """The text of the rules of the wanted arguments, each once, and of the ops that they rest on.
 
-    A fused op without a backward, or under create_graph, is differentiated by its definition.
+    Of a fused op it begins with the definition, which has the same derivative as the backward that
+    ran; without a backward, or under create_graph, it is the definition alone.
     """
-    if isinstance(op, Fused) and (create_graph or op.backward is None):
-        return text_of(op.definition)
+    return _rules_text(op, tuple(map(bool, wanted)), create_graph)
+
+
+@cache
+def _rules_text(op: Op, wanted: tuple, create_graph: bool) -> str:
+    if isinstance(op, Fused):
+        parts = [text_of(op.definition)]
+        if op.backward is not None and not create_graph:
+            inner = getattr(op.definition, "op", None)  # a definition that is an op has rules
+            if isinstance(inner, Primitive):
+                parts += [_of_rules(inner, wanted, create_graph)]
+            parts += ["# the same, faster\n" + text_of(op.backward)]
+        return "\n\n".join(filter(None, parts))
+    return _of_rules(op, wanted, create_graph)
+
+
+def _of_rules(op: Op, wanted: tuple, create_graph: bool) -> str:
     rules = [op.rule(i, create_graph) for i, w in enumerate(wanted) if w]
-    return "\n".join(dict.fromkeys(text for text in map(text_of, rules) if text))
+    texts = [*dict.fromkeys(filter(None, map(text_of, rules)))]
+    inner = dict.fromkeys(x for rule in rules for x in _inner_ops(rule))
+    return "\n\n".join(filter(None, ["\n".join(texts), *map(_explained, inner)]))
+
+
+def _inner_ops(rule: Callable | None) -> list[Op]:
+    """The ops without a public name that a rule calls, as `_relu_vjp`."""
+    if rule is None:
+        return []
+    names = getattr(inspect.unwrap(rule), "__code__", None)
+    found = [REGISTRY[name] for name in getattr(names, "co_names", ()) if name in REGISTRY]
+    return [op for op in found if op.forward.__name__.startswith("_")]
+
+
+def _explained(op: Op) -> str:
+    """The text of what an inner op computes; "" where it is a call of a kernel alone."""
+    if isinstance(op, Fused):
+        definition = text_of(op.definition)
+        is_lambda = definition.startswith("lambda")
+        return f"{op.forward.__name__} = {definition}" if is_lambda else definition
+    return text_of(op.forward) if op.forward.__doc__ else ""
+
+
+@cache
+def residual_names(op: Op | None) -> tuple[str, ...]:
+    """What the backward of a fused op calls the values that its forward keeps: ("lse", ...)."""
+    backward = getattr(op, "backward", None)
+    text = text_of(backward)
+    if not text.startswith("def "):
+        return ()
+    function = ast.parse(text).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    name = function.args.args[1].arg
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            target = node.targets[0]
+            if node.value.id == name and isinstance(target, ast.Tuple):
+                return tuple(ast.unparse(x) for x in target.elts)
+    return (name,)

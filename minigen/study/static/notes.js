@@ -151,7 +151,8 @@ const notes = noteworthy();
 function bySize() {
   const largest = new Map(); // step -> size
   for (const value of values) {
-    if (value.role !== "cotangent" || value.step === undefined || !value.facts.kind) continue;
+    if (value.role !== "cotangent" || value.step === undefined) continue;
+    if (value.picture === undefined || value.shape.every(n => n === 1)) continue;
     const { min, max, inf, nan } = value.facts;
     const finite = Math.max(Math.abs(numberOf(min ?? 0)), Math.abs(numberOf(max ?? 0)));
     const size = inf || (nan && min === undefined) ? Infinity : finite;

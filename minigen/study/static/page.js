@@ -11,7 +11,6 @@ function go(n, how = "push") {
   updateList(number);
   updateSource(step);
   updateStep(step);
-  byId("step").querySelector(".head")?.append(...noteLines(number));
   updateMemory(number);
   updateGraph();
   updatePanels(number);

@@ -98,12 +98,6 @@ function updatePanels(number) {
   }
 }
 
-// The notes on the current step, in its pane.
-function noteLines(number) {
-  return notes.filter(note => note.step === number).map(({ kind, text }) =>
-    element("p", { class: "facts remark" }, element("span", { class: "mark" }, kind), ` ${text}`));
-}
-
 // The keys, in a dialog.
 const HELP = [
   ["← →", "one step back, one step on"], ["Home End", "the first step, the last step"],

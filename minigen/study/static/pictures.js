@@ -1,15 +1,16 @@
 // Pictures of arrays: cells of one byte each, drawn on a canvas.
 
 const NAN = 0, PLUS = 1, MINUS = 2, ZERO = 128, DEEPEST = 125, GAP = 5;
-const WIDTH = 257, HEIGHT = 257, BARS_HEIGHT = 72, NARROW = 56; // pixels of a picture, at most
+const WIDTH = 286, HEIGHT = 216, BARS_HEIGHT = 72, NARROW = 120; // pixels of a picture, at most
 
 function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// [red, green, blue] of each byte.
-function paletteOf(name) {
+// [red, green, blue] of each byte: about a middle of 0, from blue to red; else one colour's shades.
+function paletteOf(name, isShades) {
   const dark = isDark();
+  const shades = dark ? [[44, 48, 46], [112, 222, 192]] : [[248, 244, 226], [14, 96, 84]];
   const middle = dark ? [38, 39, 42] : [250, 249, 246];
   const low = dark ? [88, 166, 255] : [24, 92, 166];
   const high = dark ? [255, 123, 84] : [187, 58, 32];
@@ -18,6 +19,10 @@ function paletteOf(name) {
     if (code === PLUS || code === MINUS) return [138, 43, 226];
     const x = (code - ZERO) / DEEPEST;
     if (name) return Array(3).fill(Math.round(255 * Math.max(x, 0)));
+    if (isShades) {
+      const [from, to] = shades;
+      return from.map((m, i) => Math.round(m + (to[i] - m) * Math.min(1, (x + 1) / 2)));
+    }
     const end = x < 0 ? low : high;
     return middle.map((m, i) => Math.round(m + (end[i] - m) * Math.abs(x) ** 0.8));
   });
@@ -41,9 +46,9 @@ function arrangement(picture) {
     (WIDTH - across * 4 - (cut[1] ? GAP : 0) * across) / (across * columns),
     (HEIGHT - down * 4 - (cut[0] ? GAP : 0) * down) / (down * rows));
   const cell = Math.max(fit > 1 ? Math.floor(fit) : 1, 1);
-  const size = Math.min(cell, tiles > 1 ? 8 : 16);
+  const size = Math.min(cell, tiles > 1 ? 8 : 28);
   // A narrow matrix has wider cells, as a thread could not be seen.
-  const wide = Math.max(size, Math.min(14, Math.floor(NARROW / columns)));
+  const wide = tiles > 1 ? size : Math.max(size, Math.min(30, Math.floor(NARROW / columns)));
   const tileWidth = columns * wide + (cut[1] ? GAP : 0);
   const tileHeight = rows * size + (cut[0] ? GAP : 0);
   const pad = tiles > 1 ? 4 : 0;
@@ -91,7 +96,7 @@ function heatMap(picture, label) {
 
 function paintTiles(picture, at, context) {
   const [tiles, rows, columns] = picture.drawn, plane = rows * columns;
-  const cells = cellsOf(picture), palette = paletteOf(picture.palette);
+  const cells = cellsOf(picture), palette = paletteOf(picture.palette, picture.middle);
   const channels = picture.palette === "colour" ? 3 : 1;
   const small = new OffscreenCanvas(columns, rows), brush = small.getContext("2d");
   const image = brush.createImageData(columns, rows);
@@ -148,12 +153,14 @@ function bars(picture, label) {
   const n = picture.drawn[1] * picture.drawn[2], all = picture.whole[1] * picture.whole[2];
   const width = Math.max(1, Math.min(18, Math.floor((WIDTH - GAP) / n)));
   const [canvas, context] = newCanvas(n * width + (n < all ? GAP : 0), BARS_HEIGHT, label);
-  paintSoon(() => canvas.isConnected && paintBars(cellsOf(picture), n < all, width, context));
+  paintSoon(() => canvas.isConnected
+    && paintBars(cellsOf(picture), n < all, width, context, picture.middle));
   return canvas;
 }
 
-function paintBars(cells, isCut, width, context) {
-  const palette = paletteOf(), n = cells.length;
+// Bars from 0; where 0 is far from all values, a point for each between the least and the largest.
+function paintBars(cells, isCut, width, context, middle) {
+  const palette = paletteOf("", middle), n = cells.length;
   const codes = Array.from(cells).filter(code => code > MINUS);
   const [low, high] = [Math.min(ZERO, ...codes), Math.max(ZERO, ...codes)];
   const unit = (BARS_HEIGHT - 2) / Math.max(high - low, 1), zero = 1 + (high - ZERO) * unit;
@@ -164,11 +171,16 @@ function paintBars(cells, isCut, width, context) {
     if (code <= MINUS) {
       context.fillRect(x, 0, width, BARS_HEIGHT);
       mark(context, code, x, BARS_HEIGHT / 2 - width / 2, width);
+    } else if (middle) {
+      const y = 1 + (high - code) * unit;
+      context.fillStyle = `rgb(${palette[253]})`;
+      context.fillRect(x, Math.max(0, Math.min(y - 1.5, BARS_HEIGHT - 3)), step, 3);
     } else {
       const end = zero - (code - ZERO) * unit;
       context.fillRect(x, Math.min(zero, end), step, Math.max(Math.abs(end - zero), 0.5));
     }
   });
+  if (middle) return;
   context.fillStyle = "rgba(128,128,128,.7)";
   context.fillRect(0, zero - 0.5, n * width + GAP, 1);
 }
@@ -185,7 +197,8 @@ function valueUnder(picture, event) {
   const clipped = code => {
     if (code <= MINUS) return ["NaN", "∞", "−∞"][code];
     const sign = Math.abs(code - ZERO) === DEEPEST ? (code > ZERO ? "≥ " : "≤ ") : "≈ ";
-    return sign + numberText(((code - ZERO) / DEEPEST) * numberOf(picture.scale));
+    const x = numberOf(picture.middle || 0) + ((code - ZERO) / DEEPEST) * numberOf(picture.scale);
+    return (picture.beyond || x === 0 ? sign : "≈ ") + numberText(x);
   };
   const isFirst = (i, drawn, all) => drawn === all || i < Math.ceil(drawn / 2);
   const whole = (i, drawn, all) => (isFirst(i, drawn, all) ? i : all - drawn + i);

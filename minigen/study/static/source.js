@@ -25,10 +25,16 @@ const WORDS = "def class return for in if elif else while with as import from la
 const TEXT = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/.source;
 const PARTS = new RegExp(`(#.*$)|(${TEXT})|\\b(${WORDS.replaceAll(" ", "|")})\\b`, "g");
 
+// A long line may be broken after a bracket and a comma, not within a name.
+function breakable(text) {
+  return joined(text.split(/(?<=[([{,])/), null).map(
+    part => part ?? element("wbr"));
+}
+
 function lineParts(text, state) {
   const made = [];
   const add = (part, kind) => {
-    if (part) made.push(kind ? element("span", { class: kind }, part) : part);
+    if (part) made.push(...(kind ? [element("span", { class: kind }, part)] : breakable(part)));
   };
   let rest = text;
   while (rest) {
@@ -119,6 +125,8 @@ function updateSource(step) {
   const box = source.box, top = source.lit.offsetTop, height = box.clientHeight;
   const margin = Math.min(60, height / 4);
   if (top < box.scrollTop + margin || top > box.scrollTop + height - margin - 20) {
-    box.scrollTop = top - height / 2.5;
+    const wanted = top - height / 2.5; // the first line in view is whole
+    const first = [...box.children].find(line => line.offsetTop >= wanted);
+    box.scrollTop = first ? first.offsetTop : wanted;
   }
 }
