@@ -26,7 +26,7 @@ def page_of(run: Any, max_bytes: int = MAX_BYTES, subject: str = "") -> str:
     read = lambda name: (static / name).read_text(encoding="utf-8")
     parts = {
         "title": html.escape(title_of(run, subject)),
-        "style": read("page.css") + read("panels.css"),
+        "style": read("page.css") + read("step.css") + read("panels.css"),
         "script": "\n".join(read(f"{name}.js") for name in SCRIPTS),
     }
     template = Template(read("template.html"))
