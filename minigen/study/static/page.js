@@ -160,7 +160,10 @@ function start() {
   on("unfold", () => foldAll(true));
   byId("bad").disabled = !badSteps.length;
   byId("largest").disabled = !cotangentsBySize.length;
-  if (badSteps.length) byId("bad").textContent = `next NaN (${badSteps.length})`;
+  const bad = badSteps.flatMap(n => steps[n].out.map(i => values[i].facts));
+  const what = [bad.some(f => f.nan) && "NaN", bad.some(f => f.inf) && "∞"].filter(Boolean);
+  const title = `next ${what.join(" or ")} (${badSteps.length})`;
+  if (badSteps.length) byId("bad").textContent = title;
   else byId("bad").textContent = data.kept ? "no NaN" : "values not kept";
   addEventListener("keydown", onKey);
   new ResizeObserver(keepInView).observe(byId("middle"));
