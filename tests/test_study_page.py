@@ -122,7 +122,7 @@ def test_arguments_that_were_detached_are_marked():
     assert [step.get("cut") for step in data["steps"][:2]] == [None, [h]]
     assert not any("cut" in step for step in data["steps"][2:])
     assert (cut["kind"], cut["value"], cut["step"], cut["used"]) == ("detach", h, 1, 1)
-    assert cut["line"] == run.steps[1].line
+    assert cut["lines"] == [run.steps[1].line]
 
 
 def test_a_cut_is_told_from_where_it_is_used():
@@ -149,7 +149,7 @@ def test_a_cut_is_told_from_where_it_is_used():
     assert first["kind"] == "no_grad" and ops[first["step"]][0] == "exp"
     assert second["kind"] == "detach" and ops[second["step"]][0] == "sin"
     assert second["value"] == run.steps[3].outputs[0]
-    assert first["line"] == run.steps[0].line - 1 and first["used"] == second["used"] == 6
+    assert first["lines"] == [run.steps[0].line - 1] and first["used"] == second["used"] == 6
 
 
 def test_norms_are_those_of_parameters_and_their_gradients():

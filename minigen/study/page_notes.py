@@ -10,6 +10,7 @@ from minigen.backend.devices import to_numpy
 from minigen.study.steps import Pass, Ref, Step, Value
 
 DETACH, NO_GRAD = "detach(", "no_grad"
+FEW = 3  # lines of a file that are named together
 FAR = 30  # lines above a step in which no_grad is looked for
 
 
@@ -64,34 +65,34 @@ class Cuts:
 
     def _add(self, kind: str, value: int, step: Step) -> None:
         cut = {"kind": kind, "value": value, "step": step.number}
-        line = detaching_line(step) if kind == "detach" else line_above(step)
-        self._cuts.append(cut | ({} if line is None else {"line": line}))
+        lines = detaching_lines(step) if kind == "detach" else lines_above(step)
+        self._cuts.append(cut | {"lines": lines})
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """The cuts behind which a step in the graph uses what they cut off: "used".
 
         step: the first one behind a detach, which takes `value`; the first one under a no_grad,
-        which makes it. line: that of the call, in the file of the step, where it was found.
+        which makes it. lines: those in the file of the step that may hold the call, if few do.
         """
         return [cut for cut in self._cuts if "used" in cut]
 
 
-def detaching_line(step: Step) -> int | None:
-    """The line of the detach() before a step: its own, or the only one of its file."""
+def detaching_lines(step: Step) -> list[int]:
+    """The line of the detach() before a step: its own, or those of its file if they are few."""
     if DETACH in linecache.getline(step.file, step.line):
-        return step.line
+        return [step.line]
     lines = linecache.getlines(step.file) if step.file else []
     found = [number for number, text in enumerate(lines, 1) if DETACH in text]
-    return found[0] if len(found) == 1 else None
+    return found if len(found) <= FEW else []
 
 
-def line_above(step: Step) -> int | None:
+def lines_above(step: Step) -> list[int]:
     """The next line above a step with a no_grad."""
     for number in range(step.line, max(0, step.line - FAR), -1):
         if NO_GRAD in linecache.getline(step.file, number):
-            return number
-    return None
+            return [number]
+    return []
 
 
 def norms_of(values: Sequence[Value], passes: Iterable[Pass]) -> list[tuple[int, float]]:

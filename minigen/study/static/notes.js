@@ -114,12 +114,12 @@ function cutNotes() {
   const hasNone = cut => !values[cut.value].cotangents.length; // by another way, neither
   const sorted = [...data.cuts].sort((a, b) => hasNone(b) - hasNone(a));
   return sorted.map(cut => ({
-    kind: cut.kind === "detach" ? "detached" : "no_grad", step: cut.step,
+    kind: cut.kind === "detach" ? "detached" : "outside", step: cut.step,
     text: cut.kind === "detach" ? detachText(cut, hasNone(cut)) : noGradText(cut),
   }));
 }
 
-const lineOf = cut => (cut.line === undefined ? "" : ` (line ${cut.line})`);
+const lineOf = cut => (cut.lines.length ? ` (line ${cut.lines.join(" or ")})` : "");
 
 function detachText(cut, hasNone) {
   const { value: i, step, used } = cut, value = values[i], made = value.step;
