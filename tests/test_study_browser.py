@@ -218,10 +218,14 @@ def test_another_size_of_the_window_keeps_the_step_in_view(browser):
     _, path = saved(vae)
     with opened(browser, path, at="20") as page:
         page.tab.set_viewport_size({"width": 900, "height": 500})
-        page.tab.wait_for_timeout(200)
-        box = page.tab.locator("#steps").bounding_box()
-        row = page.tab.locator("#steps [aria-current='step']").bounding_box()
-        assert box["y"] <= row["y"] <= box["y"] + box["height"] - row["height"]
+        page.tab.wait_for_function(
+            """() => {
+              const box = document.querySelector('#steps').getBoundingClientRect();
+              const row = document.querySelector("#steps [aria-current='step']");
+              const { top, bottom } = row ? row.getBoundingClientRect() : { top: -1, bottom: -1 };
+              return innerWidth === 900 && box.top <= top && bottom <= box.bottom;
+            }"""
+        )
 
 
 # ------------------------------------------------------------------------- any text, any values
