@@ -102,8 +102,9 @@ def test_a_module_is_one_row_backward_though_branches_interleave(browser):
         page.tab.click("#unfold")
         page.press("ArrowRight", "ArrowRight", "g")  # whatever the order of the rows
         assert page.current == 17 and page.errors == []
-        numbers = page.tab.locator("#graph .node").count()
-        assert numbers == len(run.steps)
+        nodes = page.tab.locator("#graph .node")
+        nodes.first.wait_for()  # the layout is made in a worker
+        assert nodes.count() == len(run.steps)
 
 
 UNNAMED = """() => [...document.querySelectorAll(
