@@ -48,8 +48,9 @@ def main() -> int:
         python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
         subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True)
         tests = [python, "-m", "pytest", "-m", "quick", "-p", "no:cacheprovider"]
-        # Some old packages change the locale, and tests read files that are in UTF-8.
-        env = os.environ | {"PYTHONUTF8": "1"}
+        # Some old packages change the locale, and tests read files that are in UTF-8. Scripts that
+        # tests run find minigen by PYTHONPATH, as it is not installed here.
+        env = os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
         code = subprocess.run(tests, cwd=ROOT, env=env, check=False).returncode
     if code == 0:
         cache.mkdir(parents=True, exist_ok=True)
