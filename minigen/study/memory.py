@@ -45,7 +45,7 @@ class Memory:
     The times are those of the run without recording. Parameters, and the gradients that they had,
     count from the start, data from its first use. Not counted is what no op sees: the state of
     optimizers, data sets, what a script computes in NumPy, workspaces of kernels and of worker
-    threads (4.5 MB each while they look for products), Python's objects. Temporaries are measured
+    threads (4.5 MB each, which they keep), Python's objects. Temporaries are measured
     by repeating each distinct call once (`temporaries.py`); for calls in `missed`, among them those
     on a GPU, they are not known.
     """
