@@ -27,3 +27,7 @@ class CheckpointError(ValueError):
 
 class DatasetError(ValueError):
     """A data file that is missing, damaged or of another format than its name says."""
+
+
+class DistributedError(RuntimeError):
+    """Another process of those that train together has failed, or differs from this one."""

@@ -11,24 +11,21 @@ depend on whether the one before it left a number over.
 """
 
 import math
-import operator
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigen import kernels
-from minigen.backend.arrays import Array, Shape, array_module
-from minigen.backend.devices import capturing, created_on, device_of, to_device, to_numpy
-from minigen.backend.dtypes import PYTHON_SCALARS, check_dtype
-from minigen.errors import DTypeError
-
-BOOL, WORD = np.dtype(np.bool_), np.dtype(np.uint32)
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+from minigen.backend.arrays import Array, Shape
+from minigen.backend.devices import capturing, created_on
+from minigen.backend.dtypes import PYTHON_SCALARS
+from minigen.communication.world import current
+from minigen.errors import ShapeError
+from minigen.variates import Variates, shape_of, whole_number, words_of
 
 
-class Generator:
+class Generator(Variates):
     """Random arrays from a seed in [0, 2^64); safe to share between threads."""
 
     def __init__(self, seed: int = 0):
@@ -47,163 +44,103 @@ class Generator:
             raise ValueError(f"seed and counter must be in [0, 2**64), got {seed} and {counter}")
         self._seed, self._counter = seed, counter
 
+    def rows(self, start: int, stop: int, axis: int = 0) -> "Generator":
+        """A view of this stream, whose draws are the rows start ... stop - 1 of the whole draw.
+
+        rng.rows(2, 4).normal((6, 3)) has the values of rng.normal((6, 3))[2:4], and takes as many
+        words from the stream, but computes these two rows only. axis: that of the rows.
+        """
+        return RowsOfDraws(self, start, stop, axis)
+
     def __reduce__(self) -> tuple:  # for copy, deepcopy and pickle, which cannot copy the lock
         return _generator_with_state, (self.state,)
 
     def __repr__(self) -> str:
         return f"Generator(seed={self._seed}, counter={self._counter})"
 
-    def uniform(
-        self,
-        shape: int | Shape = (),
-        low: float = 0.0,
-        high: float = 1.0,
-        *,
-        dtype: Any = np.float32,
-        device: str | None = None,
-    ) -> Array:
-        """Uniform in [low, high): 24 random bits in float32, 53 in float64."""
-        dtype, low, high = _float_dtype(dtype, "uniform"), float(low), float(high)
-        u = self._unit(_shape(shape), dtype, device)
-        if low == 0.0 and high == 1.0:
-            return u
-        if not low < high:
-            raise ValueError(f"uniform needs low < high, got {low} and {high}")
-        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding must not reach high
-        return _array(np.minimum(low + (high - low) * u, below))
-
-    def normal(
-        self,
-        shape: int | Shape = (),
-        mean: float = 0.0,
-        std: float = 1.0,
-        *,
-        dtype: Any = np.float32,
-        device: str | None = None,
-    ) -> Array:
-        """Normal with mean `mean` and standard deviation `std` >= 0."""
-        if not std >= 0:
-            raise ValueError(f"normal needs std >= 0, got {std}")
-        dtype, shape = _float_dtype(dtype, "normal"), _shape(shape)
-        mean, std = float(mean), float(std)
-        u = self._unit((*shape, 2), dtype, device)
-        radius = np.sqrt(-2 * np.log(1 - u[..., 0]))  # 1 - u is in (0, 1]
-        return _array(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])))
-
-    def integers(
-        self,
-        low: int,
-        high: int,
-        shape: int | Shape = (),
-        *,
-        dtype: Any = np.int64,
-        device: str | None = None,
-    ) -> Array:
-        """Integers in [low, high), of equal probability up to an error of (high - low) / 2^64."""
-        dtype, low = check_dtype(dtype), whole_number("integers: low", low)
-        high = whole_number("integers: high", high)
-        if not low < high:
-            raise ValueError(f"integers needs low < high, got {low} and {high}")
-        if dtype.kind not in "iu":
-            raise DTypeError(f"integers: dtype {dtype} is not an integer dtype")
-        if low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max:
-            raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
-        shape = _shape(shape)
-        scaled = _scale_down(self._bits64(math.prod(shape), device), high - low)
-        # Unsigned addition is modulo 2^64, and so right for a negative low, too.
-        return (scaled + np.uint64(low % 2**64)).astype(dtype).reshape(shape)
-
-    def bernoulli(
-        self,
-        p: float | Array,
-        shape: int | Shape | None = None,
-        *,
-        dtype: Any = np.bool_,
-        device: str | None = None,
-    ) -> Array:
-        """True with probability p: a number, or an array that broadcasts to shape."""
-        if not np.all((p >= 0) & (p <= 1)):
-            raise ValueError(f"bernoulli needs p in [0, 1], got {p}")
-        shape = np.shape(p) if shape is None else _shape(shape)
-        if type(p) in PYTHON_SCALARS:
-            drawn = self._filled(kernels.bernoulli, shape, BOOL, device, float(p))
-        else:
-            u = self._unit(shape, FLOAT32, device)
-            drawn = _array(u < to_device(p, device_of(u)))
-        return drawn.astype(check_dtype(dtype), copy=False)
-
-    def permutation(self, n: int, *, dtype: Any = np.int64, device: str | None = None) -> Array:
-        """The integers 0 .. n - 1 in random order."""
-        if (n := whole_number("permutation: n", n)) < 0:
-            raise ValueError(f"permutation needs n >= 0, got {n}")
-        order = self._bits64(n, device).argsort(kind="stable")
-        return order.astype(check_dtype(dtype), copy=False)
-
-    def choice(
-        self,
-        n: int,
-        shape: int | Shape = (),
-        replace: bool = True,
-        p: Array | None = None,
-        *,
-        dtype: Any = np.int64,
-        device: str | None = None,
-    ) -> Array:
-        """Draws from 0 .. n - 1, with or without replacement; p (n,) are their probabilities.
-
-        By default all are equally likely.
-        """
-        shape, n = _shape(shape), whole_number("choice: n", n)
-        size = math.prod(shape)
-        if n < 1:
-            raise ValueError(f"choice needs n >= 1, got {n}")
-        if p is not None:
-            p = np.asarray(to_numpy(p), np.float64)
-            if p.shape != (n,) or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-6):
-                raise ValueError(f"choice needs p >= 0 of shape ({n},) that sums to 1")
-        if replace and p is None:
-            return self.integers(0, n, shape, dtype=dtype, device=device)
-        if replace:
-            u = self._unit(shape, FLOAT64, device)
-            edges = array_module(u).asarray(np.cumsum(p) / p.sum())
-            drawn = array_module(u).searchsorted(edges, u, side="right")
-            return _array(drawn.astype(check_dtype(dtype)))
-        possible = n if p is None else np.count_nonzero(p)
-        if size > possible:
-            raise ValueError(f"choice of {size} without replacement from {possible}")
-        if p is None:
-            return self.permutation(n, dtype=dtype, device=device)[:size].reshape(shape)
-        # Efraimidis and Spirakis 2006: those with the smallest keys, exponential draws of rate p.
-        u = self._unit((n,), FLOAT64, device)
-        with np.errstate(divide="ignore"):
-            keys = -np.log1p(-u) / array_module(u).asarray(p)
-        keys[array_module(u).asarray(p == 0)] = np.inf
-        order = keys.argsort(kind="stable")[:size]
-        return order.reshape(shape).astype(check_dtype(dtype), copy=False)
-
     def _filled(
         self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
     ) -> Array:
-        """A new array that kernel(out, *constants, seed, start) fills from the next words.
+        start = self._advance(math.prod(shape) * words_of(dtype))
+        arguments = *constants, self._seed, start
+        return created_on(device, lambda xp: kernel(xp.empty(shape, dtype), *arguments))
 
-        An item takes itemsize / 4 words, at least one.
-        """
+    def _advance(self, words: int) -> int:
+        """Take the next words of the stream; the position of the first."""
         if (recording := capturing.get()) is not None:
             recording.register_generator(self)
         with self._lock:
             start = self._counter
-            self._counter += math.prod(shape) * max(dtype.itemsize // WORD.itemsize, 1)
-        arguments = *constants, self._seed, start
-        return created_on(device, lambda xp: kernel(xp.empty(shape, dtype), *arguments))
+            self._counter += words
+        return start
 
-    def _bits64(self, n: int, device: str | None) -> Array:
-        """Uniform uint64 (n,), of two words each, the first the low half."""
-        words = self._filled(kernels.philox, (2 * n,), WORD, device).astype(np.uint64)
-        return words[0::2] | words[1::2] << np.uint64(32)
 
-    def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
-        """Uniform in [0, 1): 24 random bits in float32, 53 in float64."""
-        return self._filled(kernels.uniform, shape, dtype, device)
+class RowsOfDraws(Generator):
+    """See `Generator.rows`: a view of a generator, with whose state its own is shared."""
+
+    def __init__(self, source: Generator, start: int, stop: int, axis: int):
+        self.source, self.axis = source, axis
+        self.start, self.stop = whole_number("rows: start", start), whole_number("rows: stop", stop)
+        if not 0 <= self.start <= self.stop:
+            raise ValueError(f"rows: needs 0 <= start <= stop, got {start} and {stop}")
+
+    state = property(  # type: ignore
+        lambda self: self.source.state, lambda self, state: setattr(self.source, "state", state)
+    )
+
+    def __repr__(self) -> str:
+        return f"{self.source!r}.rows({self.start}, {self.stop}, axis={self.axis})"
+
+    def __reduce__(self) -> tuple:
+        return RowsOfDraws, (self.source, self.start, self.stop, self.axis)
+
+    def bernoulli(self, p: Any, shape: Any = None, **options: Any) -> Array:
+        if type(p) not in PYTHON_SCALARS:
+            whole = np.shape(p) if shape is None else shape_of(shape)
+            axis = self._axis_of(whole) - len(whole) + np.ndim(p)
+            if axis >= 0 and np.shape(p)[axis] != 1:
+                p = p[(slice(None),) * axis + (slice(self.start, self.stop),)]
+            shape = whole
+        return super().bernoulli(p, shape, **options)
+
+    def permutation(self, n: int, **options: Any) -> Array:
+        return self._rows_of(self.source.permutation(n, **options))
+
+    def choice(self, n: int, shape: Any = (), replace: bool = True, *rest: Any, **options: Any):
+        if not replace:  # each number depends on those before it
+            return self._rows_of(self.source.choice(n, shape, replace, *rest, **options))
+        return super().choice(n, shape, replace, *rest, **options)
+
+    def _filled(
+        self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
+    ) -> Array:
+        axis = self._axis_of(shape)
+        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :]) * words_of(dtype)
+        begin = self.source._advance(math.prod(shape) * words_of(dtype))
+        first, seed = begin + self.start * inner, self.source.state[0]
+        part = self.stop - self.start, *shape[axis + 1 :]
+
+        def filled(xp: Any) -> Array:
+            out = xp.empty((outer, *part), dtype)
+            for i in range(outer):
+                kernel(out[i], *constants, seed, first + i * shape[axis] * inner)
+            return out.reshape(*shape[:axis], *part)
+
+        return created_on(device, filled)
+
+    def _rows_of(self, whole: Array) -> Array:
+        axis = self._axis_of(whole.shape)
+        return whole[(slice(None),) * axis + (slice(self.start, self.stop),)]
+
+    def _axis_of(self, shape: Shape) -> int:
+        """The axis of the rows, not negative; ShapeError if shape has no such rows."""
+        axis = self.axis + len(shape) * (self.axis < 0)
+        if not 0 <= axis < len(shape) or self.stop > shape[axis]:
+            raise ShapeError(
+                f"rows {self.start} to {self.stop} on axis {self.axis}: a draw of shape {shape} "
+                "has no such rows; pass the shape of the whole draw"
+            )
+        return axis
 
 
 def _generator_with_state(state: tuple[int, int]) -> Generator:
@@ -211,47 +148,6 @@ def _generator_with_state(state: tuple[int, int]) -> Generator:
     rng = Generator()
     rng.state = state
     return rng
-
-
-def _scale_down(bits: Array, n: int) -> Array:
-    """floor(bits * n / 2^64) for uint64 bits and 0 < n <= 2^64: the high half of the product."""
-    if n == 2**64:
-        return bits
-    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
-    b0, b1, n0, n1 = bits & low, bits >> half, np.uint64(n & 0xFFFFFFFF), np.uint64(n >> 32)
-    middle = b1 * n0 + (b0 * n0 >> half)
-    carry = b0 * n1 + (middle & low)
-    return b1 * n1 + (middle >> half) + (carry >> half)
-
-
-def _array(x: Array) -> Array:
-    """x as an array: NumPy's functions return a scalar for an array without dims."""
-    return np.asarray(x) if isinstance(x, np.generic) else x
-
-
-def whole_number(name: str, value: Any) -> int:
-    """value as an int; TypeError for what is no whole number, which int() would round or parse."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, an integer, got {value!r}") from None
-
-
-def _shape(shape: int | Shape) -> Shape:
-    """shape as a tuple of ints; ValueError if one is negative."""
-    sizes = (shape,) if np.ndim(shape) == 0 else shape
-    dims = tuple(whole_number("a size of a shape", n) for n in sizes)
-    if any(n < 0 for n in dims):
-        raise ValueError(f"a shape has no negative dims, got {shape}")
-    return dims
-
-
-def _float_dtype(dtype: Any, name: str) -> np.dtype:
-    """dtype checked; DTypeError unless it is a floating one."""
-    found = check_dtype(dtype)
-    if found.kind != "f":
-        raise DTypeError(f"{name}: dtype {found} is not float32 or float64")
-    return found
 
 
 _default = Generator(0)
@@ -271,6 +167,26 @@ def generator_of(rng: Generator | None) -> Generator:
             f"rng: expected a generator of minigen, got {rng!r}; mg.Generator(seed) makes one"
         )
     return rng
+
+
+def draw_of_batch(rng: Generator | None, shape: Shape, axis: int = 0) -> tuple[Generator, Shape]:
+    """(generator, shape) for a draw that has a row for each row of the batch, on this axis.
+
+    They are rng and shape, if one process has the whole batch. Else shape has the rows of this
+    rank, or a multiple of them, as (B * T, D) has; then the generator yields its rows of the draw
+    of the whole batch, whose shape is returned. ShapeError if shape has other rows.
+    """
+    rng, rows = generator_of(rng), current().rows
+    if rows is None or isinstance(rng, RowsOfDraws):
+        return rng, shape
+    multiple, rest = divmod(shape[axis] if len(shape) > axis else 0, rows.stop - rows.start)
+    if rest or not multiple:
+        raise ShapeError(
+            f"a random draw of shape {shape} has no row on axis {axis} for each of the "
+            f"{rows.stop - rows.start} rows that this rank has of the batch"
+        )
+    whole = *shape[:axis], rows.total * multiple, *shape[axis + 1 :]
+    return rng.rows(rows.start * multiple, rows.stop * multiple, axis), whole
 
 
 def manual_seed(seed: int) -> Generator:

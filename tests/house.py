@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "minigen"
 
 # A room imports only rooms above it: a file, or a folder with a slash.
 ROOMS = (
-    *("errors", "console", "variables", "parallel/", "backend/", "figures/", "kernels/"),
-    *("random", "autodiff/"),
+    *("errors", "console", "variables", "parallel/", "backend/", "figures/"),
+    *("communication/", "kernels/", "variates", "random", "autodiff/"),
     *("ops/", "operators", "synonyms", "tensors", "gradients", "creation", "draws"),
     *(
         "tensor_files",
@@ -20,6 +20,7 @@ ROOMS = (
         "optim/",
         "data/",
         "models/",
+        "distributed/",
         "study/",
         "training/",
         "testing/",
@@ -33,6 +34,7 @@ FILES = {
     "backend": "arrays devices precision dtypes",
     "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings "
     "rooflines",
+    "communication": "rows waiting world mpi launch",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
@@ -42,8 +44,8 @@ FILES = {
     "convolution attention_scores attention",
     "kernels.gpu": "launching activations rows softmax channels windows indexing "
     "random_bits updates blas products convolution recurrent sequences attention",
-    "autodiff": "grad_modes graph outline cotangents walk fast_walk names left_out_layers left_out "
-    "signatures explain checks primitives fused trace",
+    "autodiff": "grad_modes graph outline cotangents reducers walk fast_walk names "
+    "left_out_layers left_out signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
     "counting contractions linalg normalization windows conv pooling interpolation sequences "
     "recurrent attention losses class_losses densities synonyms parts",
@@ -57,6 +59,7 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
+    "distributed": "wrapping synchronous",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
     "calls recorder machine times programs temporaries lifetimes recomputing "
     "memory_figure memory pictures page_memory page_notes page_steps page_data page recording "

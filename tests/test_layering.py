@@ -22,9 +22,10 @@ ONLY = {  # what these may import of the package besides their own folder, whate
     "autodiff": {"errors", "variables", "parallel", "backend"},
     "backend": {"errors"},
     "figures": {"errors", "backend"},
-    "data": {"errors", "backend", "random"},
+    "data": {"errors", "backend", "communication", "random"},
 }
-HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "safetensors", "tqdm", "scipy"}
+HEAVY = {"numba", "cupy", "cupyx", "hypothesis", "matplotlib", "mpi4py", "safetensors", "tqdm"}
+HEAVY |= {"scipy"}
 MAY_IMPORT_CUPY = {"backend/arrays.py"}
 
 

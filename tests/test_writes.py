@@ -50,7 +50,7 @@ WRITES = {
     "optim/optimizer.py": {"bucket.settings[:] =": "the optimizer's own"},
     "optim/rmsprop.py": dict.fromkeys(["s[...] =", "m[...] =", "v[...] =", "p -= lr"], PARAMETER),
     "optim/sgd.py": dict.fromkeys(["v[...] =", "v += group", "p -= lr"], PARAMETER),
-    "random.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
+    "variates.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
     "models/seq2seq.py": dict.fromkeys(
         ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
     ),
@@ -119,7 +119,7 @@ NOT_ARRAYS = {  # targets of such statements that are dicts, lists, numbers and 
 def test_every_statement_that_writes_into_an_array_is_listed_with_its_reason():
     paths = [p for folder in FOLDERS for p in sorted((PACKAGE / folder).rglob("*.py"))]
     unknown, seen = [], set()
-    for path in [*paths, PACKAGE / "random.py", PACKAGE / "tensors.py"]:
+    for path in [*paths, PACKAGE / "random.py", PACKAGE / "variates.py", PACKAGE / "tensors.py"]:
         name = path.relative_to(PACKAGE).as_posix()
         for line in statements_that_may_write(path):
             reasons = [text for text in WRITES.get(name, ()) if text in line]

@@ -10,11 +10,12 @@ The walk writes only into arrays that it created itself and into arrays that ops
 returned. It never writes into what another rule returned: the rule, or the user, may hold it.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from minigen.autodiff.graph import Leaf, Node, trace_observer
+from minigen.autodiff.reducers import reducers_of
 from minigen.autodiff.walk import copied, plan, walk
 from minigen.parallel.deferred import DEFERRABLE, deferring
 from minigen.variables import choice
@@ -54,6 +55,8 @@ def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=(), deferring=defe
         for vertex in reversed(order):
             g = sums.pop(vertex, None)
             if g is None:  # so it is for every leaf: their cotangents are in leaf_sums
+                if type(vertex) is Leaf and vertex.reducer is not None:
+                    vertex.reducer.completed(vertex, partial(leaf_sums.complete, vertex))
                 continue
             if vertex in inputs:
                 found[vertex] = copied(g)
@@ -77,6 +80,8 @@ def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=(), deferring=defe
                 vertex.free()
         leaf_sums.add_pending()
     found.update((leaf, g) for leaf, g in leaf_sums.gradients() if leaf in inputs)
+    for reducer in reducers_of(order):
+        reducer.ended(found)
     return found
 
 
@@ -138,7 +143,16 @@ class LeafSums:
                 self.owned.add(leaf)
         self.pending.clear()
 
+    def complete(self, leaf):
+        """The gradient of leaf, or None; other references to it may exist."""
+        self.add_pending()
+        return self.sums.get(leaf)
+
     def gradients(self):
-        """Pairs (leaf, gradient); nothing else refers to a gradient, and it is in C order."""
+        """Pairs (leaf, gradient); nothing else refers to a gradient, and it is in C order.
+
+        Those of leaves with a reducer are left out.
+        """
         for leaf, g in self.sums.items():
-            yield leaf, g if leaf in self.owned and g.flags.c_contiguous else copied(g)
+            if leaf.reducer is None:
+                yield leaf, g if leaf in self.owned and g.flags.c_contiguous else copied(g)

@@ -40,14 +40,16 @@ class Leaf:
     """A vertex that is not the result of an op: a parameter, an input, or a buffer.
 
     A buffer has requires_grad=False. Only the arrays of leaves are ever written to; `version`
-    counts these writes.
+    counts these writes. `reducer` adds the gradients of other processes, where several train
+    together: see `Reducer` in reducers.py.
     """
 
-    __slots__ = ("__weakref__", "grad", "requires_grad", "version")
+    __slots__ = ("__weakref__", "grad", "reducer", "requires_grad", "version")
     op, parents, depth = None, (), 0
 
     def __init__(self, requires_grad: bool = True):
         self.grad, self.requires_grad, self.version = None, requires_grad, 0
+        self.reducer = None
 
 
 class Node:

@@ -35,9 +35,11 @@ The call chain of a backward pass:
 """
 
 from contextlib import nullcontext
+from functools import partial
 
 from minigen.autodiff.grad_modes import grad_mode
 from minigen.autodiff.graph import Leaf, Node, Traced
+from minigen.autodiff.reducers import reducers_of
 
 
 def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=()):
@@ -60,6 +62,8 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
                 continue
             if vertex in inputs:
                 found[vertex] = copied(g)
+                if type(vertex) is Leaf and vertex.reducer is not None and not create_graph:
+                    vertex.reducer.completed(vertex, partial(found.get, vertex))
             wanted = [parent in order for parent in vertex.parents]  # [] for a leaf
             if vertex in stop or not any(wanted):
                 continue
@@ -69,15 +73,18 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
                     add(sums, parent, cotangent)
             if not (retain_graph or create_graph):
                 vertex.free()
+    for reducer in () if create_graph else reducers_of(order):
+        reducer.ended(found)
     return found
 
 
 def plan(starts, inputs, stop):
     """(order, inputs): the vertices on a path from starts to inputs, and the vertices to return.
 
-    order has them as the keys of a dict, parents first. inputs are the argument, or for None all
-    leaves that were found. Raises GradError, before any rule is called, if saved values were freed
-    or written to.
+    order has them as the keys of a dict, parents first; the walk visits them from last to first, so
+    a leaf, whose gradient is then complete, right after the last of its users. inputs are the
+    argument, or for None all leaves that were found. Raises GradError, before any rule is called,
+    if saved values were freed or written to.
     """
     depths, stack, order = {}, list(starts), {}
     while stack:
@@ -89,6 +96,11 @@ def plan(starts, inputs, stop):
     everything = inputs is None
     inputs = {v for v in depths if type(v) is Leaf} if everything else inputs
     for vertex in sorted(depths, key=depths.get):  # parents first: they are less deep
+        if type(vertex) is Leaf and vertex not in starts:
+            continue
+        for p in vertex.parents:  # a leaf right before the least deep of its users
+            if type(p) is Leaf and p in inputs and p in depths:
+                order.setdefault(p)
         if everything or vertex in inputs or any(p in order for p in vertex.parents):
             order[vertex] = None
             if isinstance(vertex, Node) and vertex not in stop:

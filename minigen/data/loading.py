@@ -9,6 +9,8 @@ import numpy as np
 
 from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.backend.devices import resolve_device, to_device
+from minigen.communication.rows import Rows, rows_of
+from minigen.communication.world import World
 from minigen.data.datasets import Subset, TensorDataset, array_of, default_collate, is_tensor
 from minigen.data.transfer import ahead
 from minigen.random import Generator, generator_of
@@ -32,7 +34,9 @@ class DataLoader:
     batch is copied to the GPU while the previous one is in use. With shuffle each epoch draws its
     order from rng (by default the default generator). collate_fn makes a batch of the examples of
     a Dataset, or of an object with `__len__` and `__getitem__` (by default `default_collate`).
-    num_workers and pin_memory change nothing. Raises ValueError for invalid arguments.
+    num_workers and pin_memory change nothing. With world, batch_size is that of all ranks together,
+    and each rank gets its rows of a batch (see `World.split`). Raises ValueError for invalid
+    arguments.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class DataLoader:
         collate_fn: Callable[[list], Any] | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
+        world: World | None = None,
     ):
         if num_workers or pin_memory:
             warnings.warn(
@@ -87,7 +92,7 @@ class DataLoader:
         if not isinstance(rng, Generator | None):
             raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.rng = generator_of(rng)
-        self.device = resolve_device(device)
+        self.device, self.world = resolve_device(device), world
         self._position = START
         self._resume: Position | None = None  # from which the next `for` continues
 
@@ -109,13 +114,27 @@ class DataLoader:
         batches = (self._batch(order, i) for i in range(done, len(self)))
         if self.device != "cpu" and not self._by_example and not any(map(is_cupy, self.arrays)):
             batches = ahead(batches)
-        for i, batch in enumerate(batches, done + 1):
-            self._position = Position(order_state, i)
-            yield batch if self._tupled or self._by_example else batch[0]
+        try:
+            for i, batch in enumerate(batches, done + 1):
+                self._position = Position(order_state, i)
+                if self.world is not None:
+                    self.world.rows = self._part(i - 1)
+                yield batch if self._tupled or self._by_example else batch[0]
+        finally:
+            if self.world is not None:
+                self.world.rows = None
         self._position = START
+
+    def _part(self, i: int) -> Rows:
+        """The rows of batch i that this rank gets."""
+        total = min(self.batch_size, self.examples - i * self.batch_size)
+        return rows_of(total, self.world.rank, self.world.size)
 
     def _batch(self, order: np.ndarray, i: int) -> Any:
         rows = order[i * self.batch_size :][: self.batch_size]
+        if self.world is not None:
+            part = self._part(i)
+            rows = rows[part.start : part.stop]
         if self._by_example:
             examples = [self._example(row) for row in rows.tolist()]
             batch = self._collate(examples)

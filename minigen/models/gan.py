@@ -44,7 +44,7 @@ from minigen.nn import (
     init,
 )
 from minigen.random import Generator as RandomGenerator
-from minigen.random import generator_of
+from minigen.random import draw_of_batch
 from minigen.tensors import Tensor
 
 
@@ -215,7 +215,8 @@ def gradient_penalty(
 ) -> Tensor:
     """The mean of (|dD/du| - 1)^2 at a random point u between each real and fake sample."""
     shape = (len(real), *[1] * (real.ndim - 1))
-    t = generator_of(rng).uniform(shape, dtype=real.dtype, device=real.device)
+    rng, whole = draw_of_batch(rng, shape)
+    t = rng.uniform(whole, dtype=real.dtype, device=real.device)
     between = (t * real.data + (1 - t) * fake.data).astype(real.dtype)
     u = Tensor(between).requires_grad_()
     gradient = grad(critic(u).sum(), u, create_graph=True)

@@ -11,8 +11,9 @@ from minigen.errors import ShapeError
 from minigen.models.sampling import sampled
 from minigen.nn import Module, evaluation
 from minigen.ops.indexing import whole_numbers
-from minigen.random import Generator, whole_number
+from minigen.random import Generator
 from minigen.tensors import Tensor
+from minigen.variates import whole_number
 
 
 class Autoregressive(Module):

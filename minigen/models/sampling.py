@@ -5,7 +5,8 @@ import numpy as np
 from minigen import ops
 from minigen.backend.arrays import Array, array_module
 from minigen.backend.devices import device_of
-from minigen.random import Generator, generator_of, whole_number
+from minigen.random import Generator, generator_of
+from minigen.variates import whole_number
 
 LARGEST = float(np.finfo(np.float64).max)
 

@@ -33,7 +33,7 @@ from minigen.nn import (
     Sequential,
     Unflatten,
 )
-from minigen.random import Generator, generator_of
+from minigen.random import Generator, draw_of_batch
 from minigen.tensors import Tensor
 
 
@@ -74,9 +74,8 @@ class VAE(Module):
 
     def sample(self, mean: Tensor, logvar: Tensor, rng: Generator | None = None) -> Tensor:
         """z ~ N(mean, exp(logvar)), with gradients to both."""
-        noise = generator_of(self.rng if rng is None else rng).normal(
-            mean.shape, dtype=mean.dtype, device=mean.device
-        )
+        rng, shape = draw_of_batch(self.rng if rng is None else rng, mean.shape)
+        noise = rng.normal(shape, dtype=mean.dtype, device=mean.device)
         return ops.gaussian_sample(mean, logvar, noise)
 
     def decode(self, z: Tensor, label: Array | None = None) -> Tensor:

@@ -129,7 +129,7 @@ class _Recurrent(Module):
         directions = self._directions()
         for layer in range(self.num_layers):
             if layer:
-                x = ops.dropout(x, self.dropout, self.training, self.rng)
+                x = ops.dropout(x, self.dropout, self.training, self.rng, batch_axis=1)
             ys = []
             for direction in directions:
                 index, suffix = len(last[0]), f"_l{layer}{direction}"

@@ -23,7 +23,7 @@ from minigen.ops.elementwise import (
     tanh,
     where,
 )
-from minigen.random import Generator, generator_of
+from minigen.random import Generator, draw_of_batch
 
 AWAY_FROM_KINK = (0.1, 3.0)  # a domain for the gradient checks of functions with a kink at 0
 
@@ -162,10 +162,17 @@ def softplus(x: Array, *, beta: float = 1.0, threshold: float = 20.0) -> Array:
 
 
 @composite
-def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | None = None) -> Array:
+def dropout(
+    x: Array,
+    p: float = 0.5,
+    training: bool = True,
+    rng: Generator | None = None,
+    batch_axis: int = 0,
+) -> Array:
     """Each value of x set to 0 with probability p, else times 1 / (1 - p) (Srivastava et al. 2014).
 
-    Returns x itself if training is False or p is 0.
+    Returns x itself if training is False or p is 0. batch_axis, where several processes share a
+    batch, is the axis of its rows: each process draws its rows of the mask of all.
     """
     p = float(p)
     if not 0 <= p <= 1:
@@ -175,6 +182,6 @@ def dropout(x: Array, p: float = 0.5, training: bool = True, rng: Generator | No
     values = raw(x)
     if values.dtype.kind != "f":
         raise DTypeError(f"dropout: x must be float32 or float64, got {values.dtype}")
-    rng = generator_of(rng)
-    keep_mask = rng.bernoulli(1 - p, values.shape, dtype=values.dtype, device=device_of(values))
+    rng, whole = draw_of_batch(rng, values.shape, batch_axis)
+    keep_mask = rng.bernoulli(1 - p, whole, dtype=values.dtype, device=device_of(values))
     return multiply(x, keep_mask * (1 / (1 - p)) if p < 1 else keep_mask)

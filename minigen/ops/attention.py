@@ -15,7 +15,7 @@ from minigen.ops.elementwise import add, multiply, where
 from minigen.ops.linalg import matmul
 from minigen.ops.normalization import softmax
 from minigen.ops.shape import astype, sum_to, swapaxes
-from minigen.random import Generator, generator_of
+from minigen.random import Generator, draw_of_batch
 
 NAME = "scaled_dot_product_attention"
 
@@ -94,8 +94,8 @@ def scaled_dot_product_attention(
         mask = mask if mask.dtype.kind == "f" else fixed(mask)
     keep_mask = None
     if dropout_p:
-        rng, device = generator_of(rng), device_of(raw(q))
-        keep_mask = rng.bernoulli(1 - dropout_p, shape, device=device)
+        rng, whole = draw_of_batch(rng, shape)
+        keep_mask = rng.bernoulli(1 - dropout_p, whole, device=device_of(raw(q)))
     scale = 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale)
     if mask is not None and mask.dtype.kind == "f":  # the kernels take no floats
         return _attention_definition(q, k, v, mask, keep_mask, is_causal, scale, dropout_p)
