@@ -13,6 +13,7 @@ import numpy as np
 from minigen.backend.arrays import Array
 from minigen.backend.devices import device_of, to_device, to_numpy
 from minigen.communication.waiting import wait
+from minigen.communication.windows import MpiWindow, answer
 from minigen.communication.world import Reductions, World
 
 
@@ -24,6 +25,7 @@ class MpiWorld(World):
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.local_rank, self.local_size = local.Get_rank(), local.Get_size()
+        self.answers = False  # a thread lets MPI answer the ranks on other machines
 
     def barrier(self) -> None:
         wait(self.comm.Ibarrier().Test)
@@ -38,6 +40,13 @@ class MpiWorld(World):
         found = np.empty(int(lengths.sum()), np.uint8)
         wait(self.comm.Iallgatherv(content, [found, lengths]).Test)
         return [json.loads(part.tobytes()) for part in np.split(found, np.cumsum(lengths)[:-1])]
+
+    def window(self, like: Sequence[np.ndarray]) -> MpiWindow:
+        on_one_machine = self.local_size == self.size
+        if not on_one_machine and self.rank == 0 and not self.answers:
+            answer(self.comm)
+            self.answers = True
+        return MpiWindow(self.comm, like, on_one_machine)
 
     def reductions(self, like: Sequence[Array]) -> Reductions:
         return MpiReductions(self.comm, like)

@@ -27,3 +27,13 @@ def rows_of(total: int, rank: int, size: int) -> Rows:
     if start == stop:
         return Rows(0, 1, total, 0.0)
     return Rows(start, stop, total, (stop - start) / total)
+
+
+def own_draws(rows: Rows, rank: int, size: int) -> Rows:
+    """Rows of draws for a part of a batch, that no other rank draws for any part of this batch.
+
+    A rank that may have any part of a batch takes as many rows of the draw from a range of its own,
+    so that two ranks whose generators are in the same state never draw the same noise.
+    """
+    longest, n = -(-rows.total // size), rows.stop - rows.start
+    return Rows(rank * longest, rank * longest + n, size * longest, rows.weight)

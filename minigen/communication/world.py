@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigen.backend.arrays import Array, array_module
-from minigen.communication.rows import Rows, rows_of
+from minigen.communication.handing_out import HandingOut
+from minigen.communication.rows import Rows, own_draws, rows_of
+from minigen.communication.windows import Window
 
 OPS = ("mean", "sum", "max", "min")
 
@@ -21,7 +23,8 @@ class World:
 
     local_rank and local_size are those among the ranks on this machine. `rows` are the rows of the
     batch that this rank works on, while a step runs; None otherwise. `in_step` is true while all
-    ranks take the same steps at the same time: then ops may sum over all ranks.
+    ranks take the same steps at the same time: then ops may sum over all ranks. `handing_out`, if
+    there is one, hands out the parts of batches to ranks, each of which takes steps at its own pace.
     """
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
@@ -29,6 +32,7 @@ class World:
     def __init__(self) -> None:
         self.rows: Rows | None = None
         self.in_step = False
+        self.handing_out: HandingOut | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rank={self.rank}, size={self.size})"
@@ -37,6 +41,21 @@ class World:
         """This rank's rows of a batch of `total` rows, which are `rows` until the step ends."""
         self.rows = rows_of(total, self.rank, self.size)
         return self.rows
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """(batch, part of it) for each step of this rank in the batches start ... stop - 1.
+
+        In step, these are all batches and this rank's part; else parts are handed out to whichever
+        rank is free, and all ranks call this together.
+        """
+        if self.handing_out is not None:
+            return self.handing_out.parts(start, stop)
+        return ((i, self.rank) for i in range(start, stop))
+
+    def rows_of_part(self, total: int, part: int) -> tuple[Rows, Rows]:
+        """(rows of a part of a batch, rows of the draws for it) of a batch of `total` rows."""
+        rows = rows_of(total, part, self.size)
+        return rows, rows if self.handing_out is None else own_draws(rows, self.rank, self.size)
 
     @property
     def shared_rows(self) -> Rows | None:
@@ -69,6 +88,10 @@ class World:
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, as JSON can hold them, in the order of ranks; on all ranks."""
         return [value]
+
+    def window(self, like: Sequence[np.ndarray]) -> Window:
+        """Arrays of the shapes and dtypes of `like`, which one rank at a time reads and writes."""
+        return Window(like)
 
     def reductions(self, like: Sequence[Array]) -> "Reductions":
         """Sums over ranks of arrays of the shapes and dtypes of `like`, again and again."""

@@ -1,6 +1,7 @@
 """Batches of a data set, in order or shuffled; iteration can be resumed after any batch."""
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.backend.devices import resolve_device, to_device
-from minigen.communication.rows import Rows, rows_of
+from minigen.communication.rows import Rows
 from minigen.communication.world import World
 from minigen.data.datasets import Subset, TensorDataset, array_of, default_collate, is_tensor
 from minigen.data.transfer import ahead
@@ -102,6 +103,9 @@ class DataLoader:
         return full + (remainder > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
+        handing_out = self.world and self.world.handing_out
+        if handing_out and self.shuffle:
+            handing_out.align(self.rng)  # ranks have drawn for different parts
         if self._resume:
             (order_state, done), self._resume = self._resume, None
             # The order is drawn again from a copy: rng itself is already past this draw.
@@ -111,30 +115,40 @@ class DataLoader:
             order = self._order(self.rng)
         if self._rows is not None:
             order = self._rows[order]
-        batches = (self._batch(order, i) for i in range(done, len(self)))
+        taken: deque[tuple[int, Rows | None]] = deque()  # ahead of those yielded
+        batches = self._batches(order, done, taken)
         if self.device != "cpu" and not self._by_example and not any(map(is_cupy, self.arrays)):
             batches = ahead(batches)
         try:
-            for i, batch in enumerate(batches, done + 1):
-                self._position = Position(order_state, i)
+            for batch in batches:
+                i, rows = taken.popleft()
+                self._position = Position(order_state, i + 1)
                 if self.world is not None:
-                    self.world.rows = self._part(i - 1)
+                    self.world.rows = rows
                 yield batch if self._tupled or self._by_example else batch[0]
         finally:
             if self.world is not None:
                 self.world.rows = None
-        self._position = START
+        end = handing_out.end if handing_out else len(self)
+        self._position = START if end == len(self) else Position(order_state, end)
 
-    def _part(self, i: int) -> Rows:
-        """The rows of batch i that this rank gets."""
-        total = min(self.batch_size, self.examples - i * self.batch_size)
-        return rows_of(total, self.world.rank, self.world.size)
+    def _batches(self, order: np.ndarray, done: int, taken: deque) -> Iterator[Any]:
+        """This rank's parts of the batches from number `done` on; appends (batch, rows) to taken.
 
-    def _batch(self, order: np.ndarray, i: int) -> Any:
-        rows = order[i * self.batch_size :][: self.batch_size]
-        if self.world is not None:
-            part = self._part(i)
-            rows = rows[part.start : part.stop]
+        The rows are those of draws for this part.
+        """
+        if self.world is None:
+            for i in range(done, len(self)):
+                taken.append((i, None))
+                yield self._batch(order[i * self.batch_size :][: self.batch_size])
+            return
+        for i, part in self.world.parts(done, len(self)):
+            batch = order[i * self.batch_size :][: self.batch_size]
+            rows, draws = self.world.rows_of_part(len(batch), part)
+            taken.append((i, draws))
+            yield self._batch(batch[rows.start : rows.stop])
+
+    def _batch(self, rows: np.ndarray) -> Any:
         if self._by_example:
             examples = [self._example(row) for row in rows.tolist()]
             batch = self._collate(examples)
