@@ -24,7 +24,7 @@ class World:
     local_rank and local_size are those among the ranks on this machine. `rows` are the rows of the
     batch that this rank works on, while a step runs; None otherwise. `in_step` is true while all
     ranks take the same steps at the same time: then ops may sum over all ranks. `handing_out`, if
-    there is one, hands out the parts of batches to ranks, each of which takes steps at its own pace.
+    there is one, hands out the parts of batches to ranks that step at a pace of their own.
     """
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
