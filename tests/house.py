@@ -47,7 +47,7 @@ FILES = {
     "autodiff": "grad_modes graph outline cotangents reducers walk fast_walk names "
     "left_out_layers left_out signatures explain checks primitives fused trace",
     "ops": "shape joining elementwise powers further comparing indexing activations reduce "
-    "counting contractions linalg normalization windows conv pooling interpolation sequences "
+    "counting contractions linalg ranks normalization windows conv pooling interpolation sequences "
     "recurrent attention losses class_losses densities synonyms parts",
     "nn": "hooks contents module options modes init functional utils linear activations containers "
     "conv pooling norm dropout embedding recurrent recurrent_cells attention transformer losses "

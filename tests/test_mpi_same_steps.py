@@ -1,30 +1,27 @@
 """The same steps on any number of ranks: statistics, draws and gradients are of the whole batch."""
 
-import numpy as np
 import pytest
 from mpi_runs import run_ranks
 
 
-def sums_over_ranks():
-    """On each rank: sums, means and JSON values of all."""
-    from minigen import distributed
-
-    world = distributed.start()
-    x = np.arange(3.0) + world.rank
-    return {
-        "size": world.size,
-        "sum": world.all_reduce(x, "sum"),
-        "gathered": world.gather({"rank": world.rank}),
-    }
-
-
 @pytest.fixture(scope="module")
 def three_ranks():
-    return run_ranks("test_mpi_same_steps:sums_over_ranks", 3)
+    """What `ranks_statistics.everything` found on three ranks."""
+    return run_ranks("ranks_statistics:everything", 3).results[0]
 
 
-def test_every_rank_gets_the_sum_over_ranks(three_ranks):
-    for result in three_ranks.results:
-        assert result["size"] == 3
-        np.testing.assert_array_equal(result["sum"], [3.0, 6.0, 9.0])
-        assert result["gathered"] == [{"rank": r} for r in range(3)]
+@pytest.mark.parametrize("dtype, limit", [("float64", 1e-14), ("float32", 1e-6)])
+def test_batch_norm_and_its_derivatives_are_those_of_the_whole_batch(three_ranks, dtype, limit):
+    errors = three_ranks[f"batch norm, {dtype}"]
+    assert {name: e for name, e in errors.items() if not e <= limit} == {}
+    assert len(errors) == 36
+
+
+def test_losses_are_means_over_the_targets_of_all_ranks(three_ranks):
+    errors = three_ranks["losses"]
+    assert {name: e for name, e in errors.items() if not e <= 1e-14} == {}
+    assert len(errors) == 80
+
+
+def test_a_mean_is_nan_only_if_no_rank_has_a_target(three_ranks):
+    assert all(three_ranks["ignored"].values())

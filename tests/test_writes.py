@@ -34,6 +34,10 @@ WRITES = {
         "running_mean += momentum *": "the two writers: running statistics; versions count",
         "running_var += momentum *": "the two writers: running statistics; versions count",
     },
+    "ops/ranks.py": {
+        "running += (momentum *": "the two writers: running statistics; versions count",
+        "rows[world.rank] = xp.concatenate": OWN,
+    },
     "ops/sequences.py": {
         "state[0] = first": RETURNED,
         "gy[ends - 1, columns] += gh": "made by zero_padded or zeros_like",

@@ -93,7 +93,7 @@ class CrossEntropyLoss(Loss):
         self,
         weight: Tensor | Array | None = None,
         *,
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ):
@@ -113,7 +113,7 @@ class NLLLoss(Loss):
         self,
         weight: Tensor | Array | None = None,
         *,
-        ignore_index: int = -100,
+        ignore_index: int | None = -100,
         reduction: str = "mean",
     ):
         super().__init__(reduction, ignore_index=ignore_index)

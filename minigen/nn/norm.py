@@ -136,10 +136,12 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        synchronized: bool = True,
         dtype: Any = np.float32,
         device: str | None = None,
     ):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.synchronized = synchronized
         self.weight = self.bias = self.running_mean = self.running_var = None
         if affine:
             self.weight = Parameter(creation.ones((num_features,), dtype, device))
@@ -163,7 +165,9 @@ class _BatchNorm(Module):
         if momentum is None and training and self.track_running_stats:
             momentum = 1 / (int(self.num_batches_tracked.data) + 1)
         momentum = momentum or 0.0
-        y = ops.batch_norm(x, *running, self.weight, self.bias, training, momentum, self.eps)
+        settings = training, momentum, self.eps
+        parameters = self.weight, self.bias
+        y = ops.batch_norm(x, *running, *parameters, *settings, synchronized=self.synchronized)
         if training and self.track_running_stats:
             self.num_batches_tracked.data += 1
         return y
@@ -178,7 +182,8 @@ class BatchNorm1d(_BatchNorm):
     eps is added to the variance; momentum is the weight of a batch in the running statistics (None:
     their average). weight and bias (num_features,) unless affine=False. With
     track_running_stats=False there are none, and evaluation uses the batch's. An empty batch
-    changes nothing; ValueError for one value for each channel in training.
+    changes nothing; ValueError for one value for each channel in training. The batch is that of all
+    ranks, where several train in step; with synchronized=False it is that of this rank.
     """
 
     ndims = (2, 3)

@@ -303,6 +303,7 @@ def batch_norm(
     training: bool = ...,
     momentum: float = ...,
     eps: float = ...,
+    synchronized: bool = ...,
 ) -> Any: ...
 @overload
 def batch_norm(
@@ -314,6 +315,7 @@ def batch_norm(
     training: bool = ...,
     momentum: float = ...,
     eps: float = ...,
+    synchronized: bool = ...,
 ) -> Tensor: ...
 @overload
 def binary_cross_entropy(
@@ -455,7 +457,7 @@ def cross_entropy(
     target: Raw,
     weight: Raw | None = ...,
     reduction: str = ...,
-    ignore_index: int = ...,
+    ignore_index: int | None = ...,
     label_smoothing: float = ...,
 ) -> Any: ...
 @overload
@@ -464,7 +466,7 @@ def cross_entropy(
     target: TensorLike,
     weight: Raw | None = ...,
     reduction: str = ...,
-    ignore_index: int = ...,
+    ignore_index: int | None = ...,
     label_smoothing: float = ...,
 ) -> Tensor: ...
 @overload
@@ -846,7 +848,11 @@ def negative(x: Raw) -> Any: ...
 def negative(x: TensorLike) -> Tensor: ...
 @overload
 def nll_loss(
-    input: Raw, target: Raw, weight: Raw | None = ..., reduction: str = ..., ignore_index: int = ...
+    input: Raw,
+    target: Raw,
+    weight: Raw | None = ...,
+    reduction: str = ...,
+    ignore_index: int | None = ...,
 ) -> Any: ...
 @overload
 def nll_loss(
@@ -854,7 +860,7 @@ def nll_loss(
     target: TensorLike,
     weight: Raw | None = ...,
     reduction: str = ...,
-    ignore_index: int = ...,
+    ignore_index: int | None = ...,
 ) -> Tensor: ...
 @overload
 def norm(

@@ -1,6 +1,8 @@
 """Losses of classes: cross-entropy and the negative log-likelihood, with class weights (C,).
 
-Class targets are integers of any width, also a list.
+Class targets are integers of any width, also a list. Where several processes share a batch, a mean
+that leaves out targets or weighs classes is over the targets of all: so their number is summed over
+the ranks, in each call. Losses of distributions divide by the number of rows, which needs no sum.
 """
 
 import math
@@ -11,6 +13,7 @@ from minigen import kernels
 from minigen.autodiff.fused import fused
 from minigen.autodiff.primitives import composite, raw
 from minigen.backend.arrays import Array, array_module
+from minigen.communication.world import current
 from minigen.errors import DTypeError, ShapeError
 from minigen.ops.elementwise import (
     add,
@@ -25,6 +28,7 @@ from minigen.ops.elementwise import (
 from minigen.ops.indexing import check_range, getitem, take_along_axis, whole_numbers
 from minigen.ops.losses import check_shapes, in_floats, reduced
 from minigen.ops.normalization import log_softmax
+from minigen.ops.ranks import total_of_ranks
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, broadcast_to, moveaxis, reshape
 
@@ -38,7 +42,7 @@ def _cross_entropy_definition(x, target, smoothing, averaged):
     if smoothing:
         loss = subtract(loss, multiply(mean(log_p, 1), smoothing))
     loss = where(target < 0, 0.0, loss)  # a negative target is ignored, see `_rows_and_targets`
-    return multiply(sum(loss), _mean_factor(target, x.dtype)) if averaged else loss
+    return multiply(sum(loss), _mean_factor(_counted(target, x.dtype))) if averaged else loss
 
 
 def _cross_entropy_backward(g, residuals, wanted, x, target, smoothing, averaged):
@@ -60,16 +64,20 @@ def _cross_entropy(x, target, *, smoothing, averaged=False):
     loss, lse = kernels.cross_entropy(x, target, smoothing)
     if not averaged:
         return loss, (lse, None)
-    factor = _mean_factor(target, x.dtype)
+    factor = _mean_factor(_counted(target, x.dtype))
     return kernels.sum_over(loss, 0) * factor, (lse, factor)
 
 
-def _mean_factor(target, dtype):
-    """1 / (the number of targets that are not ignored), an array (); NaN if there are none.
+def _counted(target, dtype):
+    """The number of targets that are not ignored, an array ()."""
+    return astype((target >= 0).sum(), dtype)
+
+
+def _mean_factor(count):
+    """1 / count for a number of targets, an array (); NaN for 0.
 
     It is computed with array operations, so that on a GPU the CPU does not wait for the number.
     """
-    count = astype((target >= 0).sum(), dtype)
     return where(count > 0, 1 / maximum(count, 1), math.nan)
 
 
@@ -80,14 +88,15 @@ def cross_entropy(
     weight: Array | None = None,
     *,
     reduction: str = "mean",
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
 ) -> Array:
     """-log_softmax(logits) at the target class; classes are on axis 1 of logits, or 0 of a vector.
 
     target: integer classes, of the shape of logits without the class axis, or probabilities of
     the shape of logits. weight (C,) has a factor for each class. The mean over classes is weighted:
-    sum(losses) / sum(weight[target]). It leaves out ignore_index, and is NaN if all are that.
+    sum(losses) / sum(weight[target]). It leaves out ignore_index, and is NaN if all are that. With
+    ignore_index=None no target is left out, and several processes need not tell their numbers.
     """
     label_smoothing = float(label_smoothing)
     if not 0 <= label_smoothing <= 1:
@@ -101,9 +110,10 @@ def cross_entropy(
     if weight is not None:
         loss = _weighted_cross_entropy(rows, flat, weight, label_smoothing)
         return _weighted_mean(loss, flat, weight, target.shape, reduction)
-    averaged = reduction == "mean"
+    over_ranks = current().shared_rows is not None and ignore_index is not None
+    averaged = reduction == "mean" and not over_ranks
     loss = _cross_entropy(rows, flat, smoothing=label_smoothing, averaged=averaged)
-    return loss if averaged else reduced(reshape(loss, target.shape), reduction)
+    return loss if averaged else _reduced(loss, flat, target.shape, reduction, over_ranks)
 
 
 @composite
@@ -113,7 +123,7 @@ def nll_loss(
     weight: Array | None = None,
     *,
     reduction: str = "mean",
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
 ) -> Array:
     """-input at the target class, for log-probabilities; all else as in cross_entropy."""
     weight = _class_weights("nll_loss", weight, input)
@@ -124,9 +134,15 @@ def nll_loss(
     if weight is not None:
         loss = scaled(loss, _weight_of_target(weight, flat))
         return _weighted_mean(loss, flat, weight, target.shape, reduction)
-    if reduction == "mean":
-        return multiply(sum(loss), _mean_factor(target, loss.dtype))
-    return reduced(reshape(loss, target.shape), reduction)
+    return _reduced(loss, flat, target.shape, reduction, ignore_index is not None)
+
+
+def _reduced(loss, target, shape, reduction, over_ranks):
+    """The reduction of losses (M,), the mean over the targets of all ranks that are not ignored."""
+    if reduction != "mean":
+        return reduced(reshape(loss, shape), reduction)
+    count = _counted(target, loss.dtype)
+    return multiply(sum(loss), _mean_factor(total_of_ranks(count) if over_ranks else count))
 
 
 # ------------------------------------------------------------------------- class weights
@@ -171,13 +187,16 @@ def _weighted_cross_entropy(x, target, weight, smoothing):
 def _weighted_mean(loss, target, weight, shape, reduction):
     """The reduction of the weighted losses (M,), whose mean is by the sum of their weights."""
     if reduction == "mean":
-        total = sum(_weight_of_target(weight, target))
+        total = total_of_ranks(sum(_weight_of_target(weight, target)))
         return divide(sum(loss), where(total == 0, math.nan, total))
     return reduced(reshape(loss, shape), reduction)
 
 
 def _rows_and_targets(name, x, target, ignore_index):
-    """x as (M, C), and target in its shape as int64 with -1 for ignore_index; both are checked."""
+    """x as (M, C), and target in its shape as int64 with -1 for ignore_index; both are checked.
+
+    ignore_index None is that of no target.
+    """
     if x.ndim == 0:
         raise ShapeError(f"{name}: the input needs a class axis, got shape ()")
     axis = 0 if x.ndim == 1 else 1
@@ -190,7 +209,8 @@ def _rows_and_targets(name, x, target, ignore_index):
         )
     classes = x.shape[axis]
     check_range(f"{name}: target", target, 0, classes, skip=ignore_index)
-    target = np.where(target == ignore_index, -1, target)
+    if ignore_index is not None:
+        target = np.where(target == ignore_index, -1, target)
     if x.ndim == 2:
         return x, target
     return reshape(moveaxis(x, axis, -1), (target.size, classes)), target

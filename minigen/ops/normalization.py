@@ -10,9 +10,11 @@ from minigen.autodiff.graph import Traced, count_write
 from minigen.autodiff.primitives import composite, primitive, raw
 from minigen.backend.arrays import Array
 from minigen.backend.dtypes import FLOATS, checked, floating
+from minigen.communication.world import current
 from minigen.errors import DTypeError, GradError, ShapeError
 from minigen.ops.elementwise import add, exp, multiply, reciprocal, sqrt, square, subtract
 from minigen.ops.linalg import rows_of
+from minigen.ops.ranks import batch_norm_of_ranks
 from minigen.ops.reduce import mean, sum
 from minigen.ops.shape import astype, axis_index, reshape
 
@@ -237,13 +239,16 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    synchronized: bool = True,
 ) -> Array:
     """y = (x - mean) / sqrt(var + eps) * weight + bias (Ioffe and Szegedy 2015), x (N, C, ...).
 
     mean, var, weight and bias are (C,); weight and bias may be None. mean and var are running_mean
     and running_var, or with training=True those of the m values of each channel of the batch.
     Training also updates the running statistics r in place, if they are not None:
-    r = (1 - momentum) * r + momentum * s, s being mean and m / (m - 1) * var of the batch.
+    r = (1 - momentum) * r + momentum * s, s being mean and m / (m - 1) * var of the batch. The
+    batch is that of all ranks, where several train in step, unless synchronized is False.
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, **running, weight=weight, bias=bias)
@@ -258,7 +263,8 @@ def batch_norm(
         y = multiply(subtract(x, m), scale if w is None else multiply(scale, w))
         return y if b is None else add(y, b)
     N, C, S = *x.shape[:2], math.prod(x.shape[2:])
-    if N * S == 1:
+    rows = current().shared_rows if synchronized else None
+    if N * S == 1 and rows is None:
         raise ValueError(
             f"batch_norm: training needs more than one value for each channel, got x {x.shape}"
         )
@@ -269,12 +275,18 @@ def batch_norm(
             raise DTypeError(f"batch_norm: {name} must be of a float dtype, got {r.dtype}")
         if not getattr(getattr(raw(r), "flags", None), "writeable", True):  # before any is written
             raise ValueError(f"batch_norm: training writes into {name}, which is read-only")
-    if N * S == 0:  # no statistics: the running ones stay as they are, gradients are 0
+    if (
+        N * S == 0 and rows is None
+    ):  # no statistics: the running ones stay as they are, gradients are 0
         x, weight, bias = _promoted_arrays(x, weight, bias)
         y = x if weight is None else multiply(x, _broadcastable(weight, x))
         return multiply(y, 1.0) if bias is None else add(y, _broadcastable(bias, x))
     x3, weight, bias = _promoted_arrays(reshape(x, (N, C, S)), weight, bias)
-    y = _batch_norm(x3, weight, bias, *map(raw, running.values()), momentum=momentum, eps=eps)
+    arguments = x3, weight, bias, *map(raw, running.values())
+    if rows is not None:
+        y = batch_norm_of_ranks(*arguments, part=rows.weight, momentum=momentum, eps=eps)
+    else:
+        y = _batch_norm(*arguments, momentum=momentum, eps=eps)
     for r in running.values():
         if isinstance(r, Traced):
             count_write(r.node)  # the graph of an evaluation may have saved it

@@ -122,6 +122,14 @@ def batch_norm_core(x, weight, bias, running_mean, running_var, momentum, eps):
     return _affine(_normalized(x, (0, 2), eps), weight, bias)
 
 
+def batch_norm_of_ranks(x, weight, bias, running_mean, running_var, part, momentum, eps):
+    return _affine(_normalized(x, (0, 2), eps), weight, bias)
+
+
+def sum_over_ranks(x, part):
+    return x + 0
+
+
 def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     grouped = x.reshape(len(x), num_groups, x.shape[1] // num_groups, *x.shape[2:])
     axes = tuple(range(2, grouped.ndim))
@@ -150,6 +158,15 @@ def _draw_batch_norm_core(c):
     return (x, *params, None, None), {"momentum": 0.1, "eps": 1e-5}
 
 
+def _draw_batch_norm_of_ranks(c):
+    arguments, options = _draw_batch_norm_core(c)
+    return arguments, options | {"part": 1.0}
+
+
+def _draw_sum_over_ranks(c):
+    return (c.array(c.shape()),), {"part": 1.0}
+
+
 def _draw_group_norm(c):
     groups, each, N = c.integer(1, 2), c.integer(1, 2), c.integer(0, 2)
     rest = c.shape(max_dims=2, max_side=3, min_side=1)
@@ -168,5 +185,7 @@ NEURAL = {
     "rms_norm": Case(rms_norm, _draw_rms_norm),
     "batch_norm": Case(batch_norm, _draw_batch_norm),
     "_batch_norm": Case(batch_norm_core, _draw_batch_norm_core),
+    "batch_norm_of_ranks": Case(batch_norm_of_ranks, _draw_batch_norm_of_ranks),
+    "sum_over_ranks": Case(sum_over_ranks, _draw_sum_over_ranks),
     "group_norm": Case(group_norm, _draw_group_norm),
 }

@@ -17,7 +17,7 @@ def cross_entropy(
     target: Tensor | Array,
     weight: Weight = None,
     *,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -32,7 +32,7 @@ def nll_loss(
     target: Tensor | Array,
     weight: Weight = None,
     *,
-    ignore_index: int = -100,
+    ignore_index: int | None = -100,
     reduction: str = "mean",
 ) -> Tensor:
     """-log-probability (B, C, ...) of the classes (B, ...)."""

@@ -67,9 +67,13 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    synchronized: bool = True,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel of x (B, C, ...).
 
-    training: statistics of the batch, which the running ones are moved toward by momentum.
+    training: statistics of the batch, which the running ones are moved toward by momentum; the
+    batch of all ranks that train in step, unless synchronized is False.
     """
-    return ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    arguments = running_mean, running_var, weight, bias, training, momentum, eps
+    return ops.batch_norm(input, *arguments, synchronized=synchronized)
