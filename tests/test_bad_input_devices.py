@@ -47,6 +47,7 @@ def fake_cupy(available, count=1):
     """What `import cupy` gives on a machine with a driver or without."""
     runtime = type("runtime", (), {"getDeviceCount": staticmethod(lambda: count)})
     cuda = type("cuda", (), {"is_available": staticmethod(lambda: available), "runtime": runtime})
+    cuda.Device = type("Device", (), {"id": 0})
     return type("cupy", (), {"cuda": cuda})
 
 

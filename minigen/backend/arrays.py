@@ -3,6 +3,7 @@
 This file imports cupy, and only when the user chooses a GPU.
 """
 
+import warnings
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,23 @@ def cupy() -> ModuleType:
         raise BackendUnavailable(
             "device 'cuda' needs an NVIDIA GPU with a driver, and cupy finds none here; "
             "use device='cpu'"
+        )
+    return module
+
+
+def nccl() -> ModuleType:
+    """NVIDIA's library for sums over the GPUs of several processes, as CuPy has it.
+
+    BackendUnavailable if it cannot be loaded.
+    """
+    cupy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's advice, which the error below repeats
+        from cupy.cuda import nccl as module
+    if not module.available:
+        raise BackendUnavailable(
+            "NCCL cannot be loaded; install the package nvidia-nccl-cu12 or nvidia-nccl-cu13, "
+            "with the number of your CuPy"
         )
     return module
 

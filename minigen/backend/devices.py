@@ -15,6 +15,20 @@ from minigen.errors import BackendUnavailable
 capturing: ContextVar[Any] = ContextVar("capturing", default=None)
 
 
+# The number of this process among those of a training run on this machine, until it has a GPU.
+_local_rank: int | None = None
+
+
+def take_gpu_of(local_rank: int) -> None:
+    """Have "auto" and "cuda" name the GPU of that number, or of its rest if there are fewer.
+
+    A process of a training run on several calls this when it has joined them, so that each has a
+    GPU of its own. The program's first choice of a GPU makes that one the current one.
+    """
+    global _local_rank
+    _local_rank = local_rank
+
+
 def cuda_is_available() -> bool:
     """Whether device='cuda' would work here."""
     try:
@@ -37,21 +51,27 @@ def device(name: str, index: int | None = None) -> str:
 def resolve_device(name: str | None) -> str:
     """'cpu' or 'cuda:N' for None, 'cpu', 'cuda', 'cuda:N' or 'auto' (a GPU if there is one).
 
-    'cuda:N' also makes that GPU the current one of this thread; 'cuda' names the current one.
+    'cuda:N' also makes that GPU the current one of this thread; 'cuda' and 'auto' name the current
+    one. Of several processes on a machine, each has another GPU at first (`take_gpu_of`).
     """
+    global _local_rank
     if name is None or name == "cpu":
         return "cpu"
     if name == "auto":
-        return "cuda:0" if cuda_is_available() else "cpu"
+        if not cuda_is_available():
+            return "cpu"
+        name = "cuda"
     device_type, _, number = str(name).partition(":")
     if device_type != "cuda" or not (number or "0").isdecimal():
         raise ValueError(f"device {name!r} is not 'cpu', 'cuda', 'cuda:N' or 'auto'")
     module = cupy()
-    if not number:
+    if not number and _local_rank is None:
         return f"cuda:{module.cuda.Device().id}"
+    number = number or _local_rank % module.cuda.runtime.getDeviceCount()
     resolved = f"cuda:{int(number)}"
     if resolved not in devices():
         raise BackendUnavailable(f"device {resolved!r} does not exist here, only {devices()}")
+    _local_rank = None
     module.cuda.Device(int(number)).use()
     return resolved
 

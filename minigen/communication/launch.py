@@ -2,6 +2,7 @@
 
 import os
 
+from minigen.backend.devices import take_gpu_of
 from minigen.communication.mpi import MpiWorld
 from minigen.communication.world import World, current, join
 from minigen.errors import BackendUnavailable
@@ -40,6 +41,7 @@ def start() -> World:
             f"of two MPIs; start them with the mpiexec of {MPI.Get_library_version().split()[0]}"
         )
     world = MpiWorld(comm.Dup(), comm.Split_type(MPI.COMM_TYPE_SHARED))
+    take_gpu_of(world.local_rank)
     if not os.environ.get("OMP_NUM_THREADS"):
         set_num_threads(max(1, len(os.sched_getaffinity(0)) // world.local_size))
     return join(world)

@@ -10,8 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from minigen.backend.arrays import Array
+from minigen.backend.arrays import Array, is_cupy
 from minigen.backend.devices import device_of, to_device, to_numpy
+from minigen.communication.nccl import (
+    Nccl,
+    NcclReductions,
+    ReductionsByHost,
+    connected,
+    refuse_capture,
+)
 from minigen.communication.waiting import wait
 from minigen.communication.windows import MpiWindow, answer
 from minigen.communication.world import Reductions, World
@@ -26,6 +33,7 @@ class MpiWorld(World):
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.local_rank, self.local_size = local.Get_rank(), local.Get_size()
         self.answers = False  # a thread lets MPI answer the ranks on other machines
+        self.links: list[Nccl | None] = []  # of NCCL, once arrays on GPUs have been exchanged
 
     def barrier(self) -> None:
         wait(self.comm.Ibarrier().Test)
@@ -49,11 +57,26 @@ class MpiWorld(World):
         return MpiWindow(self.comm, like, on_one_machine)
 
     def reductions(self, like: Sequence[Array]) -> Reductions:
-        return MpiReductions(self.comm, like)
+        if (link := self._link(like)) is not None:
+            return NcclReductions(link, like)
+        on_host = lambda arrays: MpiReductions(self.comm, arrays)
+        return ReductionsByHost(like, on_host) if any(map(is_cupy, like)) else on_host(like)
+
+    def _link(self, arrays: Sequence[Array]) -> Nccl | None:
+        """NCCL, if it can take the arrays; all ranks ask it at once."""
+        if not arrays or not all(map(is_cupy, arrays)):
+            return None
+        if not self.links:
+            self.links.append(connected(self))
+        link = self.links[0]
+        return link if link is not None and all(map(link.takes, arrays)) else None
 
     def _reduced(self, x: Array, op: str) -> Array:
         from mpi4py import MPI
 
+        if (link := self._link([x])) is not None:
+            return link.reduced(x, op)
+        refuse_capture()
         out = np.array(to_numpy(x), order="C")  # a copy
         operation = {"mean": MPI.SUM, "sum": MPI.SUM, "max": MPI.MAX, "min": MPI.MIN}[op]
         wait(self.comm.Iallreduce(MPI.IN_PLACE, out, operation).Test)
@@ -62,6 +85,9 @@ class MpiWorld(World):
         return to_device(out, device_of(x))
 
     def _sent(self, x: Array, root: int) -> Array:
+        if (link := self._link([x])) is not None:
+            return link.sent(x, root)
+        refuse_capture()
         out = np.array(to_numpy(x), order="C")
         wait(self.comm.Ibcast(out, root).Test)
         return to_device(out, device_of(x))

@@ -92,7 +92,7 @@ class ndarray:
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: Flags(self._host.flags))
-    data = property(lambda self: Pointer(self._host.ctypes.data))
+    data = property(lambda self: Pointer(self, self._host.ctypes.data))
     T = property(lambda self: wrapped(self._host.T, self))
 
     # ----------------------------------------------------------------- to and from the host

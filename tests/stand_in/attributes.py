@@ -1,5 +1,9 @@
 """The attributes of the stand-in's arrays that describe memory and device."""
 
+from weakref import WeakValueDictionary
+
+exposed: WeakValueDictionary = WeakValueDictionary()  # the array of which a pointer was asked, last
+
 
 class Flags:
     """`ndarray.flags`, as far as CuPy has them."""
@@ -15,8 +19,9 @@ class Flags:
 class Pointer:
     """`ndarray.data`: a pointer to the first element."""
 
-    def __init__(self, ptr):
+    def __init__(self, x, ptr):
         self.ptr, self.device_id = ptr, 0
+        exposed[ptr] = x
 
 
 class Device:

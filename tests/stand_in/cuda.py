@@ -1,11 +1,13 @@
-"""`cupy.cuda` of the stand-in: one device, synchronous streams, graphs that replay."""
+"""`cupy.cuda` of the stand-in: one device, its memory, and the streams of streams.py."""
 
+import os
 from contextlib import contextmanager
-from time import perf_counter
 from types import SimpleNamespace
 
+from stand_in import nccl
 from stand_in.recording import allocator as current_allocator
-from stand_in.recording import refuse_while_capturing, tape
+from stand_in.recording import current
+from stand_in.streams import Event, Stream, by_ptr, synchronize_device
 
 
 class Device:
@@ -22,82 +24,12 @@ class Device:
         pass
 
     def synchronize(self):
-        refuse_while_capturing("synchronize")
+        synchronize_device()
 
     def use(self):
         return self
 
     compute_capability = "90"
-
-
-class Stream:
-    """A synchronous stream; while it is captured, operations are put on the tape."""
-
-    null = None
-    ptr = 1
-
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self._token = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def use(self):
-        return self
-
-    def synchronize(self):
-        refuse_while_capturing("synchronize")
-
-    def wait_event(self, event):
-        pass
-
-    def record(self, event=None):
-        return event or Event()
-
-    def begin_capture(self, mode=None):
-        self._token = tape.set([])
-
-    def end_capture(self):
-        actions = tape.get()
-        tape.reset(self._token)
-        if None in actions:
-            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
-        return Graph(actions)
-
-    def is_capturing(self):
-        return tape.get() is not None
-
-
-class Graph:
-    """The actions of a capture, which each launch runs in order."""
-
-    def __init__(self, actions):
-        self.actions = actions
-
-    def launch(self, stream=None):
-        for action in self.actions:
-            action()
-
-    def upload(self, stream=None):
-        pass
-
-
-class Event:
-    """An event, which is over as soon as it is recorded."""
-
-    def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.seconds = None
-
-    def record(self, stream=None):
-        self.seconds = perf_counter()
-
-    def synchronize(self):
-        pass
-
-    done = True
 
 
 class MemoryPool:
@@ -137,8 +69,7 @@ def alloc_pinned_memory(size):
     return memoryview(bytearray(size))
 
 
-pool, _stream = MemoryPool(), Stream()
-Stream.null = _stream
+pool = MemoryPool()
 cuda = SimpleNamespace(
     is_available=lambda: True,
     Device=Device,
@@ -148,13 +79,16 @@ cuda = SimpleNamespace(
     using_allocator=using_allocator,
     get_allocator=lambda: current_allocator.get() or pool.malloc,
     alloc_pinned_memory=alloc_pinned_memory,
-    get_current_stream=lambda: _stream,
+    get_current_stream=lambda: by_ptr[current.get()],
     get_elapsed_time=lambda start, end: 1e3 * (end.seconds - start.seconds),
     runtime=SimpleNamespace(
         getDeviceCount=lambda: 1,
+        # Each process has a GPU of its own, unless the environment names one for several.
+        deviceGetPCIBusId=lambda device: os.environ.get("STAND_IN_GPU", f"process {os.getpid()}"),
         memGetInfo=lambda: (2**33, 2**34),
         runtimeGetVersion=lambda: 12090,
         driverGetVersion=lambda: 12090,
     ),
+    nccl=nccl,
     memory=SimpleNamespace(OutOfMemoryError=MemoryError),
 )
