@@ -59,7 +59,8 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "distributed": "wrapping synchronous shared_weights asynchronous",
+    "distributed": "wrapping synchronous gathering local_states local_steps shared_weights "
+    "asynchronous",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
     "calls recorder machine times programs temporaries lifetimes recomputing "
     "memory_figure memory pictures page_memory page_notes page_steps page_data page recording "

@@ -3,6 +3,7 @@
 from minigen.communication.launch import start
 from minigen.communication.world import World
 from minigen.distributed.asynchronous import Asynchronous
+from minigen.distributed.local_steps import LocalSteps
 from minigen.distributed.synchronous import Synchronous
 
-__all__ = ["Asynchronous", "Synchronous", "World", "start"]
+__all__ = ["Asynchronous", "LocalSteps", "Synchronous", "World", "start"]

@@ -1,10 +1,11 @@
 """An optimizer around another: the settings, the state and the hooks are those of the inner one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minigen.communication.world import World
 from minigen.optim import Optimizer
+from minigen.tensors import Tensor
 
 
 class Around(Optimizer):
@@ -18,6 +19,11 @@ class Around(Optimizer):
         if isinstance(optimizer, Around):
             raise TypeError(
                 f"{type(self).__name__}: {optimizer!r} is one of many processes already"
+            )
+        if not isinstance(world, World):
+            raise TypeError(
+                f"{type(self).__name__}: expected the world that distributed.start() returns, "
+                f"got {world!r}"
             )
         self.optimizer, self.world = optimizer, world
 
@@ -34,6 +40,12 @@ class Around(Optimizer):
 
     def step(self, gradients: Any = None) -> Any:
         return self.optimizer.step(gradients)
+
+    def add_buffers(self, buffers: Iterable[Tensor]) -> None:
+        """Tell the buffers of the model, such as running statistics: a run calls it.
+
+        Ranks out of step have statistics of their own, and make means of them.
+        """
 
     def synchronize(self) -> None:
         """Have all ranks hold the same weights: a run calls it at the end of an epoch."""
