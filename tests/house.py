@@ -34,7 +34,7 @@ FILES = {
     "backend": "arrays devices precision dtypes",
     "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings "
     "rooflines",
-    "communication": "rows waiting windows handing_out world nccl mpi launch",
+    "communication": "rows waiting windows handing_out world nccl shared_memory mpi launch",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
@@ -59,7 +59,7 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
     "models": "mlp vae gan cnn sampling generation rnn transformer seq2seq",
-    "distributed": "wrapping synchronous gathering local_states local_steps shared_weights "
+    "distributed": "wrapping buckets synchronous gathering local_states local_steps shared_weights "
     "asynchronous",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
     "calls recorder machine times programs temporaries lifetimes recomputing "

@@ -56,7 +56,7 @@ def fast_walk(roots, inputs, cls, *, retain_graph=False, stop=(), deferring=defe
             g = sums.pop(vertex, None)
             if g is None:  # so it is for every leaf: their cotangents are in leaf_sums
                 if type(vertex) is Leaf and vertex.reducer is not None:
-                    vertex.reducer.completed(vertex, partial(leaf_sums.complete, vertex))
+                    vertex.reducer.completed(found, vertex, partial(leaf_sums.complete, vertex))
                 continue
             if vertex in inputs:
                 found[vertex] = copied(g)

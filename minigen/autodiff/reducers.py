@@ -10,11 +10,12 @@ class Reducer:
     some of them meanwhile. A walk under create_graph does not ask it.
     """
 
-    def completed(self, leaf, gradient):
+    def completed(self, found, leaf, gradient):
         """Called when the gradient of leaf is complete.
 
         gradient() is its array, which must not be written to, or None if there is none. It may be
-        called later, but before the walk ends.
+        called later, but before the walk ends. found, the dict that `ended` will get, tells walks
+        apart: one that an error has ended comes to no `ended`.
         """
 
     def ended(self, found):

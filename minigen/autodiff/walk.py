@@ -63,7 +63,7 @@ def walk(roots, inputs, cls, *, retain_graph=False, create_graph=False, stop=())
             if vertex in inputs:
                 found[vertex] = copied(g)
                 if type(vertex) is Leaf and vertex.reducer is not None and not create_graph:
-                    vertex.reducer.completed(vertex, partial(found.get, vertex))
+                    vertex.reducer.completed(found, vertex, partial(found.get, vertex))
             wanted = [parent in order for parent in vertex.parents]  # [] for a leaf
             if vertex in stop or not any(wanted):
                 continue

@@ -19,6 +19,7 @@ from minigen.communication.nccl import (
     connected,
     refuse_capture,
 )
+from minigen.communication.shared_memory import SharedReductions, SharedSums
 from minigen.communication.waiting import wait
 from minigen.communication.windows import MpiWindow, answer
 from minigen.communication.world import Reductions, World
@@ -34,6 +35,9 @@ class MpiWorld(World):
         self.local_rank, self.local_size = local.Get_rank(), local.Get_size()
         self.answers = False  # a thread lets MPI answer the ranks on other machines
         self.links: list[Nccl | None] = []  # of NCCL, once arrays on GPUs have been exchanged
+        # On one machine sums go through memory that all ranks share, else through MPI's messages.
+        self.local = local if self.local_size == self.size > 1 else None
+        self.shared_sums = SharedSums(local) if self.local else None
 
     def barrier(self) -> None:
         wait(self.comm.Ibarrier().Test)
@@ -59,8 +63,11 @@ class MpiWorld(World):
     def reductions(self, like: Sequence[Array]) -> Reductions:
         if (link := self._link(like)) is not None:
             return NcclReductions(link, like)
-        on_host = lambda arrays: MpiReductions(self.comm, arrays)
-        return ReductionsByHost(like, on_host) if any(map(is_cupy, like)) else on_host(like)
+        if any(map(is_cupy, like)):
+            return ReductionsByHost(like, self.reductions)
+        if self.local is not None:
+            return SharedReductions(self.local, like)
+        return MpiReductions(self.comm.Dup(), like)
 
     def _link(self, arrays: Sequence[Array]) -> Nccl | None:
         """NCCL, if it can take the arrays; all ranks ask it at once."""
@@ -72,14 +79,18 @@ class MpiWorld(World):
         return link if link is not None and all(map(link.takes, arrays)) else None
 
     def _reduced(self, x: Array, op: str) -> Array:
-        from mpi4py import MPI
-
         if (link := self._link([x])) is not None:
             return link.reduced(x, op)
         refuse_capture()
-        out = np.array(to_numpy(x), order="C")  # a copy
-        operation = {"mean": MPI.SUM, "sum": MPI.SUM, "max": MPI.MAX, "min": MPI.MIN}[op]
-        wait(self.comm.Iallreduce(MPI.IN_PLACE, out, operation).Test)
+        if self.shared_sums is not None:
+            operation = {"max": np.maximum, "min": np.minimum}.get(op, np.add)
+            out = self.shared_sums.reduce(to_numpy(x), operation)
+        else:
+            from mpi4py import MPI
+
+            out = np.array(to_numpy(x), order="C")  # a copy
+            operation = {"max": MPI.MAX, "min": MPI.MIN}.get(op, MPI.SUM)
+            wait(self.comm.Iallreduce(MPI.IN_PLACE, out, operation).Test)
         if op == "mean":
             out = out / self.size if out.dtype.kind != "f" else out / out.dtype.type(self.size)
         return to_device(out, device_of(x))

@@ -172,6 +172,9 @@ class ReductionsByHost(Reductions):
         super().__init__(like)
         self.on_host = on_host([np.empty(x.shape, x.dtype) for x in like])
 
+    def ready(self, i: int) -> None:
+        self.on_host.ready(i)
+
     def start(self, i: int) -> None:
         if is_cupy(slot := self.slots[i]):
             refuse_capture()

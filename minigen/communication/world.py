@@ -115,12 +115,16 @@ class World:
 class Reductions:
     """Sums over ranks that go on while this rank computes; here for one process alone.
 
-    Write into `slots[i]`, call start(i), compute, and take finish(i). All ranks start them in the
-    same order. A slot may be written again once its sum has been taken.
+    Call ready(i), write into `slots[i]`, call start(i), compute, and take finish(i). All ranks
+    start them in the same order, each again only after its sum was taken; but the order beside
+    those of other Reductions is free.
     """
 
     def __init__(self, like: Sequence[Array]):
         self.slots = [array_module(x).empty(x.shape, x.dtype) for x in like]
+
+    def ready(self, i: int) -> None:
+        """Return when slots[i] may be written to."""
 
     def start(self, i: int) -> None:
         """Begin to sum slots[i]."""
