@@ -48,7 +48,8 @@ class Generator(Variates):
         """A view of this stream, whose draws are the rows start ... stop - 1 of the whole draw.
 
         rng.rows(2, 4).normal((6, 3)) has the values of rng.normal((6, 3))[2:4], and takes as many
-        words from the stream, but computes these two rows only. axis: that of the rows.
+        words from the stream, but computes these two rows only. axis: that of the rows. A draw
+        whose shape has no such rows raises ShapeError.
         """
         return RowsOfDraws(self, start, stop, axis)
 
@@ -59,8 +60,15 @@ class Generator(Variates):
         return f"Generator(seed={self._seed}, counter={self._counter})"
 
     def _filled(
-        self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
+        self,
+        kernel: Callable,
+        shape: Shape,
+        dtype: np.dtype,
+        device: str | None,
+        *constants: float,
+        each: Shape = (),
     ) -> Array:
+        shape = *shape, *each
         start = self._advance(math.prod(shape) * words_of(dtype))
         arguments = *constants, self._seed, start
         return created_on(device, lambda xp: kernel(xp.empty(shape, dtype), *arguments))
@@ -79,10 +87,13 @@ class RowsOfDraws(Generator):
     """See `Generator.rows`: a view of a generator, with whose state its own is shared."""
 
     def __init__(self, source: Generator, start: int, stop: int, axis: int):
-        self.source, self.axis = source, axis
+        self.source, self.axis = source, whole_number("rows: axis", axis)
         self.start, self.stop = whole_number("rows: start", start), whole_number("rows: stop", stop)
         if not 0 <= self.start <= self.stop:
             raise ValueError(f"rows: needs 0 <= start <= stop, got {start} and {stop}")
+
+    def rows(self, start: int, stop: int, axis: int = 0) -> Generator:
+        raise ValueError(f"rows: {self!r} yields rows already; take them of the whole generator")
 
     state = property(  # type: ignore
         lambda self: self.source.state, lambda self, state: setattr(self.source, "state", state)
@@ -97,6 +108,8 @@ class RowsOfDraws(Generator):
     def bernoulli(self, p: Any, shape: Any = None, **options: Any) -> Array:
         if type(p) not in PYTHON_SCALARS:
             whole = np.shape(p) if shape is None else shape_of(shape)
+            if np.broadcast_shapes(np.shape(p), whole) != whole:
+                raise ShapeError(f"bernoulli: p {np.shape(p)} does not broadcast to {whole}")
             axis = self._axis_of(whole) - len(whole) + np.ndim(p)
             if axis >= 0 and np.shape(p)[axis] != 1:
                 p = p[(slice(None),) * axis + (slice(self.start, self.stop),)]
@@ -104,21 +117,29 @@ class RowsOfDraws(Generator):
         return super().bernoulli(p, shape, **options)
 
     def permutation(self, n: int, **options: Any) -> Array:
+        self._axis_of(shape_of(n))
         return self._rows_of(self.source.permutation(n, **options))
 
     def choice(self, n: int, shape: Any = (), replace: bool = True, *rest: Any, **options: Any):
         if not replace:  # each number depends on those before it
+            self._axis_of(shape_of(shape))
             return self._rows_of(self.source.choice(n, shape, replace, *rest, **options))
         return super().choice(n, shape, replace, *rest, **options)
 
     def _filled(
-        self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
+        self,
+        kernel: Callable,
+        shape: Shape,
+        dtype: np.dtype,
+        device: str | None,
+        *constants: float,
+        each: Shape = (),
     ) -> Array:
         axis = self._axis_of(shape)
-        outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :]) * words_of(dtype)
-        begin = self.source._advance(math.prod(shape) * words_of(dtype))
+        part = self.stop - self.start, *shape[axis + 1 :], *each
+        outer, inner = math.prod(shape[:axis]), math.prod(part[1:]) * words_of(dtype)
+        begin = self.source._advance(outer * shape[axis] * inner)
         first, seed = begin + self.start * inner, self.source.state[0]
-        part = self.stop - self.start, *shape[axis + 1 :]
 
         def filled(xp: Any) -> Array:
             out = xp.empty((outer, *part), dtype)
@@ -169,21 +190,27 @@ def generator_of(rng: Generator | None) -> Generator:
     return rng
 
 
-def draw_of_batch(rng: Generator | None, shape: Shape, axis: int = 0) -> tuple[Generator, Shape]:
+def draw_of_batch(
+    rng: Generator | None, shape: Shape, axis: int | None = 0
+) -> tuple[Generator, Shape]:
     """(generator, shape) for a draw that has a row for each row of the batch, on this axis.
 
     They are rng and shape, if one process has the whole batch. Else shape has the rows of this
     rank, or a multiple of them, as (B * T, D) has; then the generator yields its rows of the draw
-    of the whole batch, whose shape is returned. ShapeError if shape has other rows.
+    of the whole batch, whose shape is returned. ShapeError if shape has other rows. axis None is
+    that of a draw without rows, which is the same on all ranks.
     """
     rng, rows = generator_of(rng), current().rows
-    if rows is None or isinstance(rng, RowsOfDraws):
+    if rows is None or axis is None or isinstance(rng, RowsOfDraws):
         return rng, shape
-    multiple, rest = divmod(shape[axis] if len(shape) > axis else 0, rows.stop - rows.start)
+    axis += len(shape) * (axis < 0)
+    length = shape[axis] if 0 <= axis < len(shape) else 0
+    multiple, rest = divmod(length, rows.stop - rows.start)
     if rest or not multiple:
         raise ShapeError(
             f"a random draw of shape {shape} has no row on axis {axis} for each of the "
-            f"{rows.stop - rows.start} rows that this rank has of the batch"
+            f"{rows.stop - rows.start} rows that this rank has of the batch; name the axis of the "
+            "batch (batch_axis), None for a draw that is the same on all ranks"
         )
     whole = *shape[:axis], rows.total * multiple, *shape[axis + 1 :]
     return rng.rows(rows.start * multiple, rows.stop * multiple, axis), whole

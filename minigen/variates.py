@@ -53,7 +53,7 @@ class Variates:
             raise ValueError(f"normal needs std >= 0, got {std}")
         dtype, shape = float_dtype(dtype, "normal"), shape_of(shape)
         mean, std = float(mean), float(std)
-        u = self._unit((*shape, 2), dtype, device)
+        u = self._unit(shape, dtype, device, (2,))
         radius = np.sqrt(-2 * np.log(1 - u[..., 0]))  # 1 - u is in (0, 1]
         return _array(mean + std * (radius * np.cos(2 * math.pi * u[..., 1])))
 
@@ -148,22 +148,29 @@ class Variates:
         return order.reshape(shape).astype(check_dtype(dtype), copy=False)
 
     def _filled(
-        self, kernel: Callable, shape: Shape, dtype: np.dtype, device: str | None, *constants: float
+        self,
+        kernel: Callable,
+        shape: Shape,
+        dtype: np.dtype,
+        device: str | None,
+        *constants: float,
+        each: Shape = (),
     ) -> Array:
-        """A new array that kernel(out, *constants, seed, start) fills from the next words.
+        """A new array (*shape, *each) that kernel(out, *constants, seed, start) fills.
 
-        An item takes itemsize / 4 words, at least one.
+        It takes the next words: an item takes itemsize / 4 of them, at least one. each is the shape
+        of what makes one number of the draw.
         """
         raise NotImplementedError
 
     def _bits64(self, shape: Shape, device: str | None) -> Array:
         """Uniform uint64, of two words each, the first the low half."""
-        words = self._filled(kernels.philox, (*shape, 2), WORD, device).astype(np.uint64)
+        words = self._filled(kernels.philox, shape, WORD, device, each=(2,)).astype(np.uint64)
         return words[..., 0] | words[..., 1] << np.uint64(32)
 
-    def _unit(self, shape: Shape, dtype: np.dtype, device: str | None) -> Array:
-        """Uniform in [0, 1): 24 random bits in float32, 53 in float64."""
-        return self._filled(kernels.uniform, shape, dtype, device)
+    def _unit(self, shape: Shape, dtype: np.dtype, device: str | None, each: Shape = ()) -> Array:
+        """Uniform in [0, 1), (*shape, *each): 24 random bits in float32, 53 in float64."""
+        return self._filled(kernels.uniform, shape, dtype, device, each=each)
 
 
 def words_of(dtype: np.dtype) -> int:

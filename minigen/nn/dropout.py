@@ -13,16 +13,24 @@ class Dropout(Module):
     """In training each value becomes 0 with probability p, else x / (1 - p); otherwise returns x.
 
     inplace is ignored: tensors are not written to. rng: the generator of the mask, by default the
-    default one. ValueError unless 0 <= p <= 1.
+    default one. batch_axis: that of the rows of x, where several processes share a batch, None if x
+    has no rows of it (see `ops.dropout`). ValueError unless 0 <= p <= 1.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Generator | None = None):
+    def __init__(
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        *,
+        rng: Generator | None = None,
+        batch_axis: int | None = 0,
+    ):
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p must be in [0, 1], got {p}")
-        self.p, self.rng = p, rng
+        self.p, self.rng, self.batch_axis = p, rng, batch_axis
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.dropout(x, self.p, self.training, self.rng)
+        return ops.dropout(x, self.p, self.training, self.rng, self.batch_axis)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -40,7 +48,7 @@ class _ChannelDropout(Dropout):
         if not self.training or self.p == 0:
             return x
         ones = array_module(raw(x)).ones((*x.shape[:2], *(1 for _ in x.shape[2:])), x.dtype)
-        return ops.multiply(x, ops.dropout(ones, self.p, True, self.rng))
+        return ops.multiply(x, ops.dropout(ones, self.p, True, self.rng, self.batch_axis))
 
 
 class Dropout1d(_ChannelDropout):

@@ -62,13 +62,14 @@ class _Layer(Module):
             arguments = (d_model, nhead, dropout, bias, batch_first)
             setattr(self, name, MultiheadAttention(*arguments, **factory_kwargs))
         self.linear1 = Linear(d_model, dim_feedforward, bias, **factory_kwargs)
-        self.dropout = Dropout(dropout, rng=rng)
+        dropout_options = {"rng": rng, "batch_axis": 0 if batch_first else 1}
+        self.dropout = Dropout(dropout, **dropout_options)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **factory_kwargs)
         for i in range(1, self.num_sublayers + 1):
             norm = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype, device=device)
             setattr(self, f"norm{i}", norm)
         for i in range(1, self.num_sublayers + 1):
-            setattr(self, f"dropout{i}", Dropout(dropout, rng=rng))
+            setattr(self, f"dropout{i}", Dropout(dropout, **dropout_options))
 
     def _residual(self, x: Tensor, sublayer: Callable, norm: Module, dropout: Module) -> Tensor:
         """The sublayer with its residual connection; the result has the shape of x."""

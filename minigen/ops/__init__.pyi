@@ -483,7 +483,11 @@ def divide(a: Raw, b: Raw) -> Any: ...
 def divide(a: TensorLike, b: TensorLike) -> Tensor: ...
 @overload
 def dropout(
-    x: Raw, p: float = ..., training: bool = ..., rng: Generator | None = ..., batch_axis: int = ...
+    x: Raw,
+    p: float = ...,
+    training: bool = ...,
+    rng: Generator | None = ...,
+    batch_axis: int | None = ...,
 ) -> Any: ...
 @overload
 def dropout(
@@ -491,7 +495,7 @@ def dropout(
     p: float = ...,
     training: bool = ...,
     rng: Generator | None = ...,
-    batch_axis: int = ...,
+    batch_axis: int | None = ...,
 ) -> Tensor: ...
 @overload
 def einsum(spec: str, *operands: Raw) -> Any: ...

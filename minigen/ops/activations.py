@@ -167,12 +167,13 @@ def dropout(
     p: float = 0.5,
     training: bool = True,
     rng: Generator | None = None,
-    batch_axis: int = 0,
+    batch_axis: int | None = 0,
 ) -> Array:
     """Each value of x set to 0 with probability p, else times 1 / (1 - p) (Srivastava et al. 2014).
 
     Returns x itself if training is False or p is 0. batch_axis, where several processes share a
-    batch, is the axis of its rows: each process draws its rows of the mask of all.
+    batch, is the axis of its rows: each process draws its rows of the mask of all. None: x has no
+    such rows, and all processes draw the same mask.
     """
     p = float(p)
     if not 0 <= p <= 1:

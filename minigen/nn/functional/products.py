@@ -68,9 +68,10 @@ def dropout(
     inplace: bool = False,
     *,
     rng: Generator | None = None,
+    batch_axis: int | None = 0,
 ) -> Tensor:
-    """Each value 0 with probability p, else x / (1 - p); inplace is ignored."""
-    return ops.dropout(input, p, training, rng)
+    """Each value 0 with probability p, else x / (1 - p); inplace is ignored. See `ops.dropout`."""
+    return ops.dropout(input, p, training, rng, batch_axis)
 
 
 def scaled_dot_product_attention(
