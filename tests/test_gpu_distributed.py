@@ -6,6 +6,7 @@ On the stand-in, which runs NCCL's work as late as it may and checks what NCCL d
 
 import os
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from gpu_device import on_device
 from mpi_runs import run_ranks
 from stand_in import installed
 
-from minigen.backend.devices import resolve_device, take_gpu_of, to_numpy
+import minigen as mg
+from minigen.backend.devices import capturing, resolve_device, take_gpu_of, to_numpy
+from minigen.distributed import Synchronous, start
+from minigen.training import capture
 
 SHAPES = (3, 4), (1000,)
 
@@ -27,12 +31,10 @@ def values(rank, i, shape, dtype=np.float32):
 
 def on_two_ranks():
     """What each rank finds, in one start: a dict of arrays and texts."""
-    from minigen.distributed import start
-
     found = {}
     with installed() as cupy:
         world = start()
-        for check in (exchanged, started, races, failures, shared_gpu):
+        for check in (exchanged, started, races, captured, failures, shared_gpu):
             found |= check(world, cupy)
     return found
 
@@ -76,9 +78,73 @@ def races(world, cupy):
     link.stream.wait_event = lambda event: None
     found["does not wait"] = message(lambda: link.begun(on_device(values(0, 0, 5))))
     del link.stream.wait_event
+    sums, stream = world.reductions([x]), cupy.cuda.Stream()
+    with stream:  # as where an error ends a capture before the sum is waited for
+        stream.begin_capture()
+        token = capturing.set(stream)
+        sums.start(0)
+        capturing.reset(token)
+        found["not joined"] = message(stream.end_capture)
+    sums.finish(0)
+    sums.slots[0].fill(1)
+    sums.start(0)
+    found["after that"] = float(to_numpy(sums.finish(0))[0])
     calls = lambda: world.all_reduce(on_device(values(0, 0, 5 + world.rank)), "sum")
     found["other sizes"] = message(calls)
     return found
+
+
+class Training:
+    """A network with dropout and batch norm, whose optimizer sums gradients over ranks."""
+
+    def __init__(self, world, reads_on=None):
+        self.world, self.rng, self.reads = world, mg.Generator(0), world.rank == reads_on
+        rng, nn = self.rng, mg.nn
+        model = nn.Sequential(
+            *(nn.Linear(6, 8, rng=rng), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.3, rng=rng)),
+            nn.Linear(8, 3, rng=rng),
+        )
+        self.model = model.to("cuda")
+        inner = mg.optim.Adam(self.model.parameters(), lr=1e-2)
+        self.optimizer = Synchronous(inner, world)
+
+    def step(self, x, y):
+        lost = mg.cross_entropy(self.model(x), y)
+        self.optimizer.zero_grad()
+        lost.backward()
+        if self.reads:
+            lost.item()
+        self.optimizer.step()
+        return lost
+
+    def run(self, step):
+        """Losses of batches, the rows of all ranks together of which are not always as many."""
+        losses = []
+        for i, total in enumerate((5, 5, 5, 5, 5, 4, 5, 6, 5)):
+            rows = self.world.split(total)
+            x = values(9, i, (total, 6))[rows.start : rows.stop]
+            y = np.arange(total)[rows.start : rows.stop] % 3
+            losses.append(step(mg.Tensor(on_device(x)), mg.Tensor(on_device(y))).item())
+            self.world.rows = None
+        return losses
+
+    def state(self):
+        return np.concatenate([p.numpy().ravel() for p in self.model.state_dict().values()])
+
+
+def captured(world, cupy):
+    """A step with its sums as a graph, beside the step; then one that rank 1 cannot record."""
+    eager, replayed, refused = Training(world), Training(world), Training(world, reads_on=1)
+    found = {"eager losses": eager.run(eager.step), "eager": eager.state()}
+    step = capture(replayed.step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found |= {"replayed losses": replayed.run(step), "replayed": replayed.state()}
+    assert step.recording.graph is not None and replayed.rng.state == eager.rng.state
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found |= {"refused losses": refused.run(capture(refused.step)), "refused": refused.state()}
+    return found | {"said": [str(w.message) for w in said]}
 
 
 def failures(world, cupy):
@@ -151,7 +217,24 @@ def test_the_stand_in_finds_races_and_calls_that_differ(finished):
     for result in finished.results:
         assert result["read too early"] and result["written too early"] == 0
         assert "has not waited for what wrote" in result["does not wait"]
+        assert "Unjoined" in result["not joined"] and result["after that"] == 2
         assert "ranks call NCCL with" in result["other sizes"]
+
+
+def test_a_captured_step_with_its_sums_over_ranks_is_the_step_bit_for_bit(finished):
+    one, two = finished.results
+    assert one["eager losses"] != two["eager losses"]
+    assert np.array_equal(one["eager"], two["eager"])
+    for result in finished.results:
+        assert result["replayed losses"] == result["eager losses"]
+        assert np.array_equal(result["replayed"], result["eager"])
+
+
+def test_a_step_that_one_rank_cannot_record_runs_eagerly_on_all(finished):
+    for result, words in zip(finished.results, ("on another rank", "a copy to the host")):
+        assert len(result["said"]) == 1 and words in result["said"][0]
+        assert result["refused losses"] == result["eager losses"]
+        assert np.array_equal(result["refused"], result["eager"])
 
 
 def test_an_error_of_nccl_names_the_remedy(finished):

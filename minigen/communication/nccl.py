@@ -146,7 +146,11 @@ def _tried(call: Callable) -> Any:
 
 
 class NcclReductions(Reductions):
-    """Sums of arrays on GPUs by NCCL; the host waits for none of them."""
+    """Sums of arrays on GPUs by NCCL; the host waits for none of them.
+
+    All ranks start them in the same order, also beside those of other Reductions and beside other
+    calls of NCCL, such as batch norm's: NCCL has one queue.
+    """
 
     def __init__(self, link: Nccl, like: Sequence[Array]):
         super().__init__(like)
@@ -154,11 +158,12 @@ class NcclReductions(Reductions):
 
     def start(self, i: int) -> None:
         self.link.check()
-        self.begun[i] = self.link.begun(self.slots[i])
+        self.begun[i] = *self.link.begun(self.slots[i]), capturing.get()
 
     def finish(self, i: int) -> Array:
-        out, end = self.begun.pop(i)
-        cupy().cuda.get_current_stream().wait_event(end)
+        out, end, recording = self.begun.pop(i)
+        if recording is capturing.get():  # else an error has ended the capture, and with it the sum
+            cupy().cuda.get_current_stream().wait_event(end)
         return out
 
 
@@ -191,7 +196,7 @@ class ReductionsByHost(Reductions):
         return to_device(found, "cuda") if is_cupy(self.slots[i]) else found
 
 
-def refuse_capture() -> None:
+def refuse_capture(what: str = "ranks exchange arrays through the host in it") -> None:
     """BackendUnavailable in a captured step: a replay would leave out what the host does."""
     if capturing.get() is not None:
-        raise BackendUnavailable("ranks exchange arrays through the host in it, not by NCCL")
+        raise BackendUnavailable(what)

@@ -17,13 +17,14 @@ import numpy as np
 from minigen.autodiff.graph import trace_observer
 from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, cupy, is_cupy
-from minigen.backend.devices import capturing, cuda_is_available, pinned, to_device
+from minigen.backend.devices import capturing, cuda_is_available, pinned
+from minigen.communication.world import current
 from minigen.errors import BackendUnavailable
 from minigen.optim import Optimizer
 from minigen.optim.observing import step_observer
 from minigen.random import Generator
 from minigen.tensors import Tensor
-from minigen.training.replay_inputs import StreamPosition, Upload
+from minigen.training.replay_inputs import StreamPosition, Upload, on_gpu, signature
 
 # Eager steps before the recording: they compile kernels, create the optimizer's state and the
 # workspaces of cuBLAS, none of which can be captured.
@@ -39,6 +40,9 @@ def capture(step: Callable) -> "Captured":
     step. Learning rates may change between calls; other settings, networks and Python's decisions
     stay as recorded. An index out of range raises IndexError at a later call. Where capturing
     cannot work, steps run eagerly, and one warning says why.
+
+    Of several processes that train in step, all replay or all run eagerly: the graph has the sums
+    over ranks by NCCL.
     """
     return Captured(step)
 
@@ -59,19 +63,24 @@ class Captured:
         if self.recording is None:
             self.recording = Recording(self.step, batch)
         recording = self.recording
-        if not recording.fits(batch) or _is_observed():
-            return self.step(*map(_on_gpu, batch))
+        if not _all_ranks(recording.fits(batch) and not _is_observed()):
+            return self.step(*map(on_gpu, batch))
         if recording.graph is not None and recording.is_stale():
             recording.graph, self.calls = None, 0
         self.calls += 1
         if self.calls <= WARM_UP or self.refused:
             return recording.run(batch)
         if recording.graph is None:
+            reason = None
             try:
                 recording.record()
             except Exception as error:  # any error of CUDA, CuPy or NumPy means: not recordable
+                reason = f"the step cannot be recorded ({error})"
+            if not _all_ranks(reason is None):
                 self.refused = True
-                _warn(f"the step cannot be recorded ({error})")
+                _warn(reason or "the step cannot be recorded on another rank")
+                if reason is None:
+                    recording.discard()
                 return recording.run(batch)
         return recording.replay(batch)
 
@@ -79,6 +88,15 @@ class Captured:
 def _is_observed() -> bool:
     """Whether an observer wants to see ops or steps, which a replay does not show."""
     return trace_observer.get() is not None or step_observer.get() is not None
+
+
+def _all_ranks(yes: bool) -> bool:
+    """Whether yes is true on all ranks that train in step.
+
+    NCCL allows no replay on one of them beside an eager step on another.
+    """
+    world = current()
+    return bool(world.all_reduce(float(yes), "min")) if world.in_step else yes
 
 
 def _warn(reason: str) -> None:
@@ -104,12 +122,13 @@ class Recording:
         # CuPy does not free the unused blocks of a pool when the pool is deleted.
         weakref.finalize(self, self.pool.free_all_blocks).atexit = False
         self.outer_allocator = cuda.get_allocator()
-        self.signatures = [_signature(x) for x in batch]
+        self.signatures = [signature(x) for x in batch]
+        self.rows = current().rows  # the graph has the weight of the rows, and draws for them
         self.inputs = [Upload(raw(x)) for x in batch]
 
     def fits(self, batch: tuple) -> bool:
-        """Whether the batch has the types, shapes, dtypes and devices of the first batch."""
-        return [_signature(x) for x in batch] == self.signatures
+        """Whether the batch has the types, shapes, dtypes, devices and rows of the first batch."""
+        return current().rows == self.rows and [signature(x) for x in batch] == self.signatures
 
     def run(self, batch: tuple) -> Any:
         """The step, eagerly, on the stream and in the pool of the recording."""
@@ -217,8 +236,8 @@ class Recording:
     def _step_arguments(self) -> list:
         """The arguments of the step: tensors or arrays as in the first batch, in fixed memory."""
         return [
-            Tensor(upload.on_device) if signature[0] is Tensor else upload.on_device
-            for upload, signature in zip(self.inputs, self.signatures)
+            Tensor(upload.on_device) if of_tensor else upload.on_device
+            for upload, (of_tensor, *_) in zip(self.inputs, self.signatures)
         ]
 
     def _optimizer_arrays(self) -> list:
@@ -265,21 +284,14 @@ class Recording:
             self.failed[...] = False
             raise IndexError(f"{message}, in a replay of a captured step before this one")
 
+    def discard(self) -> None:
+        """Forget the graph that was recorded, and the host's part of a step with it."""
+        self.graph = None
+        self._undo_host_part()
+
     def _undo_host_part(self) -> None:
         """Restore generators and optimizers to their states before the recording."""
         for position in self.positions.values():
             position.generator.state = position.seed, position.start
         for optimizer, states in self.optimizers.items():
             optimizer.state = states
-
-
-def _on_gpu(x: Any) -> Any:
-    """x, an array or tensor, on the GPU."""
-    if is_cupy(raw(x)):
-        return x
-    return Tensor(to_device(x.data, "cuda")) if isinstance(x, Tensor) else to_device(x, "cuda")
-
-
-def _signature(x: Any) -> tuple:
-    """What a graph fixes of an argument of the step: type, shape, dtype, and whether on a GPU."""
-    return type(x) if isinstance(x, Tensor) else Array, x.shape, x.dtype, is_cupy(raw(x))

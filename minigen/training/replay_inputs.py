@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, cupy, is_cupy
-from minigen.backend.devices import pinned
+from minigen.backend.devices import pinned, to_device
 from minigen.random import Generator
+from minigen.tensors import Tensor
 
 
 class Upload:
@@ -51,3 +53,15 @@ class StreamPosition:
         counter = self.generator.state[1]
         self.offset[0] = counter - self.start
         self.generator.state = self.seed, counter + self.words_per_step
+
+
+def on_gpu(x: Any) -> Any:
+    """x, an array or tensor, on the GPU."""
+    if is_cupy(raw(x)):
+        return x
+    return Tensor(to_device(x.data, "cuda")) if isinstance(x, Tensor) else to_device(x, "cuda")
+
+
+def signature(x: Any) -> tuple:
+    """What a graph fixes of an argument: whether a tensor, shape, dtype, and whether on a GPU."""
+    return isinstance(x, Tensor), x.shape, x.dtype, is_cupy(raw(x))
