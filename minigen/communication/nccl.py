@@ -181,8 +181,9 @@ class ReductionsByHost(Reductions):
         self.on_host.ready(i)
 
     def start(self, i: int) -> None:
+        refuse_capture()
+        self.on_host.ready(i)
         if is_cupy(slot := self.slots[i]):
-            refuse_capture()
             slot.get(out=self.on_host.slots[i])
         else:
             self.on_host.slots[i][...] = slot
