@@ -75,9 +75,12 @@ class Variates:
             raise DTypeError(f"integers: dtype {dtype} is not an integer dtype")
         if low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max:
             raise ValueError(f"integers in [{low}, {high}) do not fit {dtype}")
-        scaled = _scale_down(self._bits64(shape_of(shape), device), high - low)
-        # Unsigned addition is modulo 2^64, and so right for a negative low, too.
-        return _array((scaled + np.uint64(low % 2**64)).astype(dtype))
+        bits = self._bits64(shape_of(shape), device)
+        # Unsigned addition is modulo 2^64, and so right for a negative low, too; of scalars, which
+        # NumPy makes of arrays without dims, it would warn.
+        with np.errstate(over="ignore"):
+            drawn = (_scale_down(bits, high - low) + np.uint64(low % 2**64)).astype(dtype)
+        return _array(drawn)
 
     def bernoulli(
         self,
