@@ -203,7 +203,12 @@ _RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK")
 def _environment(tag: str) -> dict[str, str]:
     """One thread for each rank; minigen and the tests can be imported; without pytest's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", *_RANKS, "PMI_"))}
-    path = [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [
+        str(TESTS.parent),
+        str(TESTS),
+        str(TESTS.parent / "benchmarks"),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     return {
         **kept,
         **PERMISSIONS,

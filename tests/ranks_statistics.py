@@ -5,8 +5,10 @@ the whole batch alone.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from rank_models import all_trained
 
 import minigen as mg
 from minigen import distributed, nn
@@ -135,9 +137,9 @@ def nothing_but_ignored() -> dict[str, bool]:
     return found
 
 
-def everything() -> dict[str, dict[str, float]]:
-    """All errors, for one start of mpiexec."""
-    return {
+def everything(**settings) -> dict[str, Any]:
+    """All errors, and the models of `rank_models.all_trained`, for one start of mpiexec."""
+    return all_trained(**settings) | {
         "batch norm, float64": batch_norm_errors("float64"),
         "batch norm, float32": batch_norm_errors("float32"),
         "losses": loss_errors(),

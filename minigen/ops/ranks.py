@@ -11,7 +11,7 @@ import numpy as np
 
 from minigen import kernels
 from minigen.autodiff.fused import fused
-from minigen.autodiff.primitives import primitive
+from minigen.autodiff.primitives import primitive, raw
 from minigen.backend.arrays import Array, array_module
 from minigen.communication.world import current
 from minigen.ops.elementwise import add, divide, multiply, reciprocal, sqrt, square, subtract
@@ -51,7 +51,7 @@ def total_of_ranks(total: Array) -> Array:
 
 def number_of_values(n: int, part: float, x: Array) -> Array:
     """The sum of n over the ranks that have rows, an array () of float64 on the device of x."""
-    return current().all_reduce(array_module(x).full((), n if part else 0, np.float64), "sum")
+    return current().all_reduce(array_module(raw(x)).full((), n if part else 0, np.float64), "sum")
 
 
 # ------------------------------------------------------------------------------ batch norm
