@@ -199,7 +199,9 @@ def _refuse_others(path: Path) -> None:
         found = [("an npz archive of NumPy", "write it with mg.save(new, np.load(path))")]
     for kind, remedy in found:
         raise CheckpointError(f"{path}: expected a safetensors file, got {kind}; {remedy}")
-    if head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5"):
+    # A header of 640 bytes begins like a pickle, too: its length, 8 bytes, and then "{".
+    is_pickle = head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and start[8:9] != b"{"
+    if head == b"PK\x03\x04" or is_pickle:
         raise CheckpointError(
             f"{path}: expected a whole safetensors file, got a pickle, as torch.save writes; "
             "reading it would run its code. Convert it where you trust it: `safetensors.torch."

@@ -76,6 +76,16 @@ def test_a_bfloat16_tensor_whose_size_is_wrong_is_refused(shape, tmp_path):
         mg.load(path)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path, length):
+    note = {"note": ""}
+    write(tmp_path / "w", [("w", "F32", [1], bytes(4))], note)
+    found = int.from_bytes((tmp_path / "w").read_bytes()[:8], "little")
+    write(tmp_path / "w", [("w", "F32", [1], bytes(4))], {"note": "x" * (length - found)})
+    assert (tmp_path / "w").read_bytes()[0] == 0x80
+    assert mg.load(tmp_path / "w")["w"].numpy() == [0]
+
+
 def test_a_pickle_is_not_read_and_the_remedy_is_named(tmp_path):
     path = tmp_path / "model.pt"
     for protocol in (2, 3, 4, 5):
