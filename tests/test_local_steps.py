@@ -6,10 +6,12 @@ from test_mpi_local import EVERY, START, by_numpy, inner, line, train
 
 import minigen as mg
 from minigen import nn
+from minigen.backend.devices import device_of
 from minigen.communication.world import World
 from minigen.distributed import LocalSteps
 from minigen.errors import CheckpointError
 from minigen.optim import SGD, Adam, lr_scheduler
+from minigen.training import checkpoint
 
 
 def test_one_process_alone_follows_the_formula_too():
@@ -118,3 +120,20 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing():
         optimizer.load_state_dict(inner(line()).state_dict())
     np.testing.assert_array_equal(w.data, before)
     assert optimizer.steps == 2
+
+
+def test_arrays_stay_on_the_device_and_a_state_moves_between_devices(tmp_path, device):
+    world, here = World(), line()
+    optimizer = LocalSteps(inner(here), world, EVERY)
+    train(world, here, optimizer, range(6))
+    checkpoint.save_state(tmp_path / "here", optimizer.state_dict())
+    train(world, here, optimizer, range(6, 10))
+
+    there = mg.tensor(START.copy(), requires_grad=True, device=device)
+    optimizer = LocalSteps(inner(there), world, EVERY)
+    train(world, there, optimizer, range(2))
+    optimizer.load_state_dict(checkpoint.load_state(tmp_path / "here"))
+    train(world, there, optimizer, range(6, 10))
+    assert there.device == device
+    assert {device_of(x) for x in (*optimizer.outer, *optimizer.momentum)} == {device}
+    np.testing.assert_allclose(there.numpy(), here.data, rtol=0, atol=1e-12)

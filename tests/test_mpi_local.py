@@ -34,7 +34,8 @@ def train(world, w, optimizer, steps):
     for i in steps:
         rows = world.split(BATCHES[i])
         x = DATA[i, rows.start : rows.stop]
-        loss = ((mg.tensor(x) @ w - x @ GOAL) ** 2).sum() / (rows.stop - rows.start)
+        x, goal = (mg.tensor(a, device=w.device) for a in (x, x @ GOAL))
+        loss = ((x @ w - goal) ** 2).sum() / (rows.stop - rows.start)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
