@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigen.data import DataLoader
+from minigen.distributed.wrapping import Around
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
@@ -29,6 +30,9 @@ class Progress:
             self.optimizers = {f"{name}_optimizer": each for name, each in optimizer.items()}
         else:
             self.optimizers = {"optimizer": optimizer}
+        for each in self.optimizers.values():
+            if isinstance(each, Around):
+                each.add_buffers(model.buffers())
         self.epoch, self.step = 0, 0  # completed since the run began
         self.epoch_step = 0  # steps completed in the current epoch
         self.sums: dict[str, tuple[float, int]] = {}  # name: (sum, number) of the epoch
