@@ -5,7 +5,6 @@ On the stand-in, which runs NCCL's work as late as it may and checks what NCCL d
 """
 
 import os
-import sys
 import warnings
 
 import numpy as np
@@ -15,7 +14,7 @@ from mpi_runs import run_ranks
 from stand_in import installed
 
 import minigen as mg
-from minigen.backend.devices import capturing, resolve_device, take_gpu_of, to_numpy
+from minigen.backend.devices import capturing, to_numpy
 from minigen.distributed import Synchronous, start
 from minigen.training import capture
 
@@ -252,37 +251,3 @@ def test_ranks_without_nccl_or_with_one_gpu_sum_on_the_host_and_say_so_once(fini
     assert len(lines) == 2
     assert lines[0].startswith("rank 0: NCCL cannot be loaded; install the package nvidia-nccl")
     assert lines[1].startswith("ranks 0 and 1 share a GPU of ") and "--device cuda " in lines[1]
-
-
-# ------------------------------------------------------------------------- devices
-
-
-@pytest.mark.parametrize("name", ["auto", "cuda"])
-def test_each_process_on_a_machine_takes_another_gpu_which_is_then_current(monkeypatch, name):
-    monkeypatch.setattr("minigen.backend.devices._local_rank", None)
-    taken = []
-    for local_rank in range(3):
-        monkeypatch.setitem(sys.modules, "cupy", two_gpus())
-        take_gpu_of(local_rank)
-        taken.append(resolve_device(name))
-        assert resolve_device("auto") == resolve_device("cuda") == taken[-1]
-    assert taken == ["cuda:0", "cuda:1", "cuda:0"]
-    take_gpu_of(1)
-    assert [resolve_device(name) for name in ("cuda:0", "cuda", "auto")] == ["cuda:0"] * 3
-
-
-def two_gpus():
-    """A module like cupy, on a machine with two GPUs."""
-
-    class Device:
-        current = 0
-
-        def __init__(self, number=None):
-            self.id = Device.current if number is None else number
-
-        def use(self):
-            Device.current = self.id
-
-    runtime = type("runtime", (), {"getDeviceCount": staticmethod(lambda: 2)})
-    names = {"is_available": staticmethod(lambda: True), "runtime": runtime, "Device": Device}
-    return type("cupy", (), {"cuda": type("cuda", (), names)})

@@ -182,7 +182,6 @@ class ReductionsByHost(Reductions):
 
     def start(self, i: int) -> None:
         refuse_capture()
-        self.on_host.ready(i)
         if is_cupy(slot := self.slots[i]):
             slot.get(out=self.on_host.slots[i])
         else:

@@ -6,11 +6,13 @@ the device.
 """
 
 import ctypes
+import hashlib
 import os
 import socket
 
 import numpy as np
 
+from minigen.communication.waiting import wait
 from stand_in.attributes import exposed
 from stand_in.recording import current, enqueue, operations, tape
 from stand_in.streams import by_ptr
@@ -21,6 +23,7 @@ NCCL_FLOAT16, NCCL_FLOAT32, NCCL_FLOAT64 = 6, 7, 8
 NCCL_SUM, NCCL_PROD, NCCL_MAX, NCCL_MIN, NCCL_AVG = range(5)
 TYPES = ("i1", "u1", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
 OPERATIONS = {NCCL_SUM: np.add, NCCL_MAX: np.maximum, NCCL_MIN: np.minimum}
+NAMES = ("allReduce", "broadcast")
 BYTES = 128  # of a unique id
 
 
@@ -45,10 +48,11 @@ class NcclCommunicator:
             assert (ndev, rank) == (self.comm.size, self.comm.rank)
         from stand_in.cuda import cuda
 
-        gpu = socket.gethostname(), cuda.runtime.deviceGetPCIBusId(0)
-        ids, gpus = zip(*self._of_all((commId, gpu)))
-        assert len(set(ids)) == 1, "ranks have got different ids"
-        if len(set(gpus)) < ndev:
+        ids = self._of_all(np.frombuffer(commId, np.uint8))
+        assert (ids == ids[0]).all(), "ranks have got different ids"
+        gpu = f"{socket.gethostname()} {cuda.runtime.deviceGetPCIBusId(0)}".encode()
+        gpus = self._of_all(np.frombuffer(hashlib.md5(gpu).digest(), np.uint8))
+        if len(np.unique(gpus, axis=0)) < ndev:
             raise NcclError("NCCL_ERROR_INVALID_USAGE: invalid usage (a GPU of two ranks)")
 
     def allReduce(self, sendbuf, recvbuf, count, datatype, op, stream):
@@ -80,16 +84,24 @@ class NcclCommunicator:
         self.calls.append(said)
 
         def run():
-            if len(set(found := self._of_all(said))) > 1:
-                raise RuntimeError(f"ranks call NCCL with {found}: ranks would wait forever")
+            found = self._of_all(np.array([NAMES.index(name), *said[1:]]))
+            if (found != found[0]).any():
+                raise RuntimeError(
+                    f"ranks call NCCL with {found.tolist()}: they would wait forever"
+                )
             _at(receive, count, dtype)[...] = combined(self._of_all(_at(send, count, dtype)))
 
         enqueue(lambda: _at(receive, count * dtype.itemsize, np.uint8).fill(0xFF))
         stream.put_late(run)
 
-    def _of_all(self, value):
-        """The values of all ranks."""
-        return [value] if self.comm is None else self.comm.allgather(value)
+    def _of_all(self, x):
+        """The arrays x of all ranks, as one."""
+        if self.comm is None:
+            return x[None]
+        out = np.empty((self.comm.size, *x.shape), x.dtype)
+        x = np.ascontiguousarray(x)
+        wait(self.comm.Iallgather(x.view(np.uint8), out.view(np.uint8)).Test)
+        return out
 
 
 def _at(pointer, count, dtype):
