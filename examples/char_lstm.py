@@ -13,9 +13,16 @@ of the characters gives 3.3. An epoch is 250 steps and ends with a few lines by 
 import numpy as np
 
 import minigen as mg
-from minigen import figures, schedule
+from minigen import distributed, figures, schedule
 from minigen.models import CharLSTM
-from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training import (
+    Run,
+    argument_parser,
+    distribute,
+    positive_int,
+    run_example,
+    saved_run,
+)
 from minigen.training.texts import (
     TEXT_DATA,
     draw_text,
@@ -30,15 +37,18 @@ RATE = 2e-3  # Adam's initial learning rate
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     settings = {"vocabulary": len(vocabulary), "embed": args.embed, "hidden": args.hidden}
     model = CharLSTM(**settings, rng=rng, device=device)
-    optimizer = mg.optim.Adam(model.parameters(), lr=RATE)
+    optimizer = distribute(mg.optim.Adam(model.parameters(), lr=RATE), world, args)
     factor = schedule.cosine(args.epochs * args.steps)
     print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
 
@@ -47,7 +57,9 @@ def train(args):
     with Run(args, **state, **saved, contents=[vocabulary.characters, train]) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
-                starts = rng.integers(0, len(train) - args.context, args.batch)
+                rows = world.split(args.batch)  # of this process: all, or its part
+                random = rng.rows(rows.start, rows.stop)
+                starts = random.integers(0, len(train) - args.context, args.batch)
                 optimizer.param_groups[0]["lr"] = RATE * factor(run.step)
                 ids, targets = windows(train, starts, args.context, device)  # (B, T) each
                 loss = model.loss(ids, targets)

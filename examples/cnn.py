@@ -11,12 +11,13 @@ metrics.jsonl and a checkpoint, which examples/gan.py uses as the judge of its s
 import numpy as np
 
 import minigen as mg
-from minigen import figures
+from minigen import distributed, figures
 from minigen.data import DataLoader
 from minigen.models import CNN
 from minigen.training import (
     Run,
     argument_parser,
+    distribute,
     image_data,
     positive_int,
     run_example,
@@ -27,17 +28,20 @@ from minigen.training.classification import KEPT, draw_classes, predict, score
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
-    rng = mg.Generator(args.seed)
-    device = mg.resolve_device(args.device)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     settings = {"classes": len(names), "hidden": args.hidden}
     model = CNN(**settings, rng=rng, device=device)
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
+    optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
+    order = {"batch_size": 64, "shuffle": True, "rng": rng, "world": world}
+    loader = DataLoader((train_x, train_y), **order, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
     logits_of = lambda images: model(pixels(images, device))  # (N, 28, 28) to (N, classes)
 

@@ -11,10 +11,17 @@ sample.txt, attention.png, curves.png, metrics.jsonl and a checkpoint.
 import numpy as np
 
 import minigen as mg
-from minigen import figures, schedule
+from minigen import distributed, figures, schedule
 from minigen.data import Vocabulary
 from minigen.models import GPT
-from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training import (
+    Run,
+    argument_parser,
+    distribute,
+    positive_int,
+    run_example,
+    saved_run,
+)
 from minigen.training.texts import TEXT_DATA, draw_text, text_data, text_loss, windows
 
 RATE, FLOOR, WARMUP = 1e-3, 1e-4, 100  # AdamW's learning rate: highest, last; warm-up steps
@@ -23,16 +30,20 @@ DRAWN_CHARACTERS = 24  # of the test text, in attention.png
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     vocabulary, train, test = text_data(args.data, args.context)  # ids (T,)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     sizes = {name: vars(args)[name] for name in ("context", "layers", "heads", "width")}
     settings = {"vocab": len(vocabulary), **sizes}
     model = GPT(**settings, rng=rng, device=device)
-    optimizer = mg.optim.AdamW(decayed_groups(model), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
+    adam = mg.optim.AdamW(decayed_groups(model), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
+    optimizer = distribute(adam, world, args)
     total = args.epochs * args.steps
     factor = schedule.cosine(total, warmup=min(WARMUP, total // 10), floor=FLOOR / RATE)
     print(mg.nn.summary(model, windows(train, np.zeros(args.batch, int), args.context, device)[0]))
@@ -43,7 +54,9 @@ def train(args):
     with Run(args, **state, contents=contents, settings=settings, kept=kept) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
-                starts = rng.integers(0, len(train) - args.context, args.batch)
+                rows = world.split(args.batch)  # of this process: all, or its part
+                random = rng.rows(rows.start, rows.stop)
+                starts = random.integers(0, len(train) - args.context, args.batch)
                 for group in optimizer.param_groups:
                     group["lr"] = RATE * factor(run.step)
                 ids, targets = windows(train, starts, args.context, device)  # (B, T) each

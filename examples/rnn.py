@@ -7,11 +7,13 @@ class from the last state, Adam 1e-3, batch 64. Expect a test accuracy of about 
 """
 
 import minigen as mg
+from minigen import distributed
 from minigen.data import DataLoader
 from minigen.models import LSTMClassifier
 from minigen.training import (
     Run,
     argument_parser,
+    distribute,
     image_data,
     positive_int,
     run_example,
@@ -22,17 +24,20 @@ from minigen.training.classification import KEPT, draw_classes, predict, score
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=2)
-    rng = mg.Generator(args.seed)
-    device = mg.resolve_device(args.device)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     settings = {"input_size": 28, "hidden": args.hidden, "classes": len(names)}
     model = LSTMClassifier(**settings, rng=rng, device=device)
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader((train_x, train_y), batch_size=64, shuffle=True, rng=rng, device=device)
+    optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
+    order = {"batch_size": 64, "shuffle": True, "rng": rng, "world": world}
+    loader = DataLoader((train_x, train_y), **order, device=device)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
     logits_of = lambda images: model(pixels(images).to(device))  # (N, 28, 28) to (N, classes)
 

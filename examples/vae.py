@@ -12,12 +12,13 @@ samples.png has a row for each class; with --beta 4 the samples agree better wit
 import numpy as np
 
 import minigen as mg
-from minigen import figures
+from minigen import distributed, figures
 from minigen.data import DataLoader
 from minigen.models import VAE, ConvVAE
 from minigen.training import (
     Run,
     argument_parser,
+    distribute,
     image_data,
     nonnegative_float,
     positive_int,
@@ -31,21 +32,24 @@ MODELS = {"dense": VAE, "conv": ConvVAE}
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     needed = int(args.conditional)
     train_x, train_y, test_x, test_y, names = image_data(args.data, min_classes=needed)
-    rng = mg.Generator(args.seed)
-    device = mg.resolve_device(args.device)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
+    rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     classes = len(names) if args.conditional else 0
     settings = {"latent": args.latent, "classes": classes, "beta": args.beta}
     if args.hidden is not None:
         settings["hidden"] = args.hidden
     model = MODELS[args.arch](**settings, rng=rng, device=device)
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = DataLoader((train_x, train_y), batch_size=128, shuffle=True, rng=rng, device=device)
+    optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
+    order = {"batch_size": 128, "shuffle": True, "rng": rng, "world": world}
+    loader = DataLoader((train_x, train_y), **order, device=device)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}

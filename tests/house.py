@@ -34,7 +34,7 @@ FILES = {
     "backend": "arrays devices precision dtypes",
     "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings "
     "rooflines",
-    "communication": "rows waiting windows handing_out world nccl shared_memory mpi launch",
+    "communication": "rows waiting windows handing_out world agreement nccl shared_memory mpi launch",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",
@@ -70,7 +70,7 @@ FILES = {
     "tape replay simplify constants factors naming arguments writing outlining",
     "study.watching": "statistics observer updates rows alarms figure watcher",
     "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
-    "nonfinite watched_steps run classification replay_inputs cuda_graphs",
+    "nonfinite ranks saving watched_steps run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
     "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "

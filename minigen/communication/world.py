@@ -38,9 +38,13 @@ class World:
         return f"{type(self).__name__}(rank={self.rank}, size={self.size})"
 
     def split(self, total: int) -> Rows:
-        """This rank's rows of a batch of `total` rows, which are `rows` until the step ends."""
-        self.rows = rows_of(total, self.rank, self.size)
-        return self.rows
+        """This rank's rows of a batch of `total` rows, which are `rows` until the step ends.
+
+        One process alone has all rows, and leaves `rows` None.
+        """
+        part = rows_of(total, self.rank, self.size)
+        self.rows = part if self.size > 1 else None
+        return part
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """(batch, part of it) for each step of this rank in the batches start ... stop - 1.

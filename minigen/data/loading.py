@@ -93,7 +93,8 @@ class DataLoader:
         if not isinstance(rng, Generator | None):
             raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.rng = generator_of(rng)
-        self.device, self.world = resolve_device(device), world
+        self.device = resolve_device(device)
+        self.world = world if world is not None and world.size > 1 else None
         self._position = START
         self._resume: Position | None = None  # from which the next `for` continues
 

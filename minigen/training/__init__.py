@@ -8,6 +8,7 @@ from minigen.training.flags import (
     positive_int,
     run_example,
 )
+from minigen.training.ranks import distribute
 from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run
 
@@ -16,6 +17,7 @@ __all__ = [
     "SavedRun",
     "argument_parser",
     "capture",
+    "distribute",
     "image_data",
     "load_run",
     "nonnegative_float",

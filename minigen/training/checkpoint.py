@@ -24,7 +24,7 @@ def save_state(path: str | os.PathLike, state: Any) -> None:
     Raises CheckpointError if the file cannot be written, TypeError for values of other types.
     """
     arrays: dict[str, Array] = {}
-    skeleton = _without_arrays(state, "", arrays)
+    skeleton = without_arrays(state, "", arrays)
     tensor_files.save(path, arrays, {"state": json.dumps(skeleton)})
 
 
@@ -40,7 +40,7 @@ def load_state(path: str | os.PathLike) -> Any:
             path, "the state of a training run", "a file of tensors, but not a state"
         )
     try:
-        return _with_arrays(json.loads(text["state"]), arrays)
+        return with_arrays(json.loads(text["state"]), arrays)
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise tensor_files.refusal(path, "a description of all its arrays", got) from None
@@ -56,11 +56,16 @@ def in_folder(path: str | os.PathLike) -> Path:
 def load_of(path: Path, example: str) -> dict[str, Any]:
     """The state of a run of an example; CheckpointError if it is not of that example."""
     state = load_state(path)
+    refuse_another_example(path, state, example)
+    return state
+
+
+def refuse_another_example(path: Path, state: Any, example: str) -> None:
+    """CheckpointError if the state, of the file path, is not of that example."""
     config = state.get("config") if isinstance(state, dict) else None
     found = config.get("example") if isinstance(config, dict) else None
     if found != example:
         raise CheckpointError(f"{path} is of {found}, not of {example}")
-    return state
 
 
 def refuse_to_overwrite(folder: Path) -> None:
@@ -81,7 +86,7 @@ def digest(contents: Sequence[np.ndarray | str]) -> str:
     return hasher.hexdigest()[:16]
 
 
-def _without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+def without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """A copy of value with each array replaced by {ARRAY: name}, and added to `arrays` by name."""
     if isinstance(value, Tensor | np.ndarray) or is_cupy(value):
         if name in arrays:
@@ -90,19 +95,19 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, Array]) -> Any:
         return {ARRAY: name}
     if isinstance(value, Mapping):
         return {
-            str(k): _without_arrays(v, f"{name}.{k}".strip("."), arrays) for k, v in value.items()
+            str(k): without_arrays(v, f"{name}.{k}".strip("."), arrays) for k, v in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_without_arrays(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return [without_arrays(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name} of the state is a {type(value).__name__}, which cannot be saved")
 
 
-def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of `_without_arrays`."""
+def with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of `without_arrays`."""
     if isinstance(value, dict):
         if value.keys() == {ARRAY}:
             return arrays[value[ARRAY]]
-        return {key: _with_arrays(part, arrays) for key, part in value.items()}
-    return [_with_arrays(part, arrays) for part in value] if isinstance(value, list) else value
+        return {key: with_arrays(part, arrays) for key, part in value.items()}
+    return [with_arrays(part, arrays) for part in value] if isinstance(value, list) else value

@@ -3,16 +3,25 @@
 import argparse
 import ast
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minigen import console, data, tensor_files
+from minigen.communication.launch import start
+from minigen.communication.world import current
 from minigen.data.mnist_files import has_idx_files
 from minigen.data.picture_files import NamedSplits
-from minigen.errors import BackendUnavailable, CheckpointError, DatasetError
+from minigen.errors import (
+    BackendUnavailable,
+    CheckpointError,
+    DatasetError,
+    DistributedError,
+)
 from minigen.training import checkpoint
 
 IMAGE_DATA = (
@@ -20,7 +29,7 @@ IMAGE_DATA = (
     "(PNG, JPEG) in a subfolder for each class"
 )
 USER_ERRORS = (  # whose causes are the user's files, flags, memory, disk or permissions
-    *(BackendUnavailable, CheckpointError, DatasetError, FloatingPointError),
+    *(BackendUnavailable, CheckpointError, DatasetError, DistributedError, FloatingPointError),
     *(MemoryError, OSError),
 )
 
@@ -141,14 +150,23 @@ def run_example(main: Callable[[], None]) -> None:
     """Call main; end with one sentence instead of a traceback for errors that a user can fix.
 
     Text that cannot be printed, since its reader has gone or for its characters, stops nothing.
+    Of several processes that mpiexec has started, rank 0 alone prints.
     """
     try:
-        with console.printing_to_anyone():
+        world = start()
+        with console.printing_to_anyone() if world.rank == 0 else redirect_stdout(_nowhere()):
             main()
+            world.barrier()  # asleep: at the end of a process MPI itself would keep a core busy
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except USER_ERRORS as error:
+        if current().rank > 0 and getattr(error, "agreed", False):
+            raise SystemExit(1) from None  # rank 0 says it
         raise SystemExit(f"{type(error).__name__}: {error}") from None
+
+
+def _nowhere() -> IO[str]:
+    return open(os.devnull, "w")
 
 
 def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigen import data, models
 from minigen.backend.devices import resolve_device
+from minigen.communication.world import current
 from minigen.errors import CheckpointError
 from minigen.nn import Module, ModuleDict
 from minigen.random import Generator, default_generator
@@ -49,6 +50,11 @@ class Results:
     out: Path
     device: str
     new_seed: int | None = None  # that of --sample --seed, which asks for other samples
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is rank 0, which alone prints, draws and saves."""
+        return current().rank == 0
 
     def path(self, name: str) -> Path:
         """The file of that name in the run's folder; of other samples, with the seed appended."""

@@ -12,12 +12,11 @@ Without a loader, `for step in run.steps(250)` is an epoch of 250 steps.
 
 import argparse
 import copy
-import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,9 @@ import numpy as np
 from minigen import console, tensor_files
 from minigen.autodiff.trace import detect_anomaly
 from minigen.backend.devices import cuda_is_available, resolve_device
+from minigen.communication.world import current
 from minigen.data import DataLoader
+from minigen.distributed.wrapping import Around
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
@@ -35,18 +36,18 @@ from minigen.random import Generator
 from minigen.tensors import Tensor
 from minigen.training import checkpoint
 from minigen.training.interrupts import Interrupts
-from minigen.training.nonfinite import nonfinite_weight, search
-from minigen.training.progress import Progress
-from minigen.training.results import Results, described
+from minigen.training.nonfinite import search
+from minigen.training.ranks import Agreement, sums_of_ranks
+from minigen.training.results import described
+from minigen.training.saving import Saving
 from minigen.training.watched_steps import WatchedSteps
 
 CHANGEABLE_FLAGS = (  # may differ when a run is resumed
     *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device", "watch"),
 )
-SAVE_SPACING = 100  # durations of a save before the next one, so that saving takes 1 % of the time
 
 
-class Run(Progress, Results):
+class Run(Saving):
     """A context manager for one training run: progress, metrics.jsonl, checkpoints, exact resume.
 
     The state of model, optimizer, loader and rng is saved at the end of epochs (rarely enough that
@@ -73,6 +74,8 @@ class Run(Progress, Results):
         kept: Mapping[str, np.ndarray | str] | None = None,
     ):
         super().__init__(model, optimizer, rng, loader)
+        self.world, self.busy = current(), ExitStack()
+        self.agreement = Agreement(self.world)
         self.description, self.kept = described(model, settings), dict(kept or {})
         self.out = folder_for(tensor_files.home_path(args.out), args.resume)
         self.max_seconds, self.total_epochs = args.max_seconds, args.epochs
@@ -85,8 +88,6 @@ class Run(Progress, Results):
         }
         self.device = resolve_device(args.device)
         self.started, self.bar, self.interrupts = time.monotonic(), None, Interrupts(self.say)
-        self.saved_position: tuple[int, int] | None = None  # of the checkpoint on the disk
-        self.next_save = 0.0  # the earliest time of the next save at the end of an epoch
         self.start_state: Any = None  # at the first step of the epoch; None: the checkpoint has it
         self.in_step = False  # the body of the loop over steps is running
         self.nonfinite = ""  # a sentence about the first number or weight that was not finite
@@ -96,18 +97,13 @@ class Run(Progress, Results):
             self.new_seed, self.total_epochs = args.new_seed, 0  # no training
         elif args.device == "auto" and not cuda_is_available():
             self.say("no GPU in use here: training on the CPU")
-        self.watched = WatchedSteps(self, getattr(args, "watch", False) and not sample)
+        is_watched = getattr(args, "watch", False) and not sample and self.leads
+        self.watched = WatchedSteps(self, is_watched)
         if args.resume or sample:
             self._restore(args)
-        elif not getattr(args, "overwrite", False):
-            checkpoint.refuse_to_overwrite(self.out)
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CheckpointError(f"cannot make a folder: {error}; name another --out") from None
-
-    metrics_path: Path = property(lambda self: self.out / checkpoint.METRICS)  # type: ignore
-    checkpoint_path: Path = property(lambda self: self.out / checkpoint.NAME)  # type: ignore
+        self._prepare_folder(
+            is_new=not (args.resume or sample or getattr(args, "overwrite", False))
+        )
 
     # ------------------------------------------------------------------------- the loop
 
@@ -127,11 +123,16 @@ class Run(Progress, Results):
     def _epoch(self, items: Callable[[], Iterable], length: int) -> Iterator[Any]:
         """The remaining items; if a number or a weight is not finite, then those of `search`."""
         self.epoch_started = time.monotonic()
+        self.busy.close()
         on_disk = self.saved_position == self.position
         self.start_state = None if on_disk else copy.deepcopy(self.state_dict())
         yield from self._steps(items, length)
         if self.nonfinite:
             yield from search(self, lambda **kwargs: self._steps(items, length, **kwargs))
+        for optimizer in self.optimizers.values():
+            if isinstance(optimizer, Around):
+                optimizer.synchronize()
+        self.busy.enter_context(self.world.busy("evaluating"))  # until end_epoch
 
     def _steps(
         self,
@@ -148,7 +149,7 @@ class Run(Progress, Results):
         """
         from tqdm import tqdm
 
-        if console.is_terminal(sys.stderr):
+        if self.leads and console.is_terminal(sys.stderr):
             label = f"epoch {self.epoch + 1}/{self.total_epochs}"
             self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
         for item in items():
@@ -157,17 +158,25 @@ class Run(Progress, Results):
                 self.in_step = True
                 yield item
                 self.in_step = False
+            self.world.rows = None
+            self.world.progress()
             late = time.monotonic() - self.started > self.max_seconds and last is None
-            stops = self.interrupts.requested or late
-            if check_weights or stops or self.epoch_step + 1 == length:
+            is_last = check_weights or last is not None or self.epoch_step + 1 == length
+            wishes = self.interrupts.requested, late, bool(self.nonfinite)
+            requested, late, fails = self.agreement.exchange(wishes, now=is_last)
+            self.interrupts.requested |= requested
+            if check_weights or requested or late or self.epoch_step + 1 == length:
                 self.nonfinite = self.nonfinite or self._nonfinite_weight_at(self.step + 1)
-            if self.nonfinite or self.step + 1 == last:
+                fails = True  # perhaps: then on all ranks
+            if fails:
+                self.nonfinite = self.agreement.first_sentence(self.nonfinite)
+            if (fails and self.nonfinite) or self.step + 1 == last:
                 break
             self.step += 1
             self.epoch_step += 1
             if self.bar is not None:
                 self.bar.update()
-            if stops:
+            if requested or late:
                 self._stop()
         if self.bar is not None:
             self.bar.close()
@@ -178,11 +187,13 @@ class Run(Progress, Results):
 
         A NaN or infinity ends the run after this step with FloatingPointError, which names the op.
         """
+        rows = self.world.rows
+        weight = 1 if self.world.size == 1 else rows.weight if rows else 1 / self.world.size
         for name, value in values.items():
             value = float(value.item() if isinstance(value, Tensor) else value)
             if math.isfinite(value):
                 total, n = self.sums.get(name, (0.0, 0))
-                self.sums[name] = total + value, n + 1
+                self.sums[name] = total + weight * value, n + weight
                 continue
             self.nonfinite = self.nonfinite or f"{name} is {value} at step {self.step + 1}"
             if not self.in_step:
@@ -194,17 +205,23 @@ class Run(Progress, Results):
         Returns the row of the history.
         """
         self.epoch += 1
-        row = {name: total / n for name, (total, n) in self.sums.items()}
-        row |= {name: float(value) for name, value in values.items()}
-        self.sums, self.epoch_step = {}, 0
         seconds = time.monotonic() - self.epoch_started
+        own = {name: float(value) for name, value in values.items()}
+        due = time.monotonic() >= self.next_save
+        shared = self.world.gather([self.sums, own, self.interrupts.requested, due, seconds])
+        self.busy.close()
+        _, own, _, due, seconds = shared[0]  # evaluated, and timed, on rank 0
+        self.interrupts.requested = any(requested for _, _, requested, *_ in shared)
+        row = {k: total / n for k, (total, n) in sums_of_ranks([x[0] for x in shared]).items()}
+        row |= own
+        self.sums, self.epoch_step = {}, 0
         line = {"epoch": self.epoch, "step": self.step, **row, "seconds": round(seconds, 3)}
         self.history.append(line)
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
         self.say(f"epoch {self.epoch:>3}/{self.total_epochs}  {numbers}  {seconds:.1f} s")
         if self.epoch >= self.total_epochs:
             self.save()
-        elif time.monotonic() >= self.next_save:
+        elif due:
             try:
                 self.save()
             except CheckpointError as error:  # a full disk may have room at the next save
@@ -239,60 +256,10 @@ class Run(Progress, Results):
         self.say(f"stopped at step {self.step}; --resume goes on from {self.checkpoint_path}")
         raise SystemExit(130 if self.interrupts.requested else 0)
 
-    def save(self) -> None:
-        """Write the checkpoint, then metrics.jsonl, each completely or not at all.
-
-        Raises FloatingPointError if a weight is not finite, and keeps the previous checkpoint.
-        """
-        start = time.monotonic()
-        if nonfinite := self.nonfinite or self._nonfinite_weight_at(self.step):
-            raise FloatingPointError(f"{nonfinite}: this state is not saved")
-        also = {"config": self.config, "description": self.description, "kept": self.kept}
-        checkpoint.save_state(self.checkpoint_path, {**also, **self.state_dict()})
-        self._write_metrics()
-        self.watched.write()
-        self.saved_position, end = self.position, time.monotonic()
-        self.next_save = end + SAVE_SPACING * (end - start)
-
-    def _nonfinite_weight_at(self, step: int) -> str:
-        found = nonfinite_weight(self.model)
-        return found and f"{found} at step {step}"
-
-    def return_to_start(self) -> None:
-        """Load the state at the first step of the epoch, or at the step that was resumed."""
-        self.nonfinite = ""
-        self.load_state_dict(self.start_state or checkpoint.load_state(self.checkpoint_path))
-        # If this run has not saved yet, a checkpoint in the folder is an older run's: keep it.
-        if self.saved_position and self.saved_position != self.position:
-            self.save()
-
-    def _restore(self, args: argparse.Namespace) -> None:
-        path, own = self.checkpoint_path, self.config
-        state = checkpoint.load_of(path, own["example"])
-        saved = state["config"]
-        changes = [
-            f"{key}: {saved.get(key)} then, {own.get(key)} now"
-            for key in sorted(saved.keys() | own.keys())
-            if saved.get(key) != own.get(key)
-        ]
-        if changes:
-            raise CheckpointError(f"{path} is of a run with other settings: {'; '.join(changes)}")
-        try:
-            self.load_state_dict(state)
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from None
-        self.saved_position = self.position
-        if args.resume:
-            self._write_metrics()  # the file may be older, or from another run
-            self.watched.resume()
-            self.say(f"going on from step {self.step}")
-
-    def _write_metrics(self) -> None:
-        rows = "".join(json.dumps(row) + "\n" for row in self.history)
-        tensor_files.replace_file(self.metrics_path, rows.encode())
-
     def say(self, line: str) -> None:
         """Print a line, above the progress bar where there is one."""
+        if not self.leads:
+            return
         if self.bar is not None:
             with self.bar.external_write_mode(sys.stdout):
                 console.say(line)
