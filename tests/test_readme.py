@@ -1,5 +1,6 @@
 """Every page of Markdown: its links lead somewhere, its code runs, its commands exist."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -68,6 +69,12 @@ def test_every_block_of_code_runs(page):
         assert result.returncode == 0, result.stderr
 
 
+@functools.cache
+def help_of(script):
+    command = [sys.executable, script, "--help"]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
 @each_page
 def test_every_command_is_of_a_script_that_takes_its_flags(page):
     for folder, name, rest in sorted(set(COMMAND.findall(page.read_text()))):
@@ -76,8 +83,7 @@ def test_every_command_is_of_a_script_that_takes_its_flags(page):
         if flags := re.findall(r"--[\w-]+", rest):
             said = script.read_text()  # benchmarks may need PyTorch even to say what they take
             if folder == "examples":
-                command = [sys.executable, script, "--help"]
-                said = subprocess.run(command, capture_output=True, text=True).stdout
+                said = help_of(script)
             assert not [flag for flag in flags if flag not in said], f"{name} {rest}"
 
 

@@ -28,6 +28,12 @@ def test_figures_of_nothing_of_one_step_and_of_forty_layers(tmp_path):
     assert picture._repr_png_()[:4] == b"\x89PNG"
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Rows alone: a figure at each save would take most of a test's time."""
+    monkeypatch.setattr(study.Watch, "figure", lambda watch, path: None)
+
+
 def run(out, steps=(6, 6), **changes):
     """A run of two epochs of a small regression; returns its weights."""
     args = argument_parser("", out=str(out), epochs=2).parse_args([])
@@ -69,7 +75,9 @@ def test_a_watched_run_writes_its_files_and_the_same_weights(tmp_path):
     assert not (tmp_path / "b/watch.jsonl").exists()
 
 
-def test_a_run_that_is_stopped_and_resumed_has_the_rows_of_one_that_is_not(tmp_path, capsys):
+def test_a_run_that_is_stopped_and_resumed_has_the_rows_of_one_that_is_not(
+    tmp_path, capsys, no_figures
+):
     run(tmp_path / "whole", broken=True)
     with pytest.raises(SystemExit):
         run(tmp_path / "parts", broken=True, stop_at=6)
@@ -80,14 +88,14 @@ def test_a_run_that_is_stopped_and_resumed_has_the_rows_of_one_that_is_not(tmp_p
     assert capsys.readouterr().out.count("layer 1 has died") == 2  # once for each run
 
 
-def test_a_run_is_watched_from_where_it_is_resumed(tmp_path):
+def test_a_run_is_watched_from_where_it_is_resumed(tmp_path, no_figures):
     with pytest.raises(SystemExit):
         run(tmp_path, watch=False, stop_at=5)
     run(tmp_path, resume=True)
     assert {line["step"] for line in lines(tmp_path)} == {8, 12}
 
 
-def test_a_damaged_file_of_rows_stops_no_run(tmp_path, capsys):
+def test_a_damaged_file_of_rows_stops_no_run(tmp_path, capsys, no_figures):
     with pytest.raises(SystemExit):
         run(tmp_path, stop_at=5)
     (tmp_path / "watch.jsonl").write_text("{broken\n")

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from minigen.__main__ import main
+
 STEP = """
 import minigen as mg
 x = mg.ones((3, 3), requires_grad=True)
@@ -56,13 +58,22 @@ def test_with_numba_switched_off_the_plain_kernels_run():
         (["doctor", "--self-test", "gpu"], "must be auto, cpu, cuda or cuda:N, got gpu"),
         (["doctor", "--self-test", "cuda:99"], "BackendUnavailable: "),
         (["doctr"], "invalid choice: 'doctr'"),
-        ([], "required: command"),
     ],
 )
-def test_bad_words_after_minigen_get_one_sentence_and_exit_code_2(words, says):
-    done = python("-m", "minigen", *words)
+def test_bad_words_after_minigen_get_one_sentence_and_exit_code_2(words, says, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["minigen", *words])
+    try:
+        code = main()
+    except SystemExit as ended:  # of argparse
+        code = ended.code
+    assert code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_without_a_word_after_minigen_the_exit_code_is_2():
+    done = python("-m", "minigen")
     assert done.returncode == 2
-    assert says in done.stderr and "Traceback" not in done.stderr
+    assert "required: command" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_reader_that_goes_away_or_a_closed_stream_ends_without_a_traceback():
