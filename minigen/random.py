@@ -203,6 +203,8 @@ def draw_of_batch(
     rng, rows = generator_of(rng), current().rows
     if rows is None or axis is None or isinstance(rng, RowsOfDraws):
         return rng, shape
+    if rows.stop - rows.start == rows.total:  # whatever the axis, it is the whole batch
+        return rng, shape
     axis += len(shape) * (axis < 0)
     length = shape[axis] if 0 <= axis < len(shape) else 0
     multiple, rest = divmod(length, rows.stop - rows.start)

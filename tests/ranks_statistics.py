@@ -137,6 +137,71 @@ def nothing_but_ignored() -> dict[str, bool]:
     return found
 
 
+def packed_errors() -> dict[str, float]:
+    """Packed sequences, of which a rank has the longest, with dropout between layers."""
+    world, errors = started(), {}
+    x = np.random.default_rng(0).standard_normal((6, 7, 3))
+    lengths = np.array([2, 3, 1, 6, 2, 4, 1])
+
+    def run(rows, n):
+        before, world.rows = world.rows, None
+        layer = nn.LSTM(3, 4, 3, dropout=0.5, rng=mg.Generator(2), dtype=np.float64)
+        world.rows = before
+        options = {"enforce_sorted": False}
+        part = mg.tensor(x[:, rows][:, :n])
+        packed = nn.utils.rnn.pack_padded_sequence(part, lengths[rows][:n], **options)
+        y, _ = layer(packed)
+        y, _ = nn.utils.rnn.pad_packed_sequence(y, total_length=6)
+        words = np.array(float(layer.rng.state[1]))
+        return {"y": y.data.swapaxes(0, 1)}, {"words": words}, {}
+
+    for total in (7, 2):
+        errors |= compared(world, total, run)
+    return errors
+
+
+def extremes() -> dict[str, bool]:
+    """Batch norm of constant and far values, of this rank alone, and of too few values."""
+    world = started()
+    world.split(64)
+    mine = slice(world.rows.start, world.rows.stop)
+    rng = np.random.default_rng(1)
+    far = (1e4 + rng.standard_normal((64, 2, 9))).astype(np.float32)
+    wide = far.astype(np.float64)
+    want = (wide - wide.mean((0, 2), keepdims=True)) / wide.std((0, 2), keepdims=True)
+    constant = np.full((64, 2), [7.3, 0.1])[mine]
+    bias = np.array([1.0, 2.0])
+    y = mg.batch_norm(constant, None, None, bias=bias, training=True)
+    layer, alone = nn.BatchNorm1d(2, synchronized=False), nn.BatchNorm1d(2)
+    local = layer(mg.tensor(far[mine])).data
+    functional = nn.functional.batch_norm(far[mine], None, None, training=True, synchronized=False)
+    world.rows = None
+    found = {
+        "a constant channel gives its bias": np.array_equal(y, np.broadcast_to(bias, y.shape)),
+        "local statistics are one process's": np.array_equal(
+            local, alone(mg.tensor(far[mine])).data
+        ),
+        "local running statistics, too": np.array_equal(layer.running_var, alone.running_var),
+        "a function leaves them local": np.array_equal(functional, local),
+    }
+    world.split(64)
+    y = mg.batch_norm(far[mine], None, None, training=True)
+    found["a channel far from zero keeps its digits"] = np.abs(y - want[mine]).max() < 2e-3
+    part = far[:0] if world.rank else far[:2]
+    y = mg.batch_norm(part, None, None, training=True)
+    found["a rank may have no values"] = np.isfinite(y).all() and y.shape == part.shape
+    mean, var = np.zeros(2), np.ones(2)
+    y = mg.batch_norm(far[:0], mean, var, training=True)
+    found["an empty batch changes nothing"] = y.size == 0 and not mean.any() and (var == 1).all()
+    world.split(1)
+    try:
+        mg.batch_norm(far[:1, :, 0], mean, var, training=True)
+    except ValueError as error:
+        found["one value for each channel is refused"] = "more than one value" in str(error)
+    world.rows = None
+    return {name: bool(holds) for name, holds in found.items()}
+
+
 def everything(**settings) -> dict[str, Any]:
     """All errors, and the models of `rank_models.all_trained`, for one start of mpiexec."""
     return all_trained(**settings) | {
@@ -144,4 +209,6 @@ def everything(**settings) -> dict[str, Any]:
         "batch norm, float32": batch_norm_errors("float32"),
         "losses": loss_errors(),
         "ignored": nothing_but_ignored(),
+        "packed": packed_errors(),
+        "extremes": extremes(),
     }

@@ -54,3 +54,14 @@ def test_losses_are_means_over_the_targets_of_all_ranks(three_ranks):
 
 def test_a_mean_is_nan_only_if_no_rank_has_a_target(three_ranks):
     assert all(three_ranks[0]["ignored"].values())
+
+
+def test_packed_sequences_draw_as_if_all_were_as_long_as_the_longest_of_all_ranks(three_ranks):
+    errors = three_ranks[0]["packed"]
+    assert {name: e for name, e in errors.items() if not e <= 1e-14} == {} and len(errors) == 4
+
+
+def test_batch_norm_over_ranks_keeps_what_it_promises_at_the_extremes(three_ranks):
+    for rank in three_ranks:
+        assert [name for name, holds in rank["extremes"].items() if not holds] == []
+        assert len(rank["extremes"]) == 8

@@ -158,6 +158,7 @@ def test_a_draw_of_a_batch_has_the_rows_of_each_rank(rank_of, axis, shape):
 
 
 def test_a_draw_without_rows_is_the_same_on_all_ranks_and_rows_that_are_missing_are_named(rank_of):
+    """A draw of fewer rows than the batch has is refused, unless it is of no rows at all."""
     x = mg.ones((5, 4))
     want = mg.dropout(x, rng=mg.Generator(0)).data
     for rank in range(3):
@@ -165,9 +166,56 @@ def test_a_draw_without_rows_is_the_same_on_all_ranks_and_rows_that_are_missing_
         assert np.array_equal(mg.dropout(x, rng=mg.Generator(0), batch_axis=None).data, want)
         view = mg.Generator(0).rows(0, 5)
         assert np.array_equal(mg.dropout(x, rng=view).data, want)  # rows that the caller chose
-    for axis in (0, 2, -3):
+    for axis in (2, -3):
         with pytest.raises(ShapeError, match="name the axis of the batch"):
             mg.dropout(x, rng=mg.Generator(0), batch_axis=axis)
+
+
+FOR_A_TENSOR = {
+    "rand_like": lambda x, rng: mg.rand_like(x, rng=rng),
+    "randn_like": lambda x, rng: mg.randn_like(x, rng=rng),
+    "normal": lambda x, rng: mg.normal(x, 2.0, rng=rng),
+    "bernoulli": lambda x, rng: mg.bernoulli(x, rng=rng),
+    "multinomial": lambda x, rng: mg.multinomial(x, 5, True, rng=rng),
+    "multinomial, distinct": lambda x, rng: mg.multinomial(x, 3, rng=rng),
+}
+
+
+@pytest.mark.parametrize("name", FOR_A_TENSOR)
+def test_draws_for_a_tensor_are_the_rows_of_the_batch(rank_of, name):
+    x, draw, parts = mg.rand(7, 4, rng=mg.Generator(3)), FOR_A_TENSOR[name], []
+    one = mg.Generator(4)
+    whole = draw(x, one).data
+    for rank in range(3):
+        rows, rng = rank_of(7, rank, 3), mg.Generator(4)
+        parts.append(draw(x[rows.start : rows.stop], rng).data)
+        assert rng.state == one.state
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_draws_for_a_parameter_are_the_same_on_all_ranks(rank_of):
+    weight = mg.nn.Parameter(mg.full((6, 2), 0.5))
+    draws = [d for name, d in FOR_A_TENSOR.items() if "multinomial" not in name]
+    want = [draw(weight, mg.Generator(4)).data for draw in draws]
+    for rank in range(3):
+        rank_of(7, rank, 3)
+        found = [draw(weight, mg.Generator(4)).data for draw in draws]
+        assert all(map(np.array_equal, found, want))
+    with pytest.raises(ShapeError, match="name the axis of the batch"):
+        mg.randn_like(weight.data[:4])
+    assert mg.randn_like(weight.data[:4], batch_axis=None).shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "draw", [mg.rand, mg.randn, lambda *s, rng: mg.randint(9, shape=s, rng=rng)]
+)
+def test_a_draw_of_a_shape_that_looks_like_a_ranks_rows_is_warned_of(rank_of, draw):
+    rows = rank_of(7, 1, 3)
+    with pytest.warns(UserWarning, match=r"pass rng=rng.rows\(2, 4\) and the shape \(7, 3\)"):
+        draw(2, 3, rng=mg.Generator(0))
+    whole = draw(7, 3, rng=mg.Generator(0)).data
+    view = mg.Generator(0).rows(rows.start, rows.stop)
+    assert np.array_equal(draw(7, 3, rng=view).data, whole[2:4])
 
 
 LAYERS = {  # layer, and the axis of the batch in x (..., 8)

@@ -10,6 +10,7 @@ import numpy as np
 from minigen import creation, ops
 from minigen.autodiff.primitives import raw
 from minigen.backend.arrays import Array, array_module
+from minigen.communication.world import current
 from minigen.errors import ShapeError
 from minigen.nn import init
 from minigen.nn.module import Module, Parameter
@@ -122,7 +123,7 @@ class _Recurrent(Module):
         if packed is not None:
             if lengths is not None:
                 raise ValueError(f"{type(self).__name__}: a packed sequence comes without lengths")
-            x, lengths = pad_packed_sequence(packed)
+            x, lengths = pad_packed_sequence(packed, total_length=self._steps_of_all(packed))
         x, states, unbatched = self._checked_input(x, state, self.batch_first and packed is None)
         lengths, reverse = self._order(x, lengths, unbatched)
         last: list[list[Tensor]] = [[] for _ in states]
@@ -159,6 +160,12 @@ class _Recurrent(Module):
         ) -> tuple[Tensor, Any]: ...
         @overload
         def __call__(self, x: PackedSequence, state: Any = None) -> tuple[PackedSequence, Any]: ...
+
+    def _steps_of_all(self, packed):
+        """The longest length on all ranks, if they draw masks together; None for the own one."""
+        if not (self.training and self.dropout) or current().shared_rows is None:
+            return None
+        return int(current().all_reduce(np.array(len(packed.batch_sizes)), "max"))
 
     def _order(self, x, lengths, unbatched):
         """lengths as a tuple, None if nothing is padded; and the index of `_reversed`."""
