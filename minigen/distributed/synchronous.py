@@ -180,15 +180,15 @@ class GradientReducer(Reducer):
         self.fresh.clear()
         if not self.is_said:
             self.is_said = True
-            self._warn()
+            self._warn(gradients)
         return gradients
 
-    def _warn(self):
-        """Say which parameters no walk has reached until the first step."""
+    def _warn(self, gradients):
+        """Say which parameters have no gradient at the first step, and had none before."""
         missing = [
             f"{i} of shape {p.shape}"
-            for i, (leaf, p) in enumerate(zip(self.leaves, self.params))
-            if p.requires_grad and leaf not in self.sums_of
+            for i, (leaf, p, g) in enumerate(zip(self.leaves, self.params, gradients))
+            if p.requires_grad and g is None and leaf not in self.sums_of
         ]
         if missing and self.world.rank == 0:
             names = ", ".join(missing[:SHOWN]) + ", ..." * (len(missing) > SHOWN)
