@@ -159,6 +159,8 @@ def failures(world, cupy):
     link.comm.check_async_error = fail
     sums = world.reductions([on_device(np.zeros(3))])
     found = {"link": message(lambda: sums.start(0))}
+    w = mg.tensor(np.ones((2, 3)), requires_grad=True, device=("cuda", "cpu")[world.rank])
+    found["two devices"] = message(lambda: Synchronous(mg.optim.SGD([w], lr=1.0), world))
     nccl.available = False
     world.links.clear()
     found["missing"] = to_numpy(world.all_reduce(on_device(values(world.rank, 0, 5)), "sum"))
@@ -243,6 +245,14 @@ def test_an_error_of_nccl_names_the_remedy(finished):
     for result in finished.results:
         assert result["link"].startswith("DistributedError: NCCL cannot reach")
         assert "UNHANDLED" in result["link"].upper() and "NCCL_DEBUG=INFO" in result["link"]
+
+
+def test_a_rank_that_trains_on_another_device_is_refused(finished):
+    for result in finished.results:
+        assert result["two devices"].startswith(
+            "DistributedError: parameter 0 is (2, 3) float64 on cpu on rank 1, "
+            "(2, 3) float64 on cuda on rank 0: all ranks train the same model"
+        )
 
 
 def test_ranks_without_nccl_or_with_one_gpu_sum_on_the_host_and_say_so_once(finished):

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minigen.communication.agreement import refuse_differences
 from minigen.communication.world import World
 from minigen.optim import Optimizer
 from minigen.tensors import Tensor
 
 
 class Around(Optimizer):
-    """The base of the optimizers of many processes: all but the step is the inner optimizer's."""
+    """The base of the optimizers of many processes: all but the step is the inner optimizer's.
+
+    DistributedError on all ranks, if their parameters differ in number, shape, dtype or device.
+    """
 
     def __init__(self, optimizer: Optimizer, world: World):
         if not isinstance(optimizer, Optimizer):
@@ -25,6 +29,15 @@ class Around(Optimizer):
                 f"{type(self).__name__}: expected the world that distributed.start() returns, "
                 f"got {world!r}"
             )
+        found = {
+            f"parameter {i}": f"{p.shape} {p.dtype} on {p.device.partition(':')[0]}"
+            for i, p in enumerate(optimizer.params)
+        }
+        refuse_differences(
+            world,
+            {"the number of parameters": len(found), **found},
+            "all ranks train the same model, on CPUs or on GPUs",
+        )
         self.optimizer, self.world = optimizer, world
 
     param_groups = property(lambda self: self.optimizer.param_groups)  # type: ignore
