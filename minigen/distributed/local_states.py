@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minigen.autodiff.graph import count_write
 from minigen.backend.arrays import Array, is_cupy
 from minigen.backend.devices import device_of, to_device
 from minigen.distributed.gathering import gather_states
 from minigen.errors import CheckpointError
+from minigen.tensors import Tensor
 
 SETTINGS = "every", "outer_lr", "outer_momentum"
 ARRAYS = "outer", "momentum"
@@ -39,6 +41,12 @@ def _is_number(value: Any) -> bool:
 def like(arrays: Sequence[Array], models: Sequence[Array], copy: bool = False) -> list[Array]:
     """arrays on the devices and in the dtypes of models; `Module.to` may have changed them."""
     return [to_device(a, device_of(m)).astype(m.dtype, copy=copy) for a, m in zip(arrays, models)]
+
+
+def write(tensor: Tensor, values: Array) -> None:
+    """Copy values into the memory of a tensor, and count that."""
+    tensor.data[...] = values
+    count_write(tensor.node)
 
 
 def state_of(optimizer: Any, inner: dict[str, Any]) -> dict[str, Any]:
