@@ -11,6 +11,7 @@ import numpy as np
 
 import minigen as mg
 from minigen import distributed, models, nn, optim
+from minigen.communication.rows import rows_of
 from minigen.data import DataLoader
 
 F = {"dtype": np.float64}
@@ -125,11 +126,13 @@ def gan_steps(world, rng, generator, critic, loss, optimizers):
     """Both steps of a GAN; z of a rank are its rows of a draw for the whole batch."""
     of_critic, of_generator = (distributed.Synchronous(o, world) for o in optimizers)
 
-    def latents():
-        start, stop, total, _ = world.rows
-        return mg.tensor(rng.rows(start, stop).normal((total, generator.latent), **F))
-
     def step(x):
+        rows = world.rows or rows_of(len(x), 0, 1)
+
+        def latents():
+            part = rng.rows(rows.start, rows.stop)
+            return mg.tensor(part.normal((rows.total, generator.latent), **F))
+
         real, penalty = mg.tensor(2 * x - 1), {"rng": rng} if loss is models.wasserstein_gp else {}
         minimize(of_critic, loss.critic(critic, real, generator(latents()), **penalty))
         minimize(of_generator, loss.generator(critic, generator(latents())))

@@ -6,6 +6,7 @@ has started it. Either is then `current()`, which ops and training runs ask.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -159,4 +160,24 @@ def join(world: World) -> World:
     """Make world the current one."""
     global _world
     _world = world
+    return world
+
+
+def world_of(x: Any) -> World:
+    """x if it is a World; else one of the rank and the size that x has, which cannot communicate.
+
+    TypeError for an x without them, ValueError unless 0 <= rank < size.
+    """
+    if isinstance(x, World):
+        return x
+    found = getattr(x, "rank", None), getattr(x, "size", None)
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in found):
+        raise TypeError(
+            "world: expected that of minigen.distributed.start(), or an object whose rank and size "
+            f"are integers, got {x!r}"
+        )
+    world = World()
+    world.rank, world.size = map(int, found)
+    if not 0 <= world.rank < world.size:
+        raise ValueError(f"world: the rank {world.rank} is not one of {world.size}, from 0 on")
     return world

@@ -11,7 +11,7 @@ import numpy as np
 from minigen.backend.arrays import Array, array_module, is_cupy
 from minigen.backend.devices import resolve_device, to_device
 from minigen.communication.rows import Rows
-from minigen.communication.world import World
+from minigen.communication.world import World, world_of
 from minigen.data.datasets import Subset, TensorDataset, array_of, default_collate, is_tensor
 from minigen.data.transfer import ahead
 from minigen.random import Generator, generator_of
@@ -36,8 +36,8 @@ class DataLoader:
     order from rng (by default the default generator). collate_fn makes a batch of the examples of
     a Dataset, or of an object with `__len__` and `__getitem__` (by default `default_collate`).
     num_workers and pin_memory change nothing. With world, batch_size is that of all ranks together,
-    and each rank gets its rows of a batch (see `World.split`). Raises ValueError for invalid
-    arguments.
+    and each rank gets its rows of a batch (see `World.split`); it may be any object with a rank and
+    a size. Raises ValueError for invalid arguments.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class DataLoader:
             raise ValueError(f"DataLoader: rng must be a minigen Generator, got {rng!r}")
         self.rng = generator_of(rng)
         self.device = resolve_device(device)
+        world = None if world is None else world_of(world)
         self.world = world if world is not None and world.size > 1 else None
         self._position = START
         self._resume: Position | None = None  # from which the next `for` continues
