@@ -105,7 +105,7 @@ class Training:
         )
         self.model = model.to("cuda")
         inner = mg.optim.Adam(self.model.parameters(), lr=1e-2)
-        self.optimizer = Synchronous(inner, world)
+        self.optimizer = Synchronous(inner, world, bucket_bytes=256)
 
     def step(self, x, y):
         lost = mg.cross_entropy(self.model(x), y)

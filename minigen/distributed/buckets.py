@@ -19,6 +19,9 @@ from minigen.communication.world import World
 from minigen.errors import DistributedError
 
 BYTES = 1 << 18  # of a bucket
+# On GPUs a sum costs launches, and NCCL needs megabytes to fill a link. It is the default of
+# PyTorch's DistributedDataParallel (bucket_cap_mb), and has not been measured here.
+GPU_BYTES = 25 << 20
 ALIGNED = 64  # bytes of a cache line, at whose beginning each gradient lies
 
 Gradients = dict[Leaf, Callable[[], Array | None]]  # of the leaves that the walk has completed
@@ -52,10 +55,11 @@ class Bucket:
         return [x[part].reshape(shape) for part, shape in zip(self.parts, self.shapes)]
 
 
-def buckets_of(leaves: Iterable[tuple[Leaf, Array]], nbytes: int = BYTES) -> list[Bucket]:
+def buckets_of(leaves: Iterable[tuple[Leaf, Array]], nbytes: int | None = None) -> list[Bucket]:
     """Buckets of pairs (leaf, its parameter's array), in the order in which they become full.
 
-    A bucket is full as soon as it has nbytes. There is one open bucket for each dtype and device.
+    A bucket is full as soon as it has nbytes, by default BYTES, on GPUs GPU_BYTES. There is one
+    open bucket for each dtype and device.
     """
     closed, open_ones = [], {}
     for leaf, x in leaves:
@@ -63,7 +67,7 @@ def buckets_of(leaves: Iterable[tuple[Leaf, Array]], nbytes: int = BYTES) -> lis
         if key not in open_ones:
             open_ones[key] = Bucket(*key)
         open_ones[key].add(leaf, x)
-        if open_ones[key].nbytes >= nbytes:
+        if open_ones[key].nbytes >= (nbytes or (BYTES if key[0] == "cpu" else GPU_BYTES)):
             closed.append(open_ones.pop(key))
     return closed + list(open_ones.values())
 
@@ -75,7 +79,9 @@ class BucketSums:
     on all ranks.
     """
 
-    def __init__(self, world: World, leaves: Sequence[tuple[Leaf, Array]], nbytes: int = BYTES):
+    def __init__(
+        self, world: World, leaves: Sequence[tuple[Leaf, Array]], nbytes: int | None = None
+    ):
         self.buckets = buckets_of(leaves, nbytes)
         self.bucket_of = {leaf: bucket for bucket in self.buckets for leaf in bucket.leaves}
         # Slots of one device are summed together: (reductions, index) for each bucket.

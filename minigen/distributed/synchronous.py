@@ -20,7 +20,7 @@ from minigen.autodiff.reducers import Reducer
 from minigen.backend.arrays import Array
 from minigen.backend.devices import capturing
 from minigen.communication.world import World
-from minigen.distributed.buckets import BYTES, BucketSums, Gradients
+from minigen.distributed.buckets import BucketSums, Gradients
 from minigen.distributed.wrapping import Around
 from minigen.optim import Optimizer
 from minigen.tensors import Tensor
@@ -35,7 +35,7 @@ class Synchronous(Around):
     the whole batch; all ranks must take the same passes. A gradient that no such pass has summed
     since the last step (made by hand, or with create_graph) is summed by `step`. The parameters
     become those of rank 0. With overlap=False sums begin when the walk ends; a bucket has
-    bucket_bytes.
+    bucket_bytes, by default those of `buckets_of`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Synchronous(Around):
         world: World,
         *,
         overlap: bool = True,
-        bucket_bytes: int = BYTES,
+        bucket_bytes: int | None = None,
     ):
         super().__init__(optimizer, world)
         self.reducer: GradientReducer | None = None
@@ -92,7 +92,7 @@ class Synchronous(Around):
 class GradientReducer(Reducer):
     """Sums the gradients of an optimizer's parameters over all ranks."""
 
-    def __init__(self, world: World, overlap: bool, bucket_bytes: int):
+    def __init__(self, world: World, overlap: bool, bucket_bytes: int | None):
         self.world, self.overlap, self.bucket_bytes = world, overlap, bucket_bytes
         self.params: list[Tensor] = []
         self.leaves: list[Leaf | None] = []  # of the parameters
