@@ -55,7 +55,7 @@ class MpiWorld(World):
 
     def window(self, like: Sequence[np.ndarray]) -> MpiWindow:
         on_one_machine = self.local_size == self.size
-        if not on_one_machine and self.rank == 0 and not self.answers:
+        if not on_one_machine and not self.answers:
             answer(self.comm)
             self.answers = True
         return MpiWindow(self.comm, like, on_one_machine)

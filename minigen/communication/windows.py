@@ -96,9 +96,10 @@ class MpiWindow(Window):
 
 
 def answer(comm: Any) -> None:
-    """Start a thread that lets this rank's memory answer others while it computes.
+    """Have rank 0's memory answer others while it computes, by a thread; all ranks call this.
 
-    Without a network card that reads memory by itself, MPI copies for others only when called.
+    Without a network card that reads memory by itself, MPI copies for others only when called. At
+    the end of the process rank 0 waits for the others, which may still read its memory.
     """
     ended = threading.Event()
 
@@ -106,5 +107,10 @@ def answer(comm: Any) -> None:
         while not ended.wait(POLLING):
             comm.Iprobe()
 
-    threading.Thread(target=poll, name="minigen-windows", daemon=True).start()
-    atexit.register(ended.set)
+    def end() -> None:
+        wait(comm.Ibarrier().Test)
+        ended.set()
+
+    if comm.Get_rank() == 0:
+        threading.Thread(target=poll, name="minigen-windows", daemon=True).start()
+    atexit.register(end)

@@ -43,10 +43,14 @@ class Asynchronous(Around):
         if isinstance(staleness, bool) or not isinstance(staleness, int) or staleness < 0:
             raise ValueError(f"Asynchronous: staleness must be an integer >= 0, got {staleness!r}")
         self.staleness, self.dropped = staleness, 0
+        self.buffers: list[Tensor] = []
         self.shared: SharedWeights | None = None
         if world.size > 1:
             self.shared = SharedWeights(optimizer, world)
-            world.handing_out = world.handing_out or HandingOut(world)
+            world.in_step, world.handing_out = False, world.handing_out or HandingOut(world)
+            for p in self.params:
+                if p.node is not None:
+                    p.node.reducer = None  # a Synchronous optimizer may have set one
             self._publish()
 
     def step(self, gradients: Any = None) -> Any:
@@ -99,14 +103,19 @@ class Asynchronous(Around):
                 found[i] = Tensor(g.data.copy())
         return found
 
+    def add_buffers(self, buffers: Iterable[Tensor]) -> None:
+        self.buffers += [x for x in buffers if x.dtype.kind == "f"]
+
     def synchronize(self) -> None:
-        """Wait until all ranks call it; then all hold the newest weights."""
+        """Wait until all ranks call it; then all hold the newest weights, and mean buffers."""
         if self.shared is not None:
             self.world.barrier()
             with self.shared.locked():
                 self.shared.read()
                 self.read_after = int(self.shared.updates[0])
-            self.world.barrier()
+            means = self.world.all_reduce([x.data for x in self.buffers])
+            for x, mean in zip(self.buffers, means):
+                x.data[...] = mean
 
     def _publish(self) -> None:
         """Make the weights and the state of rank 0 those of all."""
