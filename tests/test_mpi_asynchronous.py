@@ -164,8 +164,10 @@ def handed_out(world):
         time.sleep(0.02 if world.rank == 0 else 0.001)
     for batch in loader:
         epochs[1] += batch.tolist()
-        if world.rank == 1 and len(epochs[1]) > 9:
+        if world.rank == 1:
             world.handing_out.stop()
+        while len(epochs[1]) > 6 and world.handing_out.end == 10:
+            time.sleep(1e-3)
     loader.state = stopped = loader.state  # without this, the next `for` is a new epoch
     for batch in loader:
         epochs[2] += batch.tolist()

@@ -116,6 +116,7 @@ class Asynchronous(Around):
             means = self.world.all_reduce([x.data for x in self.buffers])
             for x, mean in zip(self.buffers, means):
                 x.data[...] = mean
+            self.world.barrier()
 
     def _publish(self) -> None:
         """Make the weights and the state of rank 0 those of all."""
