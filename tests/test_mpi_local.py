@@ -1,6 +1,7 @@
 """Local steps: the paper's formula on 3 ranks, the same runs again, and states of other ranks."""
 
 import itertools
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from mpi_runs import run_ranks
 import minigen as mg
 from minigen import nn
 from minigen.communication.rows import rows_of
+from minigen.data import DataLoader
 from minigen.distributed import LocalSteps, Synchronous
 from minigen.errors import CheckpointError
-from minigen.optim import SGD
+from minigen.optim import SGD, Adam
 
 BATCHES = [10, 10, 2, 10, 10, 7, 10, 10, 10, 10]  # rows; of the third, rank 2 has none
 EVERY, RATE, MOMENTUM = 4, 0.05, 0.5
@@ -62,6 +64,37 @@ def by_numpy(size, steps, every=EVERY, outer_lr=0.7, outer_momentum=0.9):
             x = x - outer_lr * (d + outer_momentum * v)
             ys, parts, done = [x.copy() for _ in range(size)], np.zeros(size), 0
     return x
+
+
+def run_with_norm(folder, world, resume=False, stops=False):
+    """A `Run` of two epochs of 6 steps, of a net with batch norm; (state, test losses, steps)."""
+    from minigen.training import Run, argument_parser
+
+    args = argument_parser("", out=folder, epochs=2).parse_args(["--device", "cpu"])
+    args.resume, args.max_seconds = resume, 0 if stops else args.max_seconds
+    rng, losses = mg.Generator(0), []
+    linear = lambda *sizes: nn.Linear(*sizes, rng=rng)
+    model = nn.Sequential(linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.2, rng=rng), linear(3, 2))
+    optimizer = LocalSteps(Adam(model.parameters(), lr=0.05), world, EVERY)
+    x = DATA.reshape(-1, 4)[:53].astype(np.float32)
+    y = x @ GOAL.astype(np.float32)
+    loader = DataLoader((x, y), batch_size=9, shuffle=True, rng=rng, world=world)
+    with (
+        suppress(SystemExit),
+        Run(args, model=model, optimizer=optimizer, loader=loader, rng=rng) as run,
+    ):
+        for _ in run.epochs():
+            for a, b in run.batches():
+                loss = mg.mse_loss(model(mg.Tensor(a)), mg.Tensor(b))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.record(loss=loss)
+            with mg.no_grad(), nn.evaluation(model):
+                losses.append(mg.mse_loss(model(mg.Tensor(x)), mg.Tensor(y)).item())
+            run.end_epoch(test=losses[-1])
+    state = np.concatenate([p.data.ravel() for p in model.state_dict().values()])
+    return state, losses, optimizer.steps
 
 
 # ------------------------------------------------------------------------------ on three ranks
@@ -146,6 +179,10 @@ def checks(folder):
     found["statistics"] = norm.running_mean.data
     found["batches"] = int(norm.num_batches_tracked.data)
 
+    found["run"], found["losses"], _ = run_with_norm(f"{folder}/a", world)
+    found["stopped"], _, found["steps of it"] = run_with_norm(f"{folder}/b", world, stops=True)
+    found["resumed run"], found["its losses"], _ = run_with_norm(f"{folder}/b", world, resume=True)
+
     w = line()
     optimizer = LocalSteps(inner(w), world, 2)
     for _ in range(2):
@@ -217,6 +254,16 @@ def test_running_statistics_become_the_means_over_ranks(ranks):
         np.testing.assert_allclose(result["statistics"], mean, rtol=0, atol=1e-14)
         np.testing.assert_array_equal(result["statistics"], ranks[0]["statistics"])
         assert result["batches"] == 2
+
+
+def test_a_run_that_was_stopped_between_outer_steps_goes_on_bit_for_bit(ranks):
+    for result in ranks:
+        assert result["steps of it"] == 6 - EVERY
+        np.testing.assert_array_equal(result["resumed run"], result["run"])
+        assert result["its losses"] == result["losses"] == ranks[0]["losses"]
+        np.testing.assert_array_equal(result["run"], ranks[0]["run"])
+    for a, b in itertools.combinations(ranks, 2):
+        assert (a["stopped"] != b["stopped"]).any()
 
 
 def test_a_nan_of_one_rank_is_everywhere_after_the_outer_step(ranks):
