@@ -34,8 +34,8 @@ FILES = {
     "backend": "arrays devices precision dtypes",
     "figures": "canvas images charts predictions attention_weights heat_maps graph_drawings "
     "rooflines",
-    "communication": "rows waiting windows handing_out world agreement nccl shared_memory mpi "
-    "launch",
+    "communication": "rows board processes watchdog waiting windows handing_out world agreement "
+    "nccl shared_memory faults mpi launch",
     "kernels": "reference cpu gpu",
     "kernels.reference": "sums functions activations products rows channels windows convolution "
     "recurrent sequences attention random_bits",

@@ -5,13 +5,15 @@ would keep a core busy.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minigen.backend.arrays import Array, is_cupy
 from minigen.backend.devices import device_of, to_device, to_numpy
+from minigen.communication.faults import Faults
 from minigen.communication.nccl import (
     Nccl,
     NcclReductions,
@@ -28,9 +30,11 @@ from minigen.communication.world import Reductions, World
 class MpiWorld(World):
     """A rank of the processes that mpiexec has started."""
 
-    def __init__(self, comm: Any, local: Any):
+    def __init__(self, comm: Any, local: Any, faults: Faults):
         super().__init__()
-        self.comm = comm
+        self.comm, self.faults = comm, faults
+        if faults.board:
+            self.progress = faults.row.progress  # called often: no call more than needed
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.local_rank, self.local_size = local.Get_rank(), local.Get_size()
         self.answers = False  # a thread lets MPI answer the ranks on other machines
@@ -77,6 +81,25 @@ class MpiWorld(World):
             self.links.append(connected(self))
         link = self.links[0]
         return link if link is not None and all(map(link.takes, arrays)) else None
+
+    @contextmanager
+    def busy(self, activity: str) -> Iterator[None]:
+        row = self.faults.row
+        if row is None:
+            yield
+            return
+        before, row.activity = row.activity, activity
+        try:
+            yield
+        finally:
+            row.activity = before
+
+    def set_patience(self, seconds: float) -> None:
+        if self.faults.board:
+            self.faults.board.patience = seconds
+
+    def fail(self, sentence: str, code: int = 1) -> None:
+        self.faults.fail(sentence, code=code)
 
     def _reduced(self, x: Array, op: str) -> Array:
         if (link := self._link([x])) is not None:

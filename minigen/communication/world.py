@@ -110,6 +110,12 @@ class World:
     def progress(self) -> None:
         """Tell the other ranks that this one has got on with its work."""
 
+    def set_patience(self, seconds: float) -> None:
+        """Have ranks that make no progress for this time end all, while others wait for them."""
+
+    def fail(self, sentence: str, code: int = 1) -> None:
+        """End all ranks with a sentence, which names this one, and an exit code; alone, nothing."""
+
     def _reduced(self, x: Array, op: str) -> Array:
         return x.copy()
 

@@ -3,10 +3,11 @@
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from threading import Timer
 
 from minigen import console
+from minigen.communication.world import current
 
 QUIET = 1.5  # seconds of compilation in a process of which nothing is said
 
@@ -18,12 +19,15 @@ class Notice:
         self.depth = 0  # of a kernel that is compiled for another one
         self.kernels, self.seconds = 0, 0.0  # compiled so far
         self.start, self.timer, self.said, self.width = 0.0, None, False, 0
+        self.busy = nullcontext()  # other ranks wait longer for one that compiles
 
     def begin(self) -> None:
         """A kernel is not in the cache, and its compilation begins."""
         self.depth += 1
         if self.depth > 1:
             return
+        self.busy = current().busy("compiling")
+        self.busy.__enter__()
         self.start = time.monotonic()
         self.timer = Timer(max(0.0, QUIET - self.seconds), self._say)
         self.timer.daemon = True
@@ -35,6 +39,7 @@ class Notice:
         self.depth -= 1
         if self.depth:
             return
+        self.busy.__exit__(None, None, None)
         self.seconds += time.monotonic() - self.start
         self.timer.cancel()
         self.timer.join()  # so that it does not write after the line is cleared
