@@ -151,7 +151,7 @@ def checks(folder):
         found[f"{name} resumed"] = w.data.copy()
 
     part = MPI.COMM_WORLD.Split(world.rank // 2)  # ranks 0 and 1, and rank 2 alone
-    fewer = MpiWorld(part, part)
+    fewer = MpiWorld(part, part, world.faults)
     w = line()
     optimizer = LocalSteps(inner(w), fewer, EVERY)
     try:
