@@ -107,6 +107,17 @@ class Work(NamedTuple):
         rest = factor * self.forward, ready, factor * self.backward, factor * self.update
         return Work(*rest, self.sizes)
 
+    def in_buckets(self, nbytes: int) -> "Work":
+        """The same work with buckets joined until each has nbytes, as in `distributed.buckets`."""
+        ready, sizes, size = [], [], 0
+        for i, (time, more) in enumerate(zip(self.ready, self.sizes)):
+            size += more
+            if size >= nbytes or i == len(self.sizes) - 1:
+                ready.append(time)
+                sizes.append(size)
+                size = 0
+        return self._replace(ready=tuple(ready), sizes=tuple(sizes))
+
 
 class Line(NamedTuple):
     """seconds = fixed + each * x."""

@@ -89,6 +89,13 @@ def test_machines_sum_inside_before_they_send():
     assert cost(40, 16, NETWORK) < ring(40, 16, NETWORK)
 
 
+def test_a_bucket_is_ready_with_the_last_gradient_in_it():
+    work = Work(1.0, (1.0, 2.0, 3.0, 4.0, 5.0), 6.0, 1.0, (3, 4, 9, 1, 2))
+    assert work.in_buckets(6) == Work(1.0, (2.0, 3.0, 5.0), 6.0, 1.0, (7, 9, 3))
+    assert work.in_buckets(1) == work
+    assert work.in_buckets(10**9).sizes == (19,)
+
+
 def test_the_timeline_of_a_step_worked_out_by_hand():
     sends = [Reduction(link=3.0), Reduction(link=3.0)]
     # The first bucket is on the link from 3 to 6, the second waits for it: 6 to 9; the walk ends
