@@ -1,15 +1,17 @@
 """GPT-2 124M on 8 to 4,096 ranks under networks that are not here: a table and a figure.
 
-    python benchmarks/scaling_plan.py [--figure FILE.png] [--measure]
+    python benchmarks/scaling_plan.py [--figure FILE.png] [--measure N]
 
 Measured: the parts of a training step of GPT-2 with 124 million parameters (Radford et al. 2019),
-float32, on 1 and on 2 sequences of 1,024 tokens, on one thread, with Adam: forward, the moment at
-which each gradient is complete, the update. The times are in scaling_gpt2.json; --measure takes
-them anew, in a few minutes and 6 GB of memory. All else is computed, by scaling_model.py:
+float32, on 1 and on 2 sequences of 1,024 tokens, with Adam: forward, the moments at which gradients
+are complete, the update. They are the time of one thread on a core, so what else ran there counts
+little. scaling_gpt2.json has them; --measure N takes them anew, as the median of N steps, in a few
+minutes and 6 GB of memory. All else is computed, by scaling_model.py:
 
 - A rank has a network card of its own, 10 or 100 Gbit/s, whose bandwidth it has to itself, and
   latencies of 50 us (TCP) or 5 us (RDMA). Sums are the cheapest of ring, recursive doubling and
-  Rabenseifner's; float32 gradients in buckets of 256 KB. Packing and adding take no time.
+  Rabenseifner's; gradients are float32, in buckets of 256 KB (A100: 25 MB). Packing and adding
+  take no time.
 - "a core here" computes at the measured speed. "A100" is an ASSUMPTION, not a measurement: 40 % of
   the 312 TFLOP/s that NVIDIA states for bfloat16, FLOPs counted as in PaLM (Chowdhery et al. 2022,
   appendix B), parts of a step in the proportions measured on the core, and Adam at 1,555 GB/s.
@@ -26,10 +28,11 @@ import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from scaling_model import Network, Work, local_steps, on_network, step, work_by_rows
 
-from minigen.distributed.buckets import BYTES
+from minigen.distributed.buckets import BYTES, GPU_BYTES
 from minigen.figures.canvas import blank_figure, written
 
 TIMES = Path(__file__).parent / "scaling_gpt2.json"
@@ -43,8 +46,8 @@ NETWORKS = {
 LOOKS = {
     "after the walk": ("o-", "#b2182b"),
     "overlap": ("s-", "#ef8a62"),
-    "every 16": ("^--", "#67a9cf"),
-    "every 500": ("v--", "#2166ac"),
+    "local steps, every=16": ("^--", "#67a9cf"),
+    "local steps, every=500": ("v--", "#2166ac"),
 }
 METHODS = tuple(LOOKS)
 SHOWN = (64, 1024)  # ranks, in the table
@@ -95,50 +98,59 @@ def on_a100(core: Callable[[float], Work]) -> Callable[[float], Work]:
     return at
 
 
-def seconds(work: Work, ranks: int, network: Network, method: str) -> float:
-    """The mean time of a step."""
-    if method.startswith("every"):
+def seconds(work: Work, nbytes: int, ranks: int, network: Network, method: str) -> float:
+    """The mean time of a step, with buckets of nbytes."""
+    if "every=" in method:
         whole = work.in_buckets(sum(work.sizes))
-        every = int(method.split()[1])
+        every = int(method.partition("every=")[2])
         return local_steps(whole, on_network(whole, ranks, network), every).seconds
-    work = work.in_buckets(BYTES)
+    work = work.in_buckets(nbytes)
     return step(work, on_network(work, ranks, network), method == "overlap").seconds
 
 
-def weak(work: Callable[[float], Work], rows: int, ranks: int, *how) -> float:
-    return work(rows).seconds / seconds(work(rows), ranks, *how)
+class Machine(NamedTuple):
+    """The work of a rank by its sequences, how many it has in weak scaling, bytes of a bucket."""
+
+    work: Callable[[float], Work]
+    rows: int
+    bucket: int
 
 
-def strong(work: Callable[[float], Work], _: int, ranks: int, *how) -> float:
-    rows = max(1, BATCH / ranks)  # a rank without a row waits for the others
-    return work(BATCH).seconds / ranks / seconds(work(rows), ranks, *how)
+def weak(machine: Machine, ranks: int, network: Network, method: str) -> float:
+    work = machine.work(machine.rows)
+    return work.seconds / seconds(work, machine.bucket, ranks, network, method)
 
 
-def table(machines: dict[str, tuple[Callable, int]]) -> None:
+def strong(machine: Machine, ranks: int, network: Network, method: str) -> float:
+    work = machine.work(max(1, BATCH / ranks))  # a rank without a sequence waits for the others
+    alone = machine.work(BATCH).seconds
+    return alone / ranks / seconds(work, machine.bucket, ranks, network, method)
+
+
+def table(machines: dict[str, Machine]) -> None:
     """Print Markdown: efficiencies in percent."""
     heads = "a rank", "network", *(f"{m}, {n:,}" for n in SHOWN for m in METHODS)
     for scaling in (weak, strong):
         print(f"\n{scaling.__name__} scaling, efficiency in % by method and ranks\n")
         print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-        for (name, (work, rows)), network in itertools.product(machines.items(), NETWORKS):
+        for (name, machine), network in itertools.product(machines.items(), NETWORKS):
             cells = [name, network]
             for n, method in itertools.product(SHOWN, METHODS):
-                efficiency = scaling(work, rows, n, NETWORKS[network], method)
+                efficiency = scaling(machine, n, NETWORKS[network], method)
                 cells.append(f"{100 * efficiency:.0f}")
             print("| " + " | ".join(cells) + " |")
 
 
-def draw(path: str, machines: dict[str, tuple[Callable, int]]) -> None:
+def draw(path: str, machines: dict[str, Machine]) -> None:
     """Efficiency over ranks: a row for each scaling, a column for each rank and network."""
     figure = blank_figure(13, 6.2)
     columns = list(itertools.product(machines, NETWORKS))
     grid = figure.subplots(2, len(columns), sharex=True, sharey=True)
     for row, scaling in zip(grid, (weak, strong)):
         for axes, (name, network) in zip(row, columns):
-            work, rows = machines[name]
             for method, (style, color) in LOOKS.items():
                 how = NETWORKS[network], method
-                values = [100 * scaling(work, rows, n, *how) for n in RANKS]
+                values = [100 * scaling(machines[name], n, *how) for n in RANKS]
                 axes.plot(RANKS, values, style, color=color, label=method, markersize=4)
             axes.set_xscale("log", base=2)
             axes.set_xticks(RANKS[::3], [f"{n:,}" for n in RANKS[::3]])
@@ -151,7 +163,10 @@ def draw(path: str, machines: dict[str, tuple[Callable, int]]) -> None:
     for axes in grid[1]:
         axes.set_xlabel("ranks")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.suptitle("GPT-2 124M: computed from measured times of layers", fontsize=11)
+    figure.suptitle(
+        "GPT-2 124M, computed from times of its layers on a core (A100: 40 % of peak, assumed)",
+        fontsize=11,
+    )
     written(figure, path)
 
 
@@ -161,8 +176,11 @@ def main() -> None:
     parser.add_argument("--measure", type=int, metavar="N", help="measure anew, N steps")
     args = parser.parse_args()
     core = work_by_rows(measure(args.measure) if args.measure else stored())
-    machines = {"core here": (core, 1), "A100 (assumed)": (on_a100(core), 12)}
-    for name, (work, rows) in machines.items():
+    machines = {
+        "a core here": Machine(core, 1, BYTES),
+        "A100, assumed": Machine(on_a100(core), 12, GPU_BYTES),
+    }
+    for name, (work, rows, _) in machines.items():
         print(f"{name}: {work(rows).seconds:.3f} s for {rows} sequences")
     table(machines)
     if args.figure:

@@ -27,6 +27,7 @@ from scaling_model import (
     step,
     work_by_rows,
 )
+from scaling_plan import METHODS, NETWORKS, PARAMETERS, Machine, on_a100, stored, strong, weak
 
 ALGORITHMS = ring, recursive_doubling, halving_doubling, cheapest
 each_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda f: f.__name__)
@@ -182,3 +183,16 @@ def test_the_slowest_of_ranks():
     assert slowdown_by_spread(0.1, 8, every=4) - 1 == pytest.approx(
         (slowdown_by_spread(0.1, 8) - 1) / 2
     )
+
+
+def test_the_plan_for_gpt2_has_plausible_efficiencies():
+    core = work_by_rows(stored())
+    assert sum(core(1).sizes) == 4 * PARAMETERS
+    for machine in (Machine(core, 1, 2**18), Machine(on_a100(core), 12, 2**24)):
+        for scaling, network, ranks in itertools.product(
+            (weak, strong), NETWORKS.values(), (8, 512, 4096)
+        ):
+            after, overlap, local_16, local_500 = (
+                scaling(machine, ranks, network, method) for method in METHODS
+            )
+            assert 0 < after <= overlap <= 1 and after <= local_16 <= local_500 <= 1
