@@ -122,7 +122,8 @@ def test_an_epoch_is_handed_out_completely_and_exactly_once(three_ranks):
 
 def test_ranks_on_other_machines_get_and_put_the_weights():
     """MPICH can treat the ranks of one machine as if each were on one of its own."""
-    environment = {"MPIR_CVAR_NOLOCAL": "1"}
+    # Without Numba, whose import by three processes takes longer than the test.
+    environment = {"MPIR_CVAR_NOLOCAL": "1", "MINIGEN_KERNELS": "reference"}
     results = run_ranks("ranks_asynchronous:on_other_machines", 3, environment=environment)
     assert_downpour([{f"adam {k}": v for k, v in r.items()} for r in results.results], "adam")
 
