@@ -48,7 +48,9 @@ class Notice:
             self.width = 0
 
     def _say(self) -> None:
-        """Write the line, on a terminal with the numbers so far."""
+        """Write the line, on a terminal with the numbers so far; of several ranks one does."""
+        if current().local_rank:
+            return
         line = "minigen: compiling kernels, once on this machine"
         if console.is_terminal(sys.stderr):
             line = f"{line}: {self.kernels} done, {self.seconds:.0f} s"[: _columns() - 1]
