@@ -195,7 +195,7 @@ def checks(folder):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("states"))
-    return run_ranks("test_mpi_local:checks", 3, {"folder": folder}).results
+    return run_ranks("test_mpi_local:checks", 3, {"folder": folder}, timeout=120).results
 
 
 def test_three_ranks_follow_the_formula(ranks):
