@@ -44,7 +44,7 @@ class Watchdog:
         self.pid = None
         with suppress(OSError, ValueError, NotImplementedError):
             # In a session of its own, so that what ends the ranks does not end it first.
-            environment = dict(os.environ)
+            environment = {k: v for k, v in os.environ.items() if k != rank_variable}  # it is none
             self.pid = os.posix_spawn(
                 command[0], command, environment, file_actions=files, setsid=True
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from minigen import console, data, tensor_files
+from minigen.communication.faults import PATIENCE
 from minigen.communication.launch import start
 from minigen.communication.world import current
 from minigen.data.mnist_files import has_idx_files
@@ -57,6 +58,8 @@ def argument_parser(
     one("--sample", action="store_true", help="draw from the run in --out; others with --seed")
     add("--watch", action="store_true", help="draw what its layers do; warn where one dies")
     add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
+    waits = "seconds for which one of many processes may stand still"
+    add("--patience", type=positive_float, default=PATIENCE, help=waits)
     return parser
 
 
@@ -88,6 +91,10 @@ class _Parser(argparse.ArgumentParser):
         own = {"out": parsed.out, "device": parsed.device, "sample": True, "new_seed": new_seed}
         vars(settings).update(own)
         return settings
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if current().rank == 0:  # all ranks have the same flags
+            super()._print_message(message, file)
 
     def _settings(self, config: Mapping[str, str]) -> argparse.Namespace:
         """The args of a run, from their texts in its checkpoint."""
@@ -127,6 +134,14 @@ def nonnegative_float(text: str) -> float:
     return value
 
 
+def positive_float(text: str) -> float:
+    """A flag's text as a number > 0, for argparse's `type`."""
+    value = nonnegative_float(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text}")
+    return value
+
+
 def device_name(text: str) -> str:
     """A flag's text as the name of a device, for argparse's `type`."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
@@ -156,13 +171,13 @@ def run_example(main: Callable[[], None]) -> None:
         world = start()
         with console.printing_to_anyone() if world.rank == 0 else redirect_stdout(_nowhere()):
             main()
-            world.barrier()  # asleep: at the end of a process MPI itself would keep a core busy
     except KeyboardInterrupt:
+        current().fail("", code=130)  # of several processes this ends all
         raise SystemExit(130) from None
     except USER_ERRORS as error:
-        if current().rank > 0 and getattr(error, "agreed", False):
-            raise SystemExit(1) from None  # rank 0 says it
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        sentence = f"{type(error).__name__}: {error}"
+        current().fail(sentence)  # an error that all raise alike is said once
+        raise SystemExit(sentence) from None
 
 
 def _nowhere() -> IO[str]:

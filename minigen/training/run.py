@@ -25,6 +25,7 @@ import numpy as np
 from minigen import console, tensor_files
 from minigen.autodiff.trace import detect_anomaly
 from minigen.backend.devices import cuda_is_available, resolve_device
+from minigen.communication.faults import PATIENCE
 from minigen.communication.world import current
 from minigen.data import DataLoader
 from minigen.distributed.wrapping import Around
@@ -44,6 +45,7 @@ from minigen.training.watched_steps import WatchedSteps
 
 CHANGEABLE_FLAGS = (  # may differ when a run is resumed
     *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device", "watch"),
+    "patience",
 )
 
 
@@ -75,6 +77,7 @@ class Run(Saving):
     ):
         super().__init__(model, optimizer, rng, loader)
         self.world, self.busy = current(), ExitStack()
+        self.world.set_patience(getattr(args, "patience", PATIENCE))
         self.agreement = Agreement(self.world)
         self.description, self.kept = described(model, settings), dict(kept or {})
         self.out = folder_for(tensor_files.home_path(args.out), args.resume)
