@@ -47,7 +47,7 @@ class LSTMClassifier(Module):
 
     def loss(self, x: Tensor, label: Array) -> Tensor:
         """The mean cross-entropy of the labels (B,), in nats."""
-        return ops.cross_entropy(self(x), label, ignore_index=None)
+        return ops.cross_entropy(self(x), label)
 
 
 class CharLSTM(Autoregressive):
@@ -82,7 +82,7 @@ class CharLSTM(Autoregressive):
         logits, _ = self(ids)
         rows = ops.reshape(logits, (-1, logits.shape[-1]))  # (B * T, vocabulary)
         targets = whole_numbers("CharLSTM: targets", targets, logits)
-        return ops.cross_entropy(rows, targets.reshape(-1), ignore_index=None)
+        return ops.cross_entropy(rows, targets.reshape(-1))
 
     def next_logits(self, ids: Array, state: Any) -> tuple[Tensor, Any]:
         """Logits (B, vocabulary) after ids (B, T); with a state it reads the last id alone."""

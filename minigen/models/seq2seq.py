@@ -112,7 +112,7 @@ class TransformerClassifier(Module):
 
     def loss(self, ids: Tensor | Array, labels: Tensor | Array) -> Tensor:
         """The mean of -log p of the labels (B,), in nats."""
-        return ops.cross_entropy(self(ids), labels, ignore_index=None)
+        return ops.cross_entropy(self(ids), labels)
 
 
 class Seq2SeqTransformer(Module):

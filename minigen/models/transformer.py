@@ -140,7 +140,7 @@ class GPT(Autoregressive):
         logits = self(ids)
         rows = ops.reshape(logits, (-1, self.vocab))  # (B * T, vocab)
         targets = whole_numbers("GPT: targets", targets, logits)
-        return ops.cross_entropy(rows, targets.reshape(-1), ignore_index=None)
+        return ops.cross_entropy(rows, targets.reshape(-1))
 
     def next_logits(
         self, ids: Array, state: Any, use_cache: bool = True
