@@ -53,7 +53,7 @@ MODES = {
     "2 ranks": ("alone", "overlap", "blocking", "slow overlap", "slow blocking"),
     "4 ranks": ("alone", "overlap", "blocking"),
 }
-SIZES = (2**14, 2**17, 2**20, 2**22)  # bytes of the arrays whose sums are timed
+SIZES = (2**14, 2**16, 2**18, 2**20)  # bytes of the arrays whose sums are timed
 SECONDS = 0.6  # of steps in a row, in one turn
 PATIENCE = 300  # seconds for an answer: kernels may have to be compiled first
 

@@ -28,6 +28,7 @@ from minigen.communication.rows import Rows
 
 PAUSE = 0.02  # seconds between two looks for a question: 8 idle ranks take less than 1 % of a core
 SLOW = Network(latency=1e-3, bandwidth=1e9)  # of the mode "slow ..."
+AT_ONCE = 8  # sums that are timed together
 STEPS_BEFORE = 3  # that fill caches, pools and compiled kernels
 
 
@@ -179,17 +180,22 @@ class Stepper:
         middle = min if least else statistics.median
         found = []
         for size in sizes:
-            gradient = np.ones(size // 4, np.float32)
-            sums, times = self.world.reductions([gradient]), []
+            # Several at once, as in a step: ranks that leave a barrier one after another wait for
+            # each other once, not for each sum.
+            gradients = [np.ones(size // 4, np.float32) for _ in range(AT_ONCE)]
+            sums, times = self.world.reductions(gradients), []
             for _ in range(repeats):
                 self.world.barrier()
                 begun = time.perf_counter()
-                np.multiply(gradient, np.float32(0.5), out=sums.slots[0])
-                sums.start(0)
+                for i, gradient in enumerate(gradients):
+                    sums.ready(i)
+                    np.multiply(gradient, np.float32(0.5), out=sums.slots[i])
+                    sums.start(i)
                 started = time.perf_counter()
-                sums.finish(0)
+                for i in range(AT_ONCE):
+                    sums.finish(i)
                 times.append((started - begun, time.perf_counter() - started))
-            found.append(tuple(middle(column) for column in zip(*times)))
+            found.append(tuple(middle(column) / AT_ONCE for column in zip(*times)))
         return found
 
 
