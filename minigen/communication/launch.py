@@ -31,8 +31,8 @@ LAUNCHERS = (
     Launcher("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK"),
     Launcher("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
 )
-# Seconds in which rank 0 says why they cannot start; its end ends the others before they say it.
-AFTER_RANK_0, AFTER_FIRST = 5.0, 10.0
+# Seconds in which rank 0 says why they cannot start, before the others end, which may end it too.
+AFTER_RANK_0 = 2.0
 
 
 def launcher() -> Launcher | None:
@@ -99,11 +99,10 @@ def _joined(found: Launcher, patience: float) -> World:
 
 
 def _refuse(found: Launcher, sentence: str) -> None:
-    """Raise the error in rank 0; end the others without a word, unless rank 0 has no such error."""
-    rank, local_rank = _number(found.rank), _number(found.local_rank)
-    if rank > 0:
-        time.sleep(AFTER_FIRST if local_rank else AFTER_RANK_0)
-    if local_rank:
+    """Raise the error in the first rank of a machine; end its others without a word."""
+    if _number(found.rank):
+        time.sleep(AFTER_RANK_0)
+    if _number(found.local_rank if found.local_rank in os.environ else found.rank):
         raise SystemExit(1)
     raise BackendUnavailable(sentence)
 

@@ -244,6 +244,8 @@ class Watchdog:
         for process in self.processes.values():
             with suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL)
+        if not self.joined:
+            time.sleep(LEAVE)  # until the watchdogs of the others have seen that this one is first
         for path in segments:
             with suppress(OSError):
                 os.unlink(path)
