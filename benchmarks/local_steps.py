@@ -151,6 +151,8 @@ def main() -> None:
     if args.quick:
         args.seeds, args.scale = 1, args.scale / 5
     world = distributed.start()
+    if world.size == 1:
+        parser.error("start it on several ranks: mpiexec -n 2 python benchmarks/local_steps.py")
     say = print if world.rank == 0 else lambda *_, **__: None
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in range(args.seeds):
