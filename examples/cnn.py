@@ -40,8 +40,8 @@ def train(args):
     settings = {"classes": len(names), "hidden": args.hidden}
     model = CNN(**settings, rng=rng, device=device)
     optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
-    order = {"batch_size": 64, "shuffle": True, "rng": rng, "world": world}
-    loader = DataLoader((train_x, train_y), **order, device=device)
+    data, way = (train_x, train_y), {"device": device, "world": world}
+    loader = DataLoader(data, batch_size=64, shuffle=True, rng=rng, **way)
     print(mg.nn.summary(model, pixels(train_x[:64], device)))
     logits_of = lambda images: model(pixels(images, device))  # (N, 28, 28) to (N, classes)
 

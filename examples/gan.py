@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 import minigen as mg
-from minigen import figures, models
+from minigen import distributed, figures, models, training
 from minigen.data import DataLoader
 from minigen.errors import CheckpointError
-from minigen.training import Run, SavedRun, argument_parser, image_data, run_example, saved_run
+from minigen.random import draw_of_batch
+from minigen.training import Run, SavedRun, argument_parser, image_data
 from minigen.training.classification import predict, report_samples
 
 NETWORKS = {
@@ -36,30 +37,35 @@ JUDGE, SAMPLES = Path("runs/cnn/checkpoint.safetensors"), 2_000
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = training.saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     train_x, _, test_x, _, names = image_data(args.data)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     judge = load_judge(args.judge, args.data, len(names), device) if names else None
     generator, discriminator = (network(rng=rng, device=device) for network in NETWORKS[args.arch])
     model = mg.nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-    optimizer = {k: mg.optim.Adam(model[k].parameters(), lr=RATE, betas=BETAS) for k in model}
+    adam = lambda name: mg.optim.Adam(model[name].parameters(), lr=RATE, betas=BETAS)
+    optimizer = {name: training.distribute(adam(name), world, args) for name in model}
     g_adam, d_adam = optimizer["generator"], optimizer["discriminator"]
-    loader = DataLoader(train_x, batch_size=BATCH[args.arch], shuffle=True, rng=rng)
+    loader = DataLoader(train_x, BATCH[args.arch], shuffle=True, rng=rng, world=world)
     noise = lambda n, rng: mg.Tensor(rng.normal((n, generator.latent), device=device))
     fixed_z, test_images = noise(500, mg.Generator(1)), pixels(test_x[:500], args.arch, device)
-    print(mg.nn.summary(generator, fixed_z[:1]))
-    print(mg.nn.summary(discriminator, test_images[:1]))
+    for network, example in ((generator, fixed_z), (discriminator, test_images)):
+        print(mg.nn.summary(network, example[:1]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    settings = {name: {} for name in model}  # the defaults
-    free = ["judge", "epochs"]
-    with Run(args, **state, settings=settings, contents=[train_x], free=free) as run:
+    state |= {"settings": {name: {} for name in model}}  # the defaults
+    with Run(args, **state, contents=[train_x], free=["judge", "epochs"]) as run:
         for _ in run.epochs():
             for x in run.batches():
-                real, fake = pixels(x, args.arch, device), generator(noise(len(x), rng))
+                random, shape = draw_of_batch(rng, (len(x), generator.latent))  # of this process
+                z = mg.Tensor(random.normal(shape, device=device))
+                real, fake = pixels(x, args.arch, device), generator(z)
                 loss = models.non_saturating.critic(discriminator, real, fake, SMOOTHING)
                 d_adam.step(mg.grad(loss, d_adam.params))
                 run.record(discriminator=loss)
@@ -70,10 +76,11 @@ def train(args):
             images = sample(generator, fixed_z)
             fake = pixels(255 * images, args.arch, device)
             run.end_epoch(**accuracy(discriminator, test_images, fake))
-            figures.image_sheet(run.path("samples.png"), images[:100], 10)
-        if judge is not None:
-            samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
-            report_samples(judge, samples, train_x, test_x, names, device)
+            if run.leads:
+                figures.image_sheet(run.path("samples.png"), images[:100], 10)
+    if judge is not None and run.leads:
+        samples = sample(generator, noise(SAMPLES, mg.Generator(2)))
+        report_samples(judge, samples, train_x, test_x, names, device)
     return run
 
 
@@ -84,9 +91,8 @@ def draw(run):
     figures.image_sheet(run.path("samples.png"), sample(generator, z)[:100], 10)
     figures.image_sheet(run.path("walks.png"), sample(generator, walks(z[:20])), 10)
     losses = {name: run.series(name) for name in ("generator", "discriminator")}
-    accuracies = {f"{name} images": run.series(name) for name in ("real", "fake")}
-    ylabels = ["loss, nats", "discriminator right, %"]
-    figures.curves(run.path("curves.png"), [losses, accuracies], ylabels=ylabels)
+    right = {f"{name} images": run.series(name) for name in ("real", "fake")}
+    figures.curves(run.path("curves.png"), [losses, right], ylabels=["nats", "right, %"])
     print(f"figures, metrics and checkpoint: {run.out}")
 
 
@@ -141,4 +147,4 @@ def flags():
 
 
 if __name__ == "__main__":
-    run_example(main)
+    training.run_example(main)

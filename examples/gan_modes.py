@@ -10,16 +10,15 @@ Expect WGAN-GP to find all 25 modes with 89 to 92 % of its samples good, at leas
 each mode, and the plain GAN to find 12 to 19 modes, in about four minutes on two busy cores
 (3,000 steps of the generators; an epoch is 500). Tricks: data scaled to a standard deviation of
 1, a penalty weight of 0.1 (10 in the paper), a high learning rate, 4e-3, on a cosine to 0; no
-averaging of weights, no packing of samples. Under --out it leaves samples.png, curves.png,
-metrics.jsonl and a checkpoint.
+averaging of weights, no packing. --out gets samples.png, curves.png, metrics.jsonl, a checkpoint.
 """
 
 import numpy as np
 
 import minigen as mg
-from minigen import figures, nn, schedule
+from minigen import distributed, figures, nn, schedule, training
 from minigen.models import MLP, non_saturating, wasserstein_gp
-from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training import Run, argument_parser, positive_int
 
 MODES = np.array([(2 * i, 2 * j) for i in range(-2, 3) for j in range(-2, 3)], np.float32)
 STD, SCALE = 0.05, 8**0.5  # standard deviation of a mode; of all the data, on each axis
@@ -33,32 +32,34 @@ METHODS = {  # title, loss, critic steps per generator step, as in each paper
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = training.saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     hidden = [args.width] * 3  # sizes of layers, with relu between
     settings = {"generator": {"sizes": [LATENT, *hidden, 2]}, "critic": {"sizes": [2, *hidden, 1]}}
+    world = distributed.start()  # this process alone, or all that mpiexec has started
     make_pair = lambda loss, steps: Pair(loss, steps, settings, rng, device)
-    pairs = nn.ModuleDict({name: make_pair(*rest) for name, (_, *rest) in METHODS.items()})
-    optimizers = {
-        f"{name}_{net}": optimizer
-        for name, pair in pairs.items()
-        for net, optimizer in pair.optimizers.items()
-    }
+    pairs, optimizers = {name: make_pair(*rest) for name, (_, *rest) in METHODS.items()}, {}
+    for name, pair in pairs.items():
+        pair.optimizers = {k: training.distribute(adam, world, args) for k, adam in pair.adams()}
+        optimizers |= {f"{name}_{k}": each for k, each in pair.optimizers.items()}
     factor = schedule.cosine(args.epochs * args.steps)
 
-    state = {"model": pairs, "optimizer": optimizers, "rng": rng}
+    state = {"model": nn.ModuleDict(pairs), "optimizer": optimizers, "rng": rng}
     with Run(args, **state, settings=dict.fromkeys(pairs, settings)) as run:
         for _ in run.epochs():
             for _ in run.steps(args.steps):
+                rows = world.split(BATCH)  # of this process: all, or its part
                 for name, pair in pairs.items():
-                    run.record(**{f"{name}_loss": pair.train_step(rng, factor(run.step))})
+                    run.record(**{f"{name}_loss": pair.train_step(rng, rows, factor(run.step))})
             scores = {}
             for name, pair in pairs.items():
-                modes, least, good = judge(samples(pair["generator"], mg.Generator(1), device))
-                scores |= {f"{name}_modes": modes, f"{name}_least": least, f"{name}_good": good}
+                points = samples(pair["generator"], mg.Generator(1), device)
+                scores |= {f"{name}_{score}": value for score, value in judge(points).items()}
             run.end_epoch(**scores)
     return run
 
@@ -70,21 +71,23 @@ def real(n, rng, device):
 
 
 class Pair(nn.ModuleDict):
-    """A generator and its critic, their loss and their optimizers."""
+    """A generator and its critic, their loss and, once they are made, their optimizers."""
 
     def __init__(self, loss, critic_steps, settings, rng, device):
         self.loss, self.critic_steps, self.device = loss, critic_steps, device
         super().__init__({k: MLP(**settings[k], rng=rng, device=device) for k in settings})
-        self.optimizers = {
-            name: mg.optim.Adam(net.parameters(), lr=RATE, betas=(0.5, 0.9))
-            for name, net in self.named_children()
-        }
 
-    def train_step(self, rng, factor):
+    def adams(self):
+        """An optimizer for each of the two."""
+        for name, net in self.named_children():
+            yield name, mg.optim.Adam(net.parameters(), lr=RATE, betas=(0.5, 0.9))
+
+    def train_step(self, rng, rows, factor):
         """The steps of the critic, then one of the generator; returns the critic's last loss."""
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = RATE * factor
         penalty = {"weight": PENALTY, "rng": rng} if self.loss is wasserstein_gp else {}
+        rng = rng.rows(rows.start, rows.stop)
         for _ in range(self.critic_steps):
             with mg.no_grad():
                 fake = generate(self["generator"], BATCH, rng, self.device)
@@ -112,23 +115,21 @@ def judge(points):
     distance = np.linalg.norm(points[:, None] - MODES, axis=2)  # (N, 25)
     good = distance.min(1) < 3 * STD
     counts = np.bincount(distance.argmin(1)[good], minlength=len(MODES))
-    return (counts >= ENOUGH).sum(), counts.min(), 100 * good.mean()
+    found = (counts >= ENOUGH).sum()
+    return {"modes": found, "least": counts.min(), "good": 100 * good.mean()}
 
 
 def draw(run):
     """Draw the data beside the samples, and the curves."""
-    clouds = {"data": SCALE * real(SAMPLES, run.generator(1), "cpu").numpy()}
+    clouds, titled = {"data": SCALE * real(SAMPLES, run.generator(1), "cpu").numpy()}, {}
     for name, (title, *_) in METHODS.items():
         clouds[title] = samples(run.model[name]["generator"], run.generator(1), run.device)
-    titled = {}
     for title, points in clouds.items():
-        modes, _, good = judge(points)
-        titled[f"{title}: {modes} modes, {good:.1f} % good"] = points
+        scores = judge(points)
+        titled[f"{title}: {scores['modes']} modes, {scores['good']:.1f} % good"] = points
     figures.point_clouds(run.path("samples.png"), titled, MODES, 3 * STD)
-    panels = [
-        {title: run.series(f"{name}_{score}") for name, (title, *_) in METHODS.items()}
-        for score in ("good", "modes")
-    ]
+    series = lambda score: {METHODS[k][0]: run.series(f"{k}_{score}") for k in METHODS}
+    panels = [series(score) for score in ("good", "modes")]
     figures.curves(run.path("curves.png"), panels, ylabels=["good samples, %", "modes found"])
     print(f"figures, metrics and checkpoint: {run.out}")
 
@@ -146,4 +147,4 @@ def flags():
 
 
 if __name__ == "__main__":
-    run_example(main)
+    training.run_example(main)

@@ -36,8 +36,8 @@ def train(args):
     settings = {"input_size": 28, "hidden": args.hidden, "classes": len(names)}
     model = LSTMClassifier(**settings, rng=rng, device=device)
     optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
-    order = {"batch_size": 64, "shuffle": True, "rng": rng, "world": world}
-    loader = DataLoader((train_x, train_y), **order, device=device)
+    data, way = (train_x, train_y), {"device": device, "world": world}
+    loader = DataLoader(data, batch_size=64, shuffle=True, rng=rng, **way)
     print(mg.nn.summary(model, pixels(train_x[:64]).to(device)))
     logits_of = lambda images: model(pixels(images).to(device))  # (N, 28, 28) to (N, classes)
 

@@ -3,9 +3,8 @@
 The net says which points of a square are in a ring: 2-16-1, with h * sigmoid(h) between its layers
 (Elfwing et al. 2018). h is used twice, so two cotangents meet there. Read the parts of `main`
 beside what they print. Expect 12 steps, a program of about 30 lines with the gradients of the
-engine, a second backward pass that goes back through the first, and a learning rate of 30 that
-kills units of a relu, of which a sentence warns. Under --out it leaves step.html (open it first;
-the arrow keys move), step.py, memory.png, roofline.png, second.html and watch.png.
+engine, a second backward pass through the first, and a learning rate of 30 that kills units of a
+relu. --out gets step.html (open it first), step.py, second.html and three figures.
 """
 
 import argparse
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import minigen as mg
-from minigen import nn, study
+from minigen import distributed, nn, study
 from minigen.training import run_example
 
 
@@ -31,6 +30,8 @@ class Net(nn.Module):
 
 def main():
     args = flags()
+    if distributed.start().rank > 0:
+        return  # a step is studied in one process
     args.out.mkdir(parents=True, exist_ok=True)
     rng = mg.Generator(args.seed)
     (x, y), net = ring(200, rng), Net(rng)
@@ -140,7 +141,7 @@ def train(x, y, learning_rate, seed):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    dead = [row["dead"] for row in watch.rows if row["dead"] is not None][-1]
+    *_, dead = (row["dead"] for row in watch.rows if row["dead"] is not None)
     print(f"    rate {learning_rate}: loss {loss.item():.3f}, {dead:.0%} of units dead")
     return watch
 

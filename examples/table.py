@@ -12,9 +12,9 @@ confusion.png (classification), curves.png, metrics.jsonl and a checkpoint.
 import numpy as np
 
 import minigen as mg
-from minigen import data, figures
+from minigen import data, distributed, figures, training
 from minigen.models import MLP
-from minigen.training import Run, argument_parser, positive_int, run_example, saved_run
+from minigen.training import Run, argument_parser, positive_int
 from minigen.training.classification import predict, score
 
 TABLE_DATA = "throws (made at once, no files needed) or a CSV file"
@@ -23,7 +23,9 @@ SHOWN = 2_000  # rows for training and for test, at most, that figures show
 
 def main():
     args = flags()
-    draw(saved_run(args) or train(args))
+    run = training.saved_run(args) or train(args)
+    if run.leads:
+        draw(run)
 
 
 def train(args):
@@ -33,13 +35,14 @@ def train(args):
     names = table.target.categories  # none for regression
     targets = None if names else data.Standardizer.fit(train_y)
     x, y = inputs(train_x), train_y if names else targets(train_y)
+    world = distributed.start()  # this process alone, or all that mpiexec has started
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     settings = {"sizes": [x.shape[1], args.hidden, args.hidden, len(names) or 1]}
     model = MLP(**settings, rng=rng, device=device)
-    optimizer = mg.optim.Adam(model.parameters(), lr=1e-3)
-    loader = data.DataLoader((x, y), batch_size=64, shuffle=True, rng=rng, device=device)
-    task = f"one of {len(names)} classes" if names else "a number"
+    optimizer = training.distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
+    loader = data.DataLoader((x, y), 64, shuffle=True, rng=rng, device=device, world=world)
     print(f"{len(x)} rows for training, {len(test_x)} for test, of {', '.join(table.features)}")
+    task = f"one of {len(names)} classes" if names else "a number"
     print(f"to predict: {table.target.name}, {task}")
     print(mg.nn.summary(model, mg.tensor(x[:64], device=device)))
 
@@ -56,12 +59,10 @@ def train(args):
 
     kept = {"target": table.target.name, "names": list(names), "features": table.features}
     kept |= {"columns": [list(column) for column in table.columns], **vars_of("input", inputs)}
-    kept |= vars_of("target", targets) if targets else {}
-    kept |= {"train_x": x[:SHOWN], "train_y": train_y[:SHOWN]}
-    kept |= {"test_x": inputs(test_x[:SHOWN]), "test_y": test_y[:SHOWN]}
-    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
-    saved = {"settings": settings, "kept": kept}
-    with Run(args, **state, **saved, contents=[x, train_y], free=["epochs"]) as run:
+    kept |= {"train_x": x[:SHOWN], "train_y": train_y[:SHOWN], "test_y": test_y[:SHOWN]}
+    kept |= {"test_x": inputs(test_x[:SHOWN]), **(vars_of("target", targets) if targets else {})}
+    state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng, "kept": kept}
+    with Run(args, **state, settings=settings, contents=[x, train_y], free=["epochs"]) as run:
         for _ in run.epochs():
             for x, y in run.batches():
                 output = model(mg.tensor(x, device=device))
@@ -98,8 +99,8 @@ def draw(run):
     kept, last = run.kept, run.history[-1]
     if kept["names"]:
         draw_classes(run)
-        print(f"test accuracy {last['accuracy']:.2f} %; ", end="")
-        print(f"always the most frequent class: {last['baseline']:.2f} %")
+        accuracy, baseline = last["accuracy"], last["baseline"]
+        print(f"test accuracy {accuracy:.2f} %; always the most frequent class: {baseline:.2f} %")
     else:
         draw_numbers(run)
         print(f"test error (RMSE) {last['rmse']:.4g}, R2 {last['r2']:.4f}; ", end="")
@@ -116,8 +117,7 @@ def draw_numbers(run):
         panels[title] = kept[f"{part}_y"], targets.inverse(output)
     figures.predicted_against_true(run.path("predictions.png"), panels, kept["target"])
     panels = [{"train": run.series("loss")}, {"test": run.series("r2")}]
-    ylabels = ["mean squared error, standardized", "R2"]
-    figures.curves(run.path("curves.png"), panels, ylabels=ylabels)
+    figures.curves(run.path("curves.png"), panels, ylabels=["squared error, standardized", "R2"])
 
 
 def draw_classes(run):
@@ -128,8 +128,7 @@ def draw_classes(run):
     figures.confusion_matrix(run.path("confusion.png"), counts, names)
     losses = {"train": run.series("loss"), "test": run.series("test_loss")}
     panels = [losses, {"test": run.series("accuracy")}]
-    ylabels = ["cross-entropy, nats", "accuracy, %"]
-    figures.curves(run.path("curves.png"), panels, ylabels=ylabels)
+    figures.curves(run.path("curves.png"), panels, ylabels=["cross-entropy, nats", "accuracy, %"])
 
 
 def flags():
@@ -147,4 +146,4 @@ def flags():
 
 
 if __name__ == "__main__":
-    run_example(main)
+    training.run_example(main)

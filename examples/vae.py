@@ -48,8 +48,8 @@ def train(args):
         settings["hidden"] = args.hidden
     model = MODELS[args.arch](**settings, rng=rng, device=device)
     optimizer = distribute(mg.optim.Adam(model.parameters(), lr=1e-3), world, args)
-    order = {"batch_size": 128, "shuffle": True, "rng": rng, "world": world}
-    loader = DataLoader((train_x, train_y), **order, device=device)
+    data, way = (train_x, train_y), {"device": device, "world": world}
+    loader = DataLoader(data, batch_size=128, shuffle=True, rng=rng, **way)
     print(mg.nn.summary(model, pixels(train_x[:128], model, device), train_y[:128]))
 
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}

@@ -1,7 +1,6 @@
 """What all ranks must have in common, and what rank 0 does for all of them.
 
-Errors that are raised here are raised on all ranks at once, so one of them says enough: these
-errors have the attribute `agreed`.
+Errors that are raised here are raised on all ranks at once.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +26,7 @@ def refuse_differences(world: World, facts: Mapping[str, Any], remedy: str) -> N
                 for name in names[:SHOWN]
             ]
             more = f" (and {len(names) - SHOWN} more)" if len(names) > SHOWN else ""
-            raise agreed(DistributedError(f"{'; '.join(found)}{more}: {remedy}"))
+            raise DistributedError(f"{'; '.join(found)}{more}: {remedy}")
 
 
 def first_for_all(world: World, work: Callable[[], Any]) -> Any:
@@ -42,11 +41,5 @@ def first_for_all(world: World, work: Callable[[], Any]) -> Any:
             error = failure
     found = world.share([error and type(error).__name__, str(error), result])
     if found[0]:
-        raise agreed(error or getattr(errors, found[0])(found[1]))
+        raise error or getattr(errors, found[0])(found[1])
     return found[2]
-
-
-def agreed(error: Exception) -> Exception:
-    """The error, marked as one that all ranks raise."""
-    error.agreed = True  # type: ignore
-    return error

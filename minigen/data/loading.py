@@ -104,6 +104,11 @@ class DataLoader:
         full, remainder = divmod(self.examples, self.batch_size)
         return full + (remainder > 0 and not self.drop_last)
 
+    @property
+    def batches_given(self) -> int:
+        """The number of batches of this epoch up to the one in use; 0 after a whole epoch."""
+        return self._position.batches
+
     def __iter__(self) -> Iterator[Any]:
         handing_out = self.world and self.world.handing_out
         if handing_out and self.shuffle:

@@ -2,8 +2,10 @@
 
 import argparse
 import ast
+import hashlib
 import math
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +13,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from minigen import console, data, tensor_files
+from minigen.communication.agreement import refuse_differences
 from minigen.communication.faults import PATIENCE
 from minigen.communication.launch import start
 from minigen.communication.world import current
@@ -58,19 +63,36 @@ def argument_parser(
     one("--sample", action="store_true", help="draw from the run in --out; others with --seed")
     add("--watch", action="store_true", help="draw what its layers do; warn where one dies")
     add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
+    several = "of several processes, which mpiexec has started: "
+    one = parser.add_mutually_exclusive_group().add_argument
+    words = "each trains alone for N steps, and then they bring their weights together"
+    one("--local-steps", type=positive_int, metavar="N", help=several + words)
+    words = "none waits, and a gradient comes at most N updates late"
+    one("--staleness", type=_natural, metavar="N", help=several + words)
     waits = "seconds for which one of many processes may stand still"
     add("--patience", type=positive_float, default=PATIENCE, help=waits)
     return parser
 
 
+class _Refused(Exception):
+    """Arguments that a parser refuses on one rank, until all ranks have been asked."""
+
+
 class _Parser(argparse.ArgumentParser):
-    """With --sample the settings are the checkpoint's; new_seed is --seed where that is typed."""
+    """With --sample the settings are the checkpoint's; new_seed is --seed where that is typed.
+
+    Of several ranks all must have the same flags.
+    """
+
+    refuses_later = False
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        parsed = super().parse_args(args, namespace)
+        parsed = self._parsed_alike(args, namespace)
         parsed.new_seed = None
         if not parsed.sample:
             return parsed
+        if current().rank > 0:
+            raise SystemExit(0)  # rank 0 alone draws
         unset = object()
         blank = argparse.Namespace(**{action.dest: unset for action in self._actions})
         every = vars(super().parse_args(args, blank)).items()
@@ -96,6 +118,34 @@ class _Parser(argparse.ArgumentParser):
         if current().rank == 0:  # all ranks have the same flags
             super()._print_message(message, file)
 
+    def error(self, message: str) -> Any:
+        if self.refuses_later:
+            raise _Refused(message)
+        super().error(message)
+
+    def _parsed_alike(self, args: Any, namespace: Any) -> Any:
+        """The args, if all ranks have the same; else SystemExit or DistributedError on all."""
+        world = start()
+        if world.size == 1:
+            return super().parse_args(args, namespace)
+        self.refuses_later, refusal, parsed = True, "", argparse.Namespace()
+        try:
+            parsed = super().parse_args(args, namespace)
+        except _Refused as error:
+            refusal = str(error)
+        self.refuses_later = False
+        for rank, other in enumerate(world.gather(refusal)):
+            if other:
+                self.error(f"{other} (rank {rank})" if rank else other)
+        refuse_differences(world, _versions(), "start all ranks with the same versions")
+        flags = {
+            f"--{name.replace('_', '-')}": str(value)
+            for name, value in sorted(vars(parsed).items())
+            if name not in ("device", "out")  # which are of each machine
+        }
+        refuse_differences(world, flags, "start all ranks with the same flags")
+        return parsed
+
     def _settings(self, config: Mapping[str, str]) -> argparse.Namespace:
         """The args of a run, from their texts in its checkpoint."""
         settings = super().parse_args([])
@@ -120,6 +170,12 @@ def positive_int(text: str) -> int:
     """A flag's text as an integer >= 1, for argparse's `type`."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text}")
     return int(text)
 
 
@@ -182,6 +238,19 @@ def run_example(main: Callable[[], None]) -> None:
 
 def _nowhere() -> IO[str]:
     return open(os.devnull, "w")
+
+
+def _versions() -> dict[str, str]:
+    """What must be the same on all ranks, so that they compute the same."""
+    sources = hashlib.sha256()
+    package = Path(checkpoint.__file__).parent.parent
+    for path in sorted(package.rglob("*.py")):
+        sources.update(path.read_bytes())
+    return {
+        "the digest of minigen's files": sources.hexdigest()[:16],
+        "the version of NumPy": np.__version__,
+        "the version of Python": platform.python_version(),
+    }
 
 
 def image_data(name: str, seed: int = 0, min_classes: int = 0) -> NamedSplits:

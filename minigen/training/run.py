@@ -25,10 +25,10 @@ import numpy as np
 from minigen import console, tensor_files
 from minigen.autodiff.trace import detect_anomaly
 from minigen.backend.devices import cuda_is_available, resolve_device
+from minigen.communication.agreement import refuse_differences
 from minigen.communication.faults import PATIENCE
 from minigen.communication.world import current
 from minigen.data import DataLoader
-from minigen.distributed.wrapping import Around
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
@@ -38,7 +38,13 @@ from minigen.tensors import Tensor
 from minigen.training import checkpoint
 from minigen.training.interrupts import Interrupts
 from minigen.training.nonfinite import search
-from minigen.training.ranks import Agreement, sums_of_ranks
+from minigen.training.ranks import (
+    Agreement,
+    after_parts,
+    end_if_asked,
+    sums_of_ranks,
+    synchronize,
+)
 from minigen.training.results import described
 from minigen.training.saving import Saving
 from minigen.training.watched_steps import WatchedSteps
@@ -47,6 +53,7 @@ CHANGEABLE_FLAGS = (  # may differ when a run is resumed
     *("out", "resume", "overwrite", "sample", "new_seed", "max_seconds", "device", "watch"),
     "patience",
 )
+NEWER_FLAGS = ("local_steps", "staleness")
 
 
 class Run(Saving):
@@ -84,11 +91,16 @@ class Run(Saving):
         self.max_seconds, self.total_epochs = args.max_seconds, args.epochs
         changeable = {*CHANGEABLE_FLAGS, *free}
         flags = {k: str(v) for k, v in sorted(vars(args).items()) if k not in changeable}
+        for name in NEWER_FLAGS:  # which checkpoints of earlier releases lack
+            if flags.get(name) == "None":
+                del flags[name]
         self.config = {
             "example": Path(sys.argv[0]).stem,
             **flags,
             "contents": checkpoint.digest(contents),
         }
+        facts = {"the digest of the data": self.config["contents"], "the random state": rng.state}
+        refuse_differences(self.world, facts, "start all ranks with the same data, script and seed")
         self.device = resolve_device(args.device)
         self.started, self.bar, self.interrupts = time.monotonic(), None, Interrupts(self.say)
         self.start_state: Any = None  # at the first step of the epoch; None: the checkpoint has it
@@ -117,11 +129,13 @@ class Run(Saving):
 
     def batches(self) -> Iterator[Any]:
         """The remaining batches of the epoch; the run may stop between two (SystemExit)."""
-        return self._epoch(lambda: self.loader, len(self.loader))
+        items = lambda: ((self.loader.batches_given - 1, batch) for batch in self.loader)
+        return self._epoch(items, len(self.loader))
 
     def steps(self, n: int) -> Iterator[int]:
         """The numbers of the remaining steps of an epoch of n, counted from 0; without a loader."""
-        return self._epoch(lambda: range(self.epoch_step, n), n)
+        items = lambda: ((i, i) for i, _ in self.world.parts(self.epoch_step, n))
+        return self._epoch(items, n)
 
     def _epoch(self, items: Callable[[], Iterable], length: int) -> Iterator[Any]:
         """The remaining items; if a number or a weight is not finite, then those of `search`."""
@@ -132,9 +146,7 @@ class Run(Saving):
         yield from self._steps(items, length)
         if self.nonfinite:
             yield from search(self, lambda **kwargs: self._steps(items, length, **kwargs))
-        for optimizer in self.optimizers.values():
-            if isinstance(optimizer, Around):
-                optimizer.synchronize()
+        synchronize(self)
         self.busy.enter_context(self.world.busy("evaluating"))  # until end_epoch
 
     def _steps(
@@ -155,7 +167,8 @@ class Run(Saving):
         if self.leads and console.is_terminal(sys.stderr):
             label = f"epoch {self.epoch + 1}/{self.total_epochs}"
             self.bar = tqdm(total=length, initial=self.epoch_step, desc=label, leave=False)
-        for item in items():
+        for i, item in items():
+            self.move_to(i)
             anomaly = detect_anomaly() if self.step + 1 == watched else nullcontext()
             with anomaly, self.watched.step(self.step + 1, repeated=last is not None):
                 self.in_step = True
@@ -164,6 +177,9 @@ class Run(Saving):
             self.world.rows = None
             self.world.progress()
             late = time.monotonic() - self.started > self.max_seconds and last is None
+            if self.world.handing_out is not None:
+                end_if_asked(self, late)
+                continue
             is_last = check_weights or last is not None or self.epoch_step + 1 == length
             wishes = self.interrupts.requested, late, bool(self.nonfinite)
             requested, late, fails = self.agreement.exchange(wishes, now=is_last)
@@ -180,10 +196,17 @@ class Run(Saving):
             if self.bar is not None:
                 self.bar.update()
             if requested or late:
-                self._stop()
+                self.stop()
+        if self.world.handing_out is not None:
+            after_parts(self)
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def move_to(self, i: int) -> None:
+        """Begin step i of the epoch; other ranks may have taken those that were left out."""
+        self.step += i - self.epoch_step
+        self.epoch_step = i
 
     def record(self, **values: Any) -> None:
         """Add numbers of this step to the epoch's means; a mean is over the steps that record it.
@@ -230,7 +253,7 @@ class Run(Saving):
             except CheckpointError as error:  # a full disk may have room at the next save
                 self.say(f"not saved, training goes on: {error}")
         if self.interrupts.requested:  # by Ctrl-C after the last step of the epoch
-            self._stop()
+            self.stop()
         return line
 
     # ------------------------------------------------------------- stopping and resuming
@@ -253,7 +276,8 @@ class Run(Saving):
         if self.interrupts.requested and error_class is None:  # after the last epoch; it is saved
             raise SystemExit(130)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Save, and end the process."""
         if self.saved_position != self.position:
             self.save()
         self.say(f"stopped at step {self.step}; --resume goes on from {self.checkpoint_path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minigen import tensor_files
-from minigen.communication.agreement import agreed, first_for_all
+from minigen.communication.agreement import first_for_all
 from minigen.communication.world import World
 from minigen.errors import CheckpointError
 from minigen.training import checkpoint
@@ -97,11 +97,11 @@ class Saving(Progress, Results):
         ]
         if changes:
             reason = f"{path} is of a run with other settings: {'; '.join(changes)}"
-            raise agreed(CheckpointError(reason))
+            raise CheckpointError(reason)
         try:
             self.load_state_dict({**state, "sums": self._own_sums(state)})
         except CheckpointError as error:
-            raise agreed(CheckpointError(f"{path}: {error}")) from None
+            raise CheckpointError(f"{path}: {error}") from None
         self.saved_position = self.position
         if args.resume:
             # The file may be older, or from another run.
