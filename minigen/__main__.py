@@ -5,6 +5,7 @@ import sys
 
 from minigen import console
 from minigen.backend.devices import resolve_device
+from minigen.communication.launch import launched_size, start
 from minigen.doctor import doctor
 from minigen.doctor.self_test import self_test
 from minigen.errors import BackendUnavailable
@@ -45,7 +46,11 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def run_study(args: argparse.Namespace) -> int:
-    """Record a training step of a script, and write files about it."""
+    """Record a training step of a script, and write files about it. Returns 2 under mpiexec."""
+    if launched_size() > 1:
+        if start().rank == 0:
+            console.say("study records one process: start it without mpiexec", sys.stderr)
+        return 2
     return study(args.script, args.step, args.out, args.arguments)
 
 

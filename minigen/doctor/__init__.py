@@ -38,6 +38,7 @@ def parts() -> Iterator[Part]:
     yield environment.versions()
     yield environment.devices(environment.driver_version(), environment.cupy_packages())
     yield environment.threads(environment.cores())
+    yield environment.processes()
     failure = environment.numba_failure()
     yield environment.fast_kernels(failure)
     variants = {"reference": "cpu"}

@@ -5,6 +5,8 @@ import math
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from minigen.parallel.pool import get_num_threads
 
 NEEDED = ("numpy", "numba", "matplotlib", "safetensors", "tqdm", "threadpoolctl")
 MIN_FREE = 100e6  # bytes of disk: all kernels take about 10 MB, a checkpoint often more
+MPI_SECONDS = 20  # in which two processes start and end
 REINSTALL = "pip install --force-reinstall numba llvmlite"
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_CACHE_DIR")
 
@@ -170,6 +173,41 @@ def threads(available: int) -> Part:
         what = f"OMP_NUM_THREADS={requested} is not a number of threads and is ignored."
         part.problems.append(Problem(what, "unset it, or set it to a whole number from 1"))
     return part
+
+
+def processes() -> Part:
+    """MPI, with which several processes train one model; mpiexec is tried with two of them."""
+    found, mpiexec = installed("mpi4py"), _mpiexec()
+    remedy = "pip install 'minigen[mpi]' brings mpi4py and MPICH"
+    if not found or mpiexec is None:
+        lacks = "mpiexec" if found else "mpi4py"
+        part = Part("processes", "one: there is no MPI to train on several")
+        if found or mpiexec:  # half of it is here
+            what = f"There is no {lacks}: mpiexec cannot start several processes."
+            part.problems.append(Problem(what, remedy, broken=False))
+        return part
+    part = Part("processes", f"mpi4py {found}, {mpiexec}: ")
+    words = "w.size, *MPI.Get_library_version().split()[:3]"
+    line = f"from mpi4py import MPI; w = MPI.COMM_WORLD; w.rank or print({words})"
+    command = [mpiexec, "-n", "2", sys.executable, "-c", line]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MPI_SECONDS)
+        size, *version = done.stdout.split() or ["0"]
+        failure = "" if size == "2" else (done.stderr.strip() or "they are of two MPIs")
+        works = f"two processes work, on {' '.join(version)}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failure = str(error)
+    part.text += "two processes cannot be started" if failure else works
+    if failure:
+        what = f"mpiexec and mpi4py do not work together: {failure.splitlines()[-1]}."
+        part.problems.append(Problem(what, remedy, broken=False))
+    return part
+
+
+def _mpiexec() -> str | None:
+    """The mpiexec beside this Python, else that on PATH."""
+    beside = Path(sys.executable).parent / "mpiexec"
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
 def _blas() -> list[str]:

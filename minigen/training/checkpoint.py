@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,21 @@ def refuse_another_example(path: Path, state: Any, example: str) -> None:
     found = config.get("example") if isinstance(config, dict) else None
     if found != example:
         raise CheckpointError(f"{path} is of {found}, not of {example}")
+
+
+def reserve(folder: Path, nbytes: int) -> None:
+    """CheckpointError if folder cannot hold a file of nbytes bytes, which is written for a try."""
+    path = folder / f"{NAME}.try"
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+                os.posix_fallocate(file.fileno(), 0, nbytes)
+    except OSError as error:
+        reason = f"{folder} has no room for a checkpoint of {nbytes / 1e6:.1f} MB ({error})"
+        raise CheckpointError(f"{reason}; make room, or name another --out") from None
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
 def refuse_to_overwrite(folder: Path) -> None:

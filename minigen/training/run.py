@@ -117,7 +117,8 @@ class Run(Saving):
         if args.resume or sample:
             self._restore(args)
         self._prepare_folder(
-            is_new=not (args.resume or sample or getattr(args, "overwrite", False))
+            is_new=not (args.resume or sample or getattr(args, "overwrite", False)),
+            trains=self.epoch < self.total_epochs,
         )
 
     # ------------------------------------------------------------------------- the loop

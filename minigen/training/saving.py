@@ -18,6 +18,7 @@ from minigen.training.ranks import load_for_all, sums_of_ranks
 from minigen.training.results import Results
 
 SAVE_SPACING = 100  # durations of a save before the next one, so that saving takes 1 % of the time
+STATES = 3  # a checkpoint has the weights, and of each the two moments of Adam
 
 
 class Saving(Progress, Results):
@@ -109,8 +110,11 @@ class Saving(Progress, Results):
             self.watched.resume()
             self.say(f"going on from step {self.step}")
 
-    def _prepare_folder(self, is_new: bool) -> None:
-        """Make the folder; CheckpointError if it cannot be made, or has a run and is to be new."""
+    def _prepare_folder(self, is_new: bool, trains: bool) -> None:
+        """Make the folder, with room for a checkpoint if the run trains.
+
+        CheckpointError if it cannot be made, or has a run and is to be new.
+        """
 
         def prepare() -> None:
             if is_new:
@@ -120,5 +124,8 @@ class Saving(Progress, Results):
             except OSError as error:
                 reason = f"cannot make a folder: {error}; name another --out"
                 raise CheckpointError(reason) from None
+            if trains:
+                weights = sum(p.data.nbytes for p in self.model.state_dict().values())
+                checkpoint.reserve(self.out, STATES * weights)
 
         first_for_all(self.world, prepare)
