@@ -45,6 +45,8 @@ class Watchdog:
         self.variable, self.limit = variable.encode(), float(limit)
         self.board, self.joined, self.host = None, False, os.uname().nodename
         self.now = self.last = time.monotonic()
+        sizes = map(os.environ.get, ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"))
+        self.local_size = int(next(filter(None, sizes), 0))  # 0: not known
         self.started, self.scanned, self.first_failure = self.now, -1.0, None
         self.selector, self.processes = selectors.DefaultSelector(), {}
         self.selector.register(0, selectors.EVENT_READ)
@@ -144,16 +146,21 @@ class Watchdog:
             return f"the launcher, mpiexec, has gone; its ranks on {self.host} end", 1
         if (found := self.failures(alive)) is not None:
             return found
+        if not self.joined:
+            return self.not_joined(alive)
         for process in self.dead:
-            if not self.joined and (process.exit_status() or 0) & 127 == 0:
-                continue  # its own words have said why it ended
             if not process.is_in(ENDED) and not process.is_in(FAILED):
                 return f"{self.name(process)} {process.reason()}", 1
+        if (found := self.stopped(alive)) is not None:
+            return found
+        return self.no_progress(alive)
+
+    def stopped(self, alive: list[Process]) -> tuple[str, int] | None:
         for process in alive:
             seconds = self.now - process.stopped
             if seconds > STOPPED and any(other.stopped == self.now for other in alive):
                 return f"{self.name(process)} has been stopped for {seconds:.0f} s (SIGSTOP)", 1
-        return self.no_progress(alive) if self.joined else self.not_joined(alive)
+        return None
 
     def failures(self, alive: list[Process]) -> tuple[str, int] | None:
         """The errors that ranks have raised; the same error of all ranks is said once."""
@@ -180,7 +187,27 @@ class Watchdog:
         return "\n".join(said), max(process.row.numbers[CODE] for process in failed)
 
     def not_joined(self, alive: list[Process]) -> tuple[str, int] | None:
+        """Faults before all ranks have called distributed.start(); the launcher may be faster."""
         seconds = self.now - self.started
+        killed = [each for each in self.dead if (each.exit_status() or 0) & 127]
+        sure = [each for each in killed if each.exit_status() & 127 != signal.SIGKILL]
+        if killed and not sure and (len(killed) > 1 or not alive):  # the launcher has killed some
+            return f"a rank of {self.size} was killed before all had called distributed.start()", 1
+        if killed:
+            first = (sure or killed)[0]
+            return f"{self.name(first)} {first.reason()}", 1
+        if (found := self.stopped(alive)) is not None:
+            return found
+        for (
+            process
+        ) in self.dead:  # its own words have said why; the others may follow by themselves
+            if self.now - process.stopped > ENDED_EARLY:
+                return f"{self.name(process)} {process.reason()}", 1
+        seen = {process.rank for process in [*self.dead, *alive]}
+        if seconds > ENDED_EARLY and len(seen) < self.local_size:
+            gone = sorted({*range(self.size)} - seen) if self.local_size == self.size else ["?"]
+            ranks = ", ".join(map(str, gone))
+            return f"rank {ranks} of {self.size} has gone before distributed.start()", 1
         if seconds < self.limit:
             return None
         has_called = lambda each: any(runs(pid, "watchdog.py") for pid in children_of(each.pid))
