@@ -8,8 +8,9 @@ import mmap
 
 BYTES = 8192  # of a row: its numbers, the activity and the failure; unwritten rows take no memory
 ACTIVITY, FAILURE = 64, 128  # where the texts begin
-# The numbers of a row, int64. WAITING is the number of the wait, and 0 outside of waits.
-PROGRESS, WAITING, STATE, CODE, FAILURE_BYTES = range(5)
+# The numbers of a row, int64. WAITING is the number of the wait, and 0 outside of waits; POLLS is
+# how often waits have asked for their end: a wait that no longer asks hangs.
+PROGRESS, WAITING, STATE, CODE, FAILURE_BYTES, POLLS = range(6)
 RUNNING, ENDED, FAILED = 0, 1, 2  # STATE
 # The numbers of the first row, which is for all: the exit code plus 1 once the ranks are to end.
 END, PATIENCE = range(2)

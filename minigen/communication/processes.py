@@ -10,7 +10,7 @@ import signal
 import struct
 from contextlib import suppress
 
-from board import PROGRESS, RUNNING, STATE, WAITING
+from board import POLLS, PROGRESS, RUNNING, STATE, WAITING
 
 GET_INFO, EXIT_INFO = 0xC040FF0B, 1 << 3  # of ioctl on a pidfd (Linux 6.15, <linux/pidfd.h>)
 
@@ -23,8 +23,8 @@ class Process:
         with suppress(OSError, AttributeError):  # it has gone; or the system has no pidfd
             self.file = os.pidfd_open(pid)
         self.status: int | None = None  # as of os.waitpid, once it has gone
-        self.numbers = (0, 0)
-        self.changed = self.stopped = now
+        self.numbers, self.polls = (0, 0), 0
+        self.changed = self.stopped = self.polled = now
 
     def look(self, now: float) -> None:
         if self.state_letter() != "T":
@@ -33,6 +33,8 @@ class Process:
             numbers = self.row.numbers[PROGRESS], self.row.numbers[WAITING]
             if numbers != self.numbers:
                 self.numbers, self.changed = numbers, now
+            if self.row.numbers[POLLS] != self.polls:
+                self.polls, self.polled = self.row.numbers[POLLS], now
 
     def is_in(self, state: int) -> bool:
         return self.row is not None and self.row.numbers[STATE] == state

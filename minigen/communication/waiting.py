@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from minigen.communication.board import Board, Row
+from minigen.communication.board import POLLS, Board, Row
 
 # A wait first only yields its turn, since ranks in step arrive within microseconds. Then it sleeps,
 # at first for 20 microseconds and at most for 1 millisecond; after a second without result for 1 %
@@ -35,8 +35,13 @@ def wait(done: Callable[[], bool]) -> None:
         return
     board, row = _on_board
     row.begin_wait()
+
+    def ended() -> bool:
+        row.numbers[POLLS] += 1
+        return done() or end_if_asked(board)
+
     try:
-        sleep_until(lambda: done() or end_if_asked(board))
+        sleep_until(ended)
     finally:
         row.end_wait()
 

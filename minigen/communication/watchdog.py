@@ -224,20 +224,23 @@ class Watchdog:
         for process in [*self.dead, *alive]:
             if process.is_in(ENDED):
                 for other in alive:
-                    if other.waits and idle[other] > ENDED_EARLY:
+                    asks = self.now - other.polled < ENDED_EARLY / 2  # the wait does not hang
+                    if other.waits and asks and idle[other] > ENDED_EARLY:
                         words = f"has ended, but {self.name(other)} waits for it"
                         return f"{self.name(process)} {words}", 1
         running = [process for process in alive if process.is_in(RUNNING)]
         for process in running:
-            if process.waits or process.row.activity or idle[process] < patience:
+            hangs = process.waits and self.now - process.polled >= patience
+            if (process.waits and not hangs) or process.row.activity or idle[process] < patience:
                 continue
             for other in running:  # that waits for it, or needs not wait and has long been ahead
                 waited = idle[other] if other.waits else other.changed - process.changed
-                if other is not process and waited >= patience:
+                if hangs or (other is not process and waited >= patience):
                     words = f"has made no progress for {idle[process]:.0f} s"
                     return f"{self.name(process)} {words}; --patience is {patience:g} s", 1
         limit = patience if len(running) == self.size else FAR * patience
-        if running and all(each.waits and idle[each] >= limit for each in running):
+        asks = {each: self.now - each.polled < patience / 2 for each in running}
+        if running and all(each.waits and asks[each] and idle[each] >= limit for each in running):
             if len(running) == self.size:
                 words = "each for another: they have not called the same collective operations"
             else:

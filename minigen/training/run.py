@@ -238,7 +238,8 @@ class Run(Saving):
         shared = self.world.gather([self.sums, own, self.interrupts.requested, due, seconds])
         self.busy.close()
         _, own, _, due, seconds = shared[0]  # evaluated, and timed, on rank 0
-        self.interrupts.requested = any(requested for _, _, requested, *_ in shared)
+        stops = any(requested for _, _, requested, *_ in shared)
+        self.interrupts.requested |= stops
         row = {k: total / n for k, (total, n) in sums_of_ranks([x[0] for x in shared]).items()}
         row |= own
         self.sums, self.epoch_step = {}, 0
@@ -253,7 +254,9 @@ class Run(Saving):
                 self.save()
             except CheckpointError as error:  # a full disk may have room at the next save
                 self.say(f"not saved, training goes on: {error}")
-        if self.interrupts.requested:  # by Ctrl-C after the last step of the epoch
+        # Ctrl-C since the last step. Of several ranks some may have got it after the exchange: they
+        # all stop after the next step.
+        if stops or (self.interrupts.requested and self.world.size == 1):
             self.stop()
         return line
 
