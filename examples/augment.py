@@ -136,7 +136,7 @@ def update(optimizer, loss):
 
 
 def flags():
-    parser = argument_parser(__doc__, out="runs/augment", epochs="a trial each")
+    parser = argument_parser(__doc__, out="runs/augment", epochs="a trial each", in_step=True)
     add = parser.add_argument
     add("--budgets", type=positive_int, nargs="+", default=[100, 500], help="labelled images")
     add("--seeds", type=int, default=5, choices=range(2, 11), help="trials of each budget")

@@ -41,12 +41,19 @@ USER_ERRORS = (  # whose causes are the user's files, flags, memory, disk or per
 
 
 def argument_parser(
-    doc: str, *, out: str, epochs: int | str, data: str = "glyphs", data_help: str = IMAGE_DATA
+    doc: str,
+    *,
+    out: str,
+    epochs: int | str,
+    data: str = "glyphs",
+    data_help: str = IMAGE_DATA,
+    in_step: bool = False,
 ) -> argparse.ArgumentParser:
     """A parser with the flags of every example, to which an example adds its own.
 
     out, epochs and data are the defaults of these flags, and data_help is the help of --data. If
-    epochs is a string, it describes the default in words, and args.epochs is None by default.
+    epochs is a string, it describes the default in words, and args.epochs is None by default. With
+    in_step the ranks of several processes always step together: no --local-steps, no --staleness.
     """
     parser = _Parser(description=doc, formatter_class=_DefaultsInHelp)
     add = parser.add_argument
@@ -65,10 +72,11 @@ def argument_parser(
     add("--max-seconds", type=nonnegative_float, default=math.inf, help="save and stop then")
     several = "of several processes, which mpiexec has started: "
     one = parser.add_mutually_exclusive_group().add_argument
-    words = "each trains alone for N steps, and then they bring their weights together"
-    one("--local-steps", type=positive_int, metavar="N", help=several + words)
-    words = "none waits, and a gradient comes at most N updates late"
-    one("--staleness", type=_natural, metavar="N", help=several + words)
+    if not in_step:
+        words = "each trains alone for N steps, and then they bring their weights together"
+        one("--local-steps", type=positive_int, metavar="N", help=several + words)
+        words = "none waits, and a gradient comes at most N updates late"
+        one("--staleness", type=_natural, metavar="N", help=several + words)
     waits = "seconds for which one of many processes may stand still"
     add("--patience", type=positive_float, default=PATIENCE, help=waits)
     return parser

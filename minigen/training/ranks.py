@@ -97,6 +97,7 @@ def end_if_asked(run: Any, late: bool) -> None:
 def after_parts(run: Any) -> None:
     """When all parts of batches have been handed out, and the ranks of a `Run` meet again."""
     synchronize(run)
+    run.world.handing_out.align(run.rng)  # ranks have drawn as often as they have had parts
     run.move_to(run.world.handing_out.end)
     late = time.monotonic() - run.started > run.max_seconds
     requested, late = run.agreement.exchange((run.interrupts.requested, late), now=True)
