@@ -70,7 +70,7 @@ FILES = {
     "window_lines number_lines numpy_lines "
     "tape replay simplify constants factors naming arguments writing outlining",
     "study.watching": "statistics observer updates rows alarms figure watcher",
-    "training": "checkpoint flags metrics earlier_runs results texts pairs progress interrupts "
+    "training": "checkpoint flags image_sets metrics earlier_runs results texts pairs progress interrupts "
     "nonfinite ranks saving watched_steps run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "

@@ -3,11 +3,11 @@
 from minigen.training.cuda_graphs import capture
 from minigen.training.flags import (
     argument_parser,
-    image_data,
     nonnegative_float,
     positive_int,
     run_example,
 )
+from minigen.training.image_sets import image_data
 from minigen.training.ranks import distribute
 from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run
