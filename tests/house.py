@@ -70,8 +70,8 @@ FILES = {
     "window_lines number_lines numpy_lines "
     "tape replay simplify constants factors naming arguments writing outlining",
     "study.watching": "statistics observer updates rows alarms figure watcher",
-    "training": "checkpoint flags image_sets metrics earlier_runs results texts pairs progress interrupts "
-    "nonfinite ranks saving watched_steps run classification replay_inputs cuda_graphs",
+    "training": "checkpoint flags image_sets metrics earlier_runs results texts pairs progress "
+    "interrupts nonfinite ranks saving watched_steps run classification replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
     "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "
