@@ -95,7 +95,7 @@ def test_what_is_no_optimizer_and_no_world_is_refused():
         LocalSteps([line()], World())
     with pytest.raises(TypeError, match="expected the world that distributed"):
         LocalSteps(optimizer, None)
-    with pytest.raises(TypeError, match="one of many processes already"):
+    with pytest.raises(TypeError, match="wrapped for several processes already"):
         LocalSteps(LocalSteps(optimizer, World()), World())
 
 

@@ -23,7 +23,7 @@ class World:
     """One process alone, and the base of the others: rank `rank` of `size`.
 
     local_rank and local_size are those among the ranks on this machine. `rows` are the rows of the
-    batch that this rank works on, while a step runs; None otherwise. `in_step` is true while all
+    batch that this rank works on, None between steps (see `split`). `in_step` is true while all
     ranks take the same steps at the same time: then ops may sum over all ranks. `handing_out`, if
     there is one, hands out the parts of batches to ranks that step at a pace of their own.
     """
@@ -39,9 +39,10 @@ class World:
         return f"{type(self).__name__}(rank={self.rank}, size={self.size})"
 
     def split(self, total: int) -> Rows:
-        """This rank's rows of a batch of `total` rows, which are `rows` until the step ends.
+        """This rank's rows of a batch of `total` rows, which are `rows` from now on.
 
-        One process alone has all rows, and leaves `rows` None.
+        A `Run` ends that after its step; elsewhere set `rows` to None, or split the next batch. One
+        process alone has all rows, and leaves `rows` None.
         """
         part = rows_of(total, self.rank, self.size)
         self.rows = part if self.size > 1 else None
@@ -68,7 +69,7 @@ class World:
         return self.rows if self.in_step and self.size > 1 else None
 
     def all_reduce(self, arrays: Any, op: str = "mean") -> Any:
-        """New arrays: mean, sum, max or min over ranks, added in the order of ranks.
+        """New arrays: mean, sum, max or min over ranks; on one machine added in the order of ranks.
 
         arrays: an array, or a sequence of arrays, for which a list is returned; of the same shapes
         and dtypes on all ranks.

@@ -21,14 +21,14 @@ from minigen.backend.arrays import owner
 from minigen.communication.handing_out import HandingOut
 from minigen.communication.world import World
 from minigen.distributed.shared_weights import SharedWeights
-from minigen.distributed.wrapping import Around
+from minigen.distributed.wrapping import DistributedOptimizer
 from minigen.errors import DistributedError
 from minigen.gradients import enable_grad
 from minigen.optim import Optimizer
 from minigen.tensors import Tensor
 
 
-class Asynchronous(Around):
+class Asynchronous(DistributedOptimizer):
     """An optimizer whose weights all ranks update, each as soon as it has a gradient.
 
     staleness: the number of updates by others, between a rank's read of the weights and the arrival

@@ -26,12 +26,12 @@ from minigen.backend.devices import capturing, to_device
 from minigen.communication.world import World
 from minigen.distributed import local_states
 from minigen.distributed.local_states import SETTINGS, like, write
-from minigen.distributed.wrapping import Around
+from minigen.distributed.wrapping import DistributedOptimizer
 from minigen.optim import Optimizer
 from minigen.tensors import Tensor
 
 
-class LocalSteps(Around):
+class LocalSteps(DistributedOptimizer):
     """An optimizer whose ranks step on their own rows, and do an outer step after `every` of them.
 
     outer_lr and outer_momentum are of the outer step, which one process alone takes too. All ranks

@@ -21,14 +21,14 @@ from minigen.backend.arrays import Array
 from minigen.backend.devices import capturing
 from minigen.communication.world import World
 from minigen.distributed.buckets import BucketSums, Gradients
-from minigen.distributed.wrapping import Around
+from minigen.distributed.wrapping import DistributedOptimizer
 from minigen.optim import Optimizer
 from minigen.tensors import Tensor
 
 SHOWN = 8  # parameters that the warning about missing gradients names
 
 
-class Synchronous(Around):
+class Synchronous(DistributedOptimizer):
     """An optimizer whose gradients are the means over all ranks, weighted by their rows.
 
     The backward pass itself sums them, so that `.grad`, the result of mg.grad and clipping are of

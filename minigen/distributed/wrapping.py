@@ -9,7 +9,7 @@ from minigen.optim import Optimizer
 from minigen.tensors import Tensor
 
 
-class Around(Optimizer):
+class DistributedOptimizer(Optimizer):
     """The base of the optimizers of many processes: all but the step is the inner optimizer's.
 
     DistributedError on all ranks, if their parameters differ in number, shape, dtype or device.
@@ -20,9 +20,9 @@ class Around(Optimizer):
             raise TypeError(
                 f"{type(self).__name__}: expected an optimizer of minigen, got {optimizer!r}"
             )
-        if isinstance(optimizer, Around):
+        if isinstance(optimizer, DistributedOptimizer):
             raise TypeError(
-                f"{type(self).__name__}: {optimizer!r} is one of many processes already"
+                f"{type(self).__name__}: {optimizer!r} is wrapped for several processes already"
             )
         if not isinstance(world, World):
             raise TypeError(

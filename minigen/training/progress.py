@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigen.data import DataLoader
-from minigen.distributed.wrapping import Around
+from minigen.distributed.wrapping import DistributedOptimizer
 from minigen.errors import CheckpointError
 from minigen.nn import Module
 from minigen.optim import Optimizer
@@ -31,7 +31,7 @@ class Progress:
         else:
             self.optimizers = {"optimizer": optimizer}
         for each in self.optimizers.values():
-            if isinstance(each, Around):
+            if isinstance(each, DistributedOptimizer):
                 each.add_buffers(model.buffers())
         self.epoch, self.step = 0, 0  # completed since the run began
         self.epoch_step = 0  # steps completed in the current epoch

@@ -11,7 +11,7 @@ from minigen.backend.devices import to_numpy
 from minigen.communication.agreement import first_for_all, refuse_differences
 from minigen.communication.world import World
 from minigen.distributed import Asynchronous, LocalSteps, Synchronous
-from minigen.distributed.wrapping import Around
+from minigen.distributed.wrapping import DistributedOptimizer
 from minigen.optim import Optimizer
 from minigen.training import checkpoint
 
@@ -80,7 +80,7 @@ class Agreement:
 def synchronize(run: Any) -> None:
     """Have all ranks of a `Run` hold the same weights."""
     for optimizer in run.optimizers.values():
-        if isinstance(optimizer, Around):
+        if isinstance(optimizer, DistributedOptimizer):
             optimizer.synchronize()
 
 
