@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 FIXED = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": SLOW}
-settings.register_profile("default", max_examples=27, **FIXED)
+settings.register_profile("default", max_examples=22, **FIXED)
 settings.register_profile("quick", max_examples=3, **FIXED)
 settings.register_profile("nightly", max_examples=800, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("default")

@@ -36,14 +36,13 @@ def test_one_process_alone_has_no_reducer():
     assert all(p.node.reducer is None for p in params)
 
 
-@mg.primitive(lambda g, y, x, *, events: events.append(("rule", 0)) or g)
-def noted(x, *, events):
-    """x; its derivative adds a line to events."""
-    return x.copy()
-
-
 @pytest.mark.parametrize("overlap", [True, False])
 def test_sums_begin_while_the_walk_goes_on(any_walk, overlap):
+    @mg.primitive(lambda g, y, x, *, events: events.append(("rule", 0)) or g)
+    def noted(x, *, events):
+        """x; its derivative adds a line to events."""
+        return x.copy()
+
     world, layers = Pair(), [leaf(8, 8, seed=i) for i in range(3)]
     optimizer = synchronous(layers, world, bucket_bytes=256, overlap=overlap)
     for _ in range(2):  # the first walk learns the order

@@ -7,6 +7,7 @@ result, and returns the line.
 import ast
 from itertools import accumulate
 
+from minigen.communication.world import current
 from minigen.study.programs.expressions import filled, index_parts, literal, parsed, subscript
 from minigen.study.programs.line_parts import arguments, is_array, one, sum_dtype, unchanged
 from minigen.study.programs.operands import Written
@@ -143,6 +144,13 @@ def same_line(args, static, outputs):
 # ------------------------------------------------------------------- indices and joining
 
 
+def sum_over_ranks_line(args, static, outputs):
+    """x, whose sum over the ranks is itself where there is one; a program runs in one process."""
+    if current().size > 1:
+        raise TypeError("it adds arrays of all ranks; record the step of one process")
+    return same_line(args, static, outputs)
+
+
 def getitem_line(args, static, outputs):
     """x[index]."""
     return one(f"x[{subscript(static['index'])}]", args[0])
@@ -240,6 +248,7 @@ ARRAY_LINES = {
     "tril": triangle_line("tril"),
     "triu": triangle_line("triu"),
     "_to_device": same_line,
+    "sum_over_ranks": sum_over_ranks_line,
     "_getitem": getitem_line,
     "scatter": scatter_line,
     "_pad": pad_line,
