@@ -14,6 +14,8 @@ The prediction uses no time of a step that communicates. Its parts are
 - the times of forward, walk and update of two ranks that run at the same time without
   communication, on as many rows as they have: so both cores are busy, and share memory and clock;
 - on 4 ranks and c cores these times 4 / c: ranks beyond the cores take turns;
+- these times the median of the slowest of as many steps of a rank that does not communicate, beside
+  that of one: ranks in step wait for each other;
 - the times to fill, sum and finish arrays of several sizes (`World.reductions`), fitted by alpha +
   bytes / B; they occupy the rank's own core where ranks share memory, so that nothing hides them.
 
@@ -35,7 +37,17 @@ from pathlib import Path
 from typing import Any
 
 from measuring import cores, known_names, new_file
-from scaling_model import Line, Network, Reduction, Step, Work, fitted, on_shared_cores, step
+from scaling_model import (
+    Line,
+    Network,
+    Reduction,
+    Step,
+    Work,
+    fitted,
+    median_of_slowest,
+    on_shared_cores,
+    step,
+)
 from scaling_ranks import NETS, SLOW, write_whole
 
 from minigen.distributed.buckets import BYTES
@@ -96,9 +108,9 @@ def mpiexec() -> str:
     return found or sys.exit("there is no mpiexec: pip install 'minigen[mpi]' brings one")
 
 
-def seconds_of(group: Group, mode: str, steps: int, least: bool = False) -> float:
-    """The median step of rank 0, or the least; ranks in step end their steps together."""
-    return (min if least else statistics.median)(group.ask("steps", mode=mode, steps=steps)[0])
+def steps_of(group: Group, mode: str, steps: int) -> list[float]:
+    """The seconds of each step of rank 0; ranks in step end their steps together."""
+    return group.ask("steps", mode=mode, steps=steps)[0]
 
 
 def work_of(group: Group, rows: int, steps: int) -> Work:
@@ -131,19 +143,27 @@ def turn(
     groups: dict[str, Group], batch: int, steps: int, least: bool, order: random.Random
 ) -> dict[str, Any]:
     """Times of one turn, and what the model predicts from those without communication."""
-    jobs = {}
+    jobs: dict[str, dict[str, Callable[[], Any]]] = {}
     for name, group in groups.items():
         for mode in MODES.get(name, ("alone",)):
-            ask = group, mode, steps, least
-            jobs[f"{name}, {mode}"] = lambda ask=ask: seconds_of(*ask)
+            ask = group, mode, steps
+            jobs.setdefault(name, {})[mode] = lambda ask=ask: steps_of(*ask)
     for name, ranks in RANKS.items():
         rows = batch // ranks
-        jobs[f"{name}, work"] = lambda rows=rows: work_of(groups["2 ranks"], rows, steps)
-        jobs[f"{name}, sums"] = lambda group=groups[name]: reductions_of(group, 20, least)
-    found = {name: jobs[name]() for name in order.sample(list(jobs), len(jobs))}
+        jobs[name]["work"] = lambda rows=rows: work_of(groups["2 ranks"], rows, steps)
+        jobs[name]["sums"] = lambda group=groups[name]: reductions_of(group, 20, least)
+    found: dict[str, Any] = {}
+    for name in order.sample(list(jobs), len(jobs)):  # what is compared is timed side by side
+        for job in order.sample(list(jobs[name]), len(jobs[name])):
+            found[f"{name}, {job}"] = jobs[name][job]()
+    samples = {key: value for key, value in found.items() if isinstance(value, list)}
+    found |= {key: (min if least else statistics.median)(times) for key, times in samples.items()}
     for name, ranks in RANKS.items():
-        work = on_shared_cores(found[f"{name}, work"].in_buckets(BYTES), ranks, min(cores(), 2))
+        work = found[f"{name}, work"].in_buckets(BYTES)
+        work = on_shared_cores(work, ranks, min(cores(), 2))
         found[f"{name}, work alone"] = work.seconds
+        if not least:
+            work = work.times(median_of_slowest(samples[f"{name}, alone"], ranks))
         for mode in MODES[name][1:]:
             network = SLOW if "slow" in mode else None
             how = {"network": network, "overlap": "overlap" in mode}
@@ -162,7 +182,7 @@ def measured(net: str, turns: int, seconds: float, least: bool) -> dict[str, Any
         }
         try:
             for group in groups.values():  # so that all have compiled before the first turn
-                first, batch = seconds_of(group, "alone", 5, True), group.ask("rows")[0]
+                first, batch = min(steps_of(group, "alone", 5)), group.ask("rows")[0]
             steps = max(5, round(seconds / first))
             found = [turn(groups, batch, steps, least, order) for _ in range(turns)]
         finally:

@@ -22,6 +22,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Network(NamedTuple):
     """latency: seconds a message; bandwidth: bytes a second."""
@@ -234,10 +236,12 @@ def on_shared_cores(work: Work, ranks: int, cores: int, slowdown: float = 1.0) -
 # -------------------------------------------------------------------------- the slowest of ranks
 
 
-def slowest_of(samples: Sequence[float], ranks: int) -> float:
-    """The expected maximum of `ranks` draws, with replacement, from samples of a step's time."""
-    ordered, n = sorted(samples), len(samples)
-    return sum(t * (((i + 1) / n) ** ranks - (i / n) ** ranks) for i, t in enumerate(ordered))
+def median_of_slowest(samples: Sequence[float], ranks: int) -> float:
+    """The median of the slowest of ranks that each draw from samples, divided by that of one.
+
+    All of n draws are below x with the probability F(x)^n, so it is the quantile 0.5^(1/n) of one.
+    """
+    return float(np.quantile(samples, 0.5 ** (1 / ranks)) / np.median(samples))
 
 
 def slowdown_by_spread(spread: float, ranks: int, every: int = 1) -> float:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import statistics
 import sys
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from scaling_model import (
     halving_doubling,
     in_machines,
     local_steps,
+    median_of_slowest,
     on_network,
     on_shared_cores,
     recursive_doubling,
     ring,
     slowdown_by_spread,
-    slowest_of,
     step,
     work_by_rows,
 )
@@ -173,9 +174,12 @@ def test_the_work_for_other_rows_follows_from_what_was_measured():
 
 
 def test_the_slowest_of_ranks():
-    assert slowest_of([1.0, 3.0], 1) == 2.0
-    assert slowest_of([3.0, 1.0], 2) == 0.25 * 1 + 0.75 * 3
-    assert slowest_of([1.0, 3.0], 100) == pytest.approx(3.0)
+    assert median_of_slowest([3.0, 1.0, 2.0], 1) == 1.0
+    assert median_of_slowest([2.0] * 9, 4) == 1.0
+    samples = [random.Random(0).random() + 1 for _ in range(2_000)]
+    slowest = [max(random.Random(i).choices(samples, k=3)) for i in range(2_000)]
+    expected = statistics.median(slowest) / statistics.median(samples)
+    assert median_of_slowest(samples, 3) == pytest.approx(expected, rel=0.01)
     draws = random.Random(0).gauss
     means = [max(draws(1, 0.1) for _ in range(8)) for _ in range(4000)]
     assert slowdown_by_spread(0.1, 8) == pytest.approx(sum(means) / 4000, rel=0.005)
