@@ -20,10 +20,10 @@ import numpy as np
 import minigen as mg
 from minigen import distributed, figures, models, training
 from minigen.data import DataLoader
-from minigen.errors import CheckpointError
 from minigen.random import draw_of_batch
-from minigen.training import Run, SavedRun, argument_parser, image_data
-from minigen.training.classification import predict, report_samples
+from minigen.training import Run, argument_parser, image_data
+from minigen.training.classification import predict
+from minigen.training.judging import load_judge, report_samples
 
 NETWORKS = {
     "dense": (models.Generator, models.Discriminator),
@@ -121,20 +121,6 @@ def accuracy(discriminator, real, fake):
     """The discriminator's accuracy on real and on fake images, in per cent."""
     right = {"real": discriminator(real).data > 0, "fake": discriminator(fake).data < 0}
     return {name: 100 * float(hits.mean()) for name, hits in right.items()}
-
-
-def load_judge(path, data, classes, device):
-    """The classifier that examples/cnn.py saved at path; None, with a message, if there is none."""
-    train = f"train one by `python examples/cnn.py --data {data} --out DIR` for --judge "
-    train += f"DIR/{JUDGE.name}"
-    if not path.expanduser().exists():
-        print(f"no judge at {path}: {train}, also later, with --resume")
-        return None
-    judge = SavedRun(path, device)
-    found = [judge.config.get(name) for name in ("example", "data")]
-    if found != ["cnn", data] or len(judge.model.head.bias) != classes:
-        raise CheckpointError(f"{path} is of {' on '.join(found)}, not of cnn on {data}: {train}")
-    return judge.model
 
 
 def flags():

@@ -192,6 +192,8 @@ DRAWS = {
     "softplus": draw_unary,
     "gelu": draw_unary,
     "gelu_vjp": draw_unary_vjp,
+    "silu": draw_unary,
+    "silu_vjp": draw_unary_vjp,
     "gelu_tanh": draw_unary,
     "gelu_tanh_vjp": draw_unary_vjp,
     "bce_with_logits": draw_bce,

@@ -24,13 +24,15 @@ def assert_twins(name, *args):
 
 
 @BOTH_DTYPES
-@pytest.mark.parametrize("name", ["erf", "relu", "sigmoid", "softplus", "gelu", "gelu_tanh"])
+@pytest.mark.parametrize(
+    "name", ["erf", "relu", "sigmoid", "softplus", "gelu", "silu", "gelu_tanh"]
+)
 def test_one_operand(name, dtype):
     assert_twins(name, np.array(VALUES, dtype))
 
 
 @BOTH_DTYPES
-@pytest.mark.parametrize("name", ["relu_vjp", "gelu_vjp", "gelu_tanh_vjp"])
+@pytest.mark.parametrize("name", ["relu_vjp", "gelu_vjp", "silu_vjp", "gelu_tanh_vjp"])
 def test_slopes(name, dtype):
     x = np.array(VALUES, dtype)
     assert_twins(name, np.full_like(x, 0.5), x)

@@ -27,13 +27,13 @@ def assert_twins(name, limits, *args):
 
 
 @BOTH_DTYPES
-@pytest.mark.parametrize("name", ["erf", "sigmoid", "softplus", "gelu", "gelu_tanh"])
+@pytest.mark.parametrize("name", ["erf", "sigmoid", "softplus", "gelu", "silu", "gelu_tanh"])
 def test_elementwise(name, dtype):
     assert_twins(name, FORWARD, np.array(VALUES, dtype))
 
 
 @BOTH_DTYPES
-@pytest.mark.parametrize("name", ["gelu_vjp", "gelu_tanh_vjp"])
+@pytest.mark.parametrize("name", ["gelu_vjp", "silu_vjp", "gelu_tanh_vjp"])
 def test_slopes(name, dtype):
     x = np.array(VALUES, dtype)
     assert_twins(name, GRADIENT, np.full_like(x, 0.5), x)

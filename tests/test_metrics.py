@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg, stats
 
 from minigen.errors import ShapeError
-from minigen.training.metrics import frechet_distance, mean_interval
+from minigen.training.metrics import frechet_distance, mean_interval, near_copies, precision_recall
 
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
@@ -54,3 +54,39 @@ def test_the_interval_covers_the_true_mean_19_times_in_20():
 def test_too_few_or_too_many_values_are_refused(values):
     with pytest.raises(ShapeError, match="values must be 2 to 10 numbers"):
         mean_interval(values)
+
+
+def test_precision_and_recall_follow_their_definition():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)), rng.normal(size=(40, 4)) + 0.5
+
+    def share(points, manifold, k):
+        radii = [sorted(np.linalg.norm(manifold - m, axis=1))[k] for m in manifold]
+        near = lambda p: any(np.linalg.norm(p - m) <= r for m, r in zip(manifold, radii))
+        return sum(map(near, points)) / len(points)
+
+    for k in (1, 3):
+        assert precision_recall(x, y, k) == pytest.approx((share(x, y, k), share(y, x, k)))
+    assert precision_recall(y, y) == (1.0, 1.0)
+    assert precision_recall(y + 100, y) == (0.0, 0.0)
+    two_modes = np.concatenate([y, y + 100])
+    assert precision_recall(y, two_modes) == (1.0, 0.5)
+    assert precision_recall(two_modes, y) == (0.5, 1.0)
+    with pytest.raises(ShapeError, match="more than 3 rows"):
+        precision_recall(x[:3], y)
+    with pytest.raises(ShapeError, match="precision_recall"):
+        precision_recall(x[:, :2], y)
+
+
+def test_copies_are_told_from_images_that_are_all_alike():
+    rng = np.random.default_rng(0)
+    training = rng.random((300, 5, 5))
+    new = rng.random((40, 5, 5))
+    copies = training[:10] + 0.01 * rng.normal(size=(10, 5, 5))
+    assert near_copies(new, training) == 0
+    assert near_copies(copies, training) == 1
+    assert near_copies(np.concatenate([new, copies]), training) == pytest.approx(0.2)
+    alike = lambda n: 0.5 + 0.01 * rng.random((n, 5, 5))  # near to all, not to one
+    assert near_copies(alike(40), alike(300)) == 0
+    with pytest.raises(ShapeError, match="at least 50 training images"):
+        near_copies(new, training[:49])

@@ -51,6 +51,7 @@ WRITES = {
     "optim/adam.py": dict.fromkeys(
         ["m[...] =", "v[...] =", "largest[...] =", "p -= lr", "p -= decay"], PARAMETER
     ),
+    "optim/average.py": dict.fromkeys(["mean.data += rate", "mean.data[...] ="], PARAMETER),
     "optim/optimizer.py": {"bucket.settings[:] =": "the optimizer's own"},
     "optim/rmsprop.py": dict.fromkeys(["s[...] =", "m[...] =", "v[...] =", "p -= lr"], PARAMETER),
     "optim/sgd.py": dict.fromkeys(["v[...] =", "v += group", "p -= lr"], PARAMETER),

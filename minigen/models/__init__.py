@@ -1,6 +1,7 @@
-"""MLP, VAE, GAN, CNN, LSTM and Transformer: each file begins with the paper and the objective."""
+"""MLP, VAE, GAN, diffusion, CNN, LSTM, Transformer: each file begins with paper and objective."""
 
 from minigen.models.cnn import CNN
+from minigen.models.diffusion import Diffusion
 from minigen.models.gan import (
     DCDiscriminator,
     DCGenerator,
@@ -13,6 +14,7 @@ from minigen.models.mlp import MLP
 from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
 from minigen.models.transformer import GPT
+from minigen.models.unet import UNet
 from minigen.models.vae import VAE, ConvVAE
 
 __all__ = [
@@ -24,11 +26,13 @@ __all__ = [
     "ConvVAE",
     "DCDiscriminator",
     "DCGenerator",
+    "Diffusion",
     "Discriminator",
     "Generator",
     "LSTMClassifier",
     "Seq2SeqTransformer",
     "TransformerClassifier",
+    "UNet",
     "non_saturating",
     "wasserstein_gp",
 ]

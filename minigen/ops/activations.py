@@ -140,14 +140,20 @@ def _gelu_tanh(x):
     return kernels.gelu_tanh(x)
 
 
-@elementwise(
-    lambda g, y, x: g * (sigmoid(x) * (1 + clip(x, -FAR, FAR) * sigmoid(-x))),
-    saves="x",
-    domain=REALS,
-)
+def _silu_vjp_definition(g, x):
+    """g s (1 + x (1 - s)), s = sigmoid(x)."""
+    return g * (sigmoid(x) * (1 + clip(x, -FAR, FAR) * sigmoid(-x)))
+
+
+@fused(_silu_vjp_definition)
+def _silu_vjp(g, x):
+    return kernels.silu_vjp(g, x), None
+
+
+@elementwise(lambda g, y, x: _silu_vjp(g, x), saves="x", domain=REALS)
 def silu(x: Array) -> Array:
     """x * sigmoid(x) (Elfwing et al. 2018)."""
-    return np.maximum(x, -FAR) * sigmoid(x)
+    return kernels.silu(x)
 
 
 @elementwise(

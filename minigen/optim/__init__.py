@@ -18,6 +18,7 @@ from minigen.nn.utils.clipping import (
 )
 from minigen.optim import lr_scheduler
 from minigen.optim.adam import Adam, AdamW
+from minigen.optim.average import Average
 from minigen.optim.optimizer import Optimizer
 from minigen.optim.rmsprop import RMSprop
 from minigen.optim.sgd import SGD
@@ -26,6 +27,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Average",
     "Optimizer",
     "RMSprop",
     "clip_grad_norm",

@@ -201,6 +201,10 @@ ELEMENTWISE = {
         lambda c: (_draw_relu_vjp(c)[0], {"negative_slope": c.pick((0.01, 0.3))}),
     ),
     "_gelu_vjp": Case(gelu_vjp, _draw_vjp),
+    "_silu_vjp": Case(
+        lambda g, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),
+        _draw_vjp,
+    ),
     "_gelu_tanh_vjp": Case(gelu_tanh_vjp, _draw_vjp),
     "silu": _case("silu", lambda x: x * sigmoid(x)),
     "softplus": _case(

@@ -1,18 +1,16 @@
 """Shared by the classifiers of images: logits of a test set, their score, and two figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from minigen import figures, ops
-from minigen.creation import tensor
 from minigen.data.splitting import ranks_in_class
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
-from minigen.models import CNN
 from minigen.random import Generator
 from minigen.tensors import Tensor
-from minigen.training.metrics import frechet_distance, mean_interval
+from minigen.training.metrics import mean_interval
 from minigen.training.results import Results
 
 KEPT = 50  # test images of a run that its figures show
@@ -42,32 +40,6 @@ def balanced(labels: np.ndarray, n: int, rng: Generator) -> np.ndarray:
     order = order[np.argsort(labels[order], kind="stable")]  # by class, at random within it
     ranks = ranks_in_class(labels[order])
     return order[np.sort(np.argsort(ranks, kind="stable")[:n])]  # the lowest ranks
-
-
-def report_samples(
-    judge: CNN,
-    samples: np.ndarray,
-    train_x: np.ndarray,
-    test_x: np.ndarray,
-    names: Sequence[str],
-    device: str,
-) -> None:
-    """Print the classes of generated images, and how far their features are from test images'.
-
-    samples (N, 28, 28) are in [0, 1]; train_x and test_x are uint8. judge is a trained classifier,
-    and names are those of its classes.
-    """
-    as_tensor = lambda x: tensor(x.astype(np.float32), device=device)
-    features = lambda images: predict(lambda x: judge.features(as_tensor(x[:, None])), images)
-    images = samples, train_x[: len(test_x)] / 255, test_x / 255
-    fake, train, test = map(features, images)  # (N, hidden) each
-    classes = predict(lambda x: judge.head(as_tensor(x)), fake).argmax(1)
-    percent = 100 * np.bincount(classes, minlength=len(names)) / len(samples)
-    print(f"per cent of {len(samples)} samples in each class, {percent.min():.2f} at least:")
-    cells = [f"{name} {value:4.1f}" for name, value in zip(names, percent)]
-    print("\n".join("  ".join(cells[i : i + 12]) for i in range(0, len(cells), 12)))
-    distance, floor = frechet_distance(fake, test), frechet_distance(train, test)
-    print(f"Frechet distance to test images: {distance:.1f}; that of training images: {floor:.1f}")
 
 
 def draw_classes(run: Results, logits: np.ndarray) -> None:

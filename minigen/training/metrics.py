@@ -1,4 +1,4 @@
-"""Confidence intervals of means, and the Frechet distance between two sets of features."""
+"""Confidence intervals of means, and how a set of generated images compares with a real one."""
 
 import math
 from collections.abc import Sequence
@@ -48,3 +48,49 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     return float(
         gap + np.trace(cov_x) + np.trace(cov_y) - 2 * np.sqrt(np.maximum(products, 0)).sum()
     )
+
+
+def precision_recall(x: np.ndarray, y: np.ndarray, k: int = 3) -> tuple[float, float]:
+    """The shares of features x (N, D) that look real, and of real ones y (M, D) that x covers.
+
+    A row looks real if it is at most as far from some row of y as that row's k-th nearest neighbour
+    in y; the recall is the same with x and y exchanged (Kynkaanniemi et al. 2019, "Improved
+    Precision and Recall Metric for Assessing Generative Models"). Both have more than k rows.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) <= k:
+        raise ShapeError(
+            f"precision_recall: x and y must be (N, D) and (M, D) with more than {k} rows, "
+            f"got {x.shape} and {y.shape}"
+        )
+    radius = lambda points: np.sort(_squared_distances(points, points), axis=1)[:, k]
+    between = _squared_distances(x, y)
+    precision = (between <= radius(y)).any(1).mean()
+    return float(precision), float((between <= radius(x)[:, None]).any(0).mean())
+
+
+def near_copies(images: np.ndarray, training: np.ndarray, neighbours: int = 50) -> float:
+    """The share of images (N, ...) that are nearly one of the training images (M, ...).
+
+    Such an image is at most half as far from the nearest training image as from its `neighbours`
+    nearest ones in the mean: so simple images, which all are alike, are no copies (Carlini et al.
+    2023, "Extracting Training Data from Diffusion Models"). Distances are those of the values.
+    """
+    x, y = (np.asarray(z, np.float32).reshape(len(z), -1) for z in (images, training))
+    if x.shape[1] != y.shape[1] or not len(x) or len(y) < neighbours:
+        raise ShapeError(
+            f"near_copies: needs images of one size and at least {neighbours} training images, "
+            f"got {images.shape} and {training.shape}"
+        )
+    found = 0
+    for i in range(0, len(x), 500):  # a block of rows, to bound the memory
+        squares = np.partition(_squared_distances(x[i : i + 500], y), neighbours - 1, axis=1)
+        nearest = np.sqrt(np.sort(squares[:, :neighbours], axis=1))
+        found += int((nearest[:, 0] <= 0.5 * nearest.mean(1)).sum())
+    return found / len(x)
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """|x_i - y_j|^2, (N, M), without an array (N, M, D)."""
+    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * (x @ y.T)
+    return np.maximum(squares, 0)

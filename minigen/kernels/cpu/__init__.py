@@ -14,6 +14,8 @@ from minigen.kernels.cpu.activations import (
     gelu_tanh_vjp,
     gelu_vjp,
     sigmoid,
+    silu,
+    silu_vjp,
     softplus,
     tanh,
 )

@@ -119,6 +119,34 @@ def gelu_vjp(g, x):
 
 
 @compiled(fastmath=CONTRACT)
+def _silu(x, y):
+    """y = x sigmoid(x)."""
+    far = x.dtype.type(-FAR)
+    for i in range(y.size):
+        y[i] = (far if x[i] < far else x[i]) * vm.sigmoid(x[i])
+
+
+def silu(x):
+    """`reference.silu` in one pass."""
+    return _elementwise(_silu, x) if _same_shape_and_dtype(x) else reference.silu(x)
+
+
+@compiled(fastmath=CONTRACT)
+def _silu_vjp(g, x, gx):
+    """gx = g s (1 + x (1 - s)), s = sigmoid(x)."""
+    one, far = x.dtype.type(1), x.dtype.type(FAR)
+    for i in range(gx.size):
+        s = vm.sigmoid(x[i])
+        gx[i] = g[i] * (s * (one + _bounded(x[i], far) * (one - s)))
+
+
+def silu_vjp(g, x):
+    """`reference.silu_vjp` in one pass."""
+    same = _same_shape_and_dtype(g, x)
+    return _elementwise(_silu_vjp, g, x) if same else reference.silu_vjp(g, x)
+
+
+@compiled(fastmath=CONTRACT)
 def _gelu_tanh(x, y):
     """y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)."""
     real = x.dtype.type

@@ -19,6 +19,8 @@ from minigen.kernels.gpu.activations import (
     relu,
     relu_vjp,
     sigmoid,
+    silu,
+    silu_vjp,
     softplus,
 )
 from minigen.kernels.gpu.attention import dot_attention, dot_attention_vjp

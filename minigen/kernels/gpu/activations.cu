@@ -29,7 +29,7 @@ __device__ __forceinline__ real tanh_of_cubic(real x) {
   return tanh(SQRT_2_OVER_PI * (x + CUBIC * x * (x * x)));
 }
 
-// Beyond -FAR and FAR gelu is 0 and x, and its derivative 0 and 1, in any dtype.
+// Beyond -FAR and FAR gelu and silu are 0 and x, their slopes 0 and 1, in any dtype.
 #define FAR real(1000)
 
 // x in [-FAR, FAR], NaN for NaN.
@@ -89,6 +89,18 @@ KERNEL each_gelu_vjp(const real* g, const real* x, real* gx, index_t n) {
   if (i >= n) return;
   real z = bounded(x[i]), density = exp(real(-0.5) * (z * z)) * real(0.39894228040143268);
   gx[i] = g[i] * (normal_cdf(z) + z * density);  // 0.39894... is 1 / sqrt(2 pi)
+}
+
+// y = x * sigmoid(x).
+KERNEL each_silu(const real* x, real* y, index_t n) {
+  index_t i = thread_index();
+  if (i < n) y[i] = maximum(x[i], -FAR) * sigmoid(x[i]);
+}
+
+// gx = g * s * (1 + x * (1 - s)), s = sigmoid(x).
+KERNEL each_silu_vjp(const real* g, const real* x, real* gx, index_t n) {
+  index_t i = thread_index();
+  if (i < n) gx[i] = g[i] * (sigmoid(x[i]) * (1 + bounded(x[i]) * sigmoid(-x[i])));
 }
 
 // y = 0.5 * x * (1 + tanh_of_cubic(x)), which approximates gelu.

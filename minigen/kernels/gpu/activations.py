@@ -71,6 +71,16 @@ def gelu_vjp(g, x):
     return _elementwise(reference.gelu_vjp, g, x)
 
 
+def silu(x):
+    """`reference.silu` in one pass."""
+    return _elementwise(reference.silu, x)
+
+
+def silu_vjp(g, x):
+    """`reference.silu_vjp` in one pass."""
+    return _elementwise(reference.silu_vjp, g, x)
+
+
 def gelu_tanh(x):
     """`reference.gelu_tanh` in one pass."""
     return _elementwise(reference.gelu_tanh, x)

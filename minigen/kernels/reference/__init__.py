@@ -13,6 +13,8 @@ from minigen.kernels.reference.activations import (
     gelu_tanh_vjp,
     gelu_vjp,
     sigmoid,
+    silu,
+    silu_vjp,
     softplus,
     tanh,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from minigen.kernels.reference.functions import erf, select
 from minigen.kernels.reference.sums import sum_over
 
-FAR = 1000.0  # beyond -FAR and FAR gelu is 0 and x, its derivative 0 and 1, in any float dtype
+FAR = 1000.0  # beyond -FAR and FAR gelu and silu are 0 and x, their slopes 0 and 1, in any dtype
 
 
 def sigmoid(x):
@@ -46,6 +46,16 @@ def gelu_vjp(g, x):
 def _normal_cdf(x):
     """Phi(x) = (1 + erf(x / sqrt(2))) / 2."""
     return 0.5 * (1 + erf(x * math.sqrt(0.5)))
+
+
+def silu(x):
+    """x sigmoid(x) (Elfwing et al. 2018)."""
+    return np.maximum(x, -FAR) * sigmoid(x)
+
+
+def silu_vjp(g, x):
+    """g s (1 + x (1 - s)), s = sigmoid(x)."""
+    return g * (sigmoid(x) * (1 + np.clip(x, -FAR, FAR) * sigmoid(-x)))
 
 
 def gelu_tanh(x):
