@@ -58,7 +58,8 @@ FILES = {
     "optim": "hooks groups states observing optimizer sgd rmsprop adam average schedules scheduler "
     "one_cycle lr_scheduler",
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
-    "glyph_images text_files csv_files table_columns tables thrown_balls written_dates",
+    "glyph_images text_files csv_files table_columns tables thrown_balls written_dates "
+    "spectrograms wav_files recordings played_tones sound",
     "models": "mlp vae gan unet diffusion cnn sampling generation rnn transformer seq2seq",
     "distributed": "wrapping buckets synchronous gathering local_states local_steps shared_weights "
     "asynchronous",
@@ -70,7 +71,8 @@ FILES = {
     "window_lines number_lines numpy_lines "
     "tape replay simplify constants factors naming arguments writing outlining",
     "study.watching": "statistics observer updates rows alarms figure watcher",
-    "training": "checkpoint flags image_sets metrics earlier_runs results texts pairs progress "
+    "training": "checkpoint flags image_sets sound_sets metrics earlier_runs results texts pairs "
+    "progress "
     "interrupts nonfinite ranks saving watched_steps run classification judging replay_inputs "
     "cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "

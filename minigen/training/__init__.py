@@ -11,6 +11,7 @@ from minigen.training.image_sets import image_data
 from minigen.training.ranks import distribute
 from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run
+from minigen.training.sound_sets import sound_data
 
 __all__ = [
     "Run",
@@ -24,4 +25,5 @@ __all__ = [
     "positive_int",
     "run_example",
     "saved_run",
+    "sound_data",
 ]
