@@ -22,7 +22,7 @@ from minigen.training import Run, argument_parser, image_data, nonnegative_float
 from minigen.training.judging import load_judge, report_samples
 
 BATCH, RATE, WARM, DECAY = 64, 2e-3, 200, 0.998  # WARM: steps in which the rate rises
-SAMPLES, MAX_ROWS = 2_000, 36  # that the judge sees; of samples.png
+SAMPLES, MAX_ROWS, SHOWN = 2_000, 36, 500  # for the judge; of samples.png; of curves.png
 
 
 def main():
@@ -37,6 +37,7 @@ def train(args):
     world = distributed.start()  # this process alone, or all that mpiexec has started
     rng, device = mg.Generator(args.seed), mg.resolve_device(args.device)
     judge = load_judge(args.judge, args.data, len(names), device) if args.judge and names else None
+    kept = {"images": test_x[:SHOWN]} | ({"labels": test_y[:SHOWN]} if names else {})
     if not names:
         train_y = test_y = None  # a folder of pictures without classes
     settings = {"classes": len(names), "widths": args.widths}
@@ -50,7 +51,7 @@ def train(args):
     model = mg.nn.ModuleDict({"net": net, "average": average.model})
     state = {"model": model, "optimizer": optimizer, "loader": loader, "rng": rng}
     settings, steps = dict.fromkeys(model, settings), args.epochs * len(loader)
-    with Run(args, **state, settings=settings, contents=[train_x]) as run:
+    with Run(args, **state, settings=settings, kept=kept, contents=[train_x]) as run:
         for _ in run.epochs():
             for i in run.batches():
                 optimizer.param_groups[0]["lr"] = rate(run.step, steps)
@@ -60,8 +61,7 @@ def train(args):
                 optimizer.step()
                 average.update(run.step)
                 run.record(loss=loss)
-            run.kept["by_time"] = evaluate(average.model, test_x, test_y, device)
-            run.end_epoch(test=run.kept["by_time"].mean())
+            run.end_epoch(test=evaluate(average.model, test_x, test_y, device).mean())
     if judge is not None and run.leads:
         label = np.arange(SAMPLES) % len(names)
         x = average.model.sample(SAMPLES, label, **sampling(run.config), rng=mg.Generator(2))
@@ -80,9 +80,10 @@ def draw(run):
     way = model.path(10, label, **how | {"steps": 9}, rng=run.generator(1))
     figures.image_sheet(run.path("steps.png"), grey(mg.swapaxes(way, 0, 1)), 10)  # a row each
     losses = {"train": run.series("loss"), "test": run.series("test")}
-    panels = [losses, {"test": run.kept["by_time"]}]
-    words = ["squared error of the velocity", "squared error in each tenth of the way"]
-    figures.curves(run.path("curves.png"), panels, ylabels=words)
+    by_time = evaluate(model, run.kept["images"], run.kept.get("labels"), run.device)
+    panels = [losses, {"test": by_time}]
+    words, error = ["epoch", "tenth of the way from noise"], 2 * ["error of the velocity"]
+    figures.curves(run.path("curves.png"), panels, words, error)
     print(f"figures, metrics and checkpoint: {run.out}")
 
 

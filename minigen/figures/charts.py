@@ -12,10 +12,13 @@ from minigen.figures.canvas import Picture, blank_figure, written
 def curves(
     path: str | os.PathLike,
     panels: Sequence[Mapping[str, Sequence[float]]],
-    xlabel: str = "epoch",
+    xlabels: Sequence[str] = (),
     ylabels: Sequence[str] = (),
 ) -> Picture:
-    """Write a figure of panels side by side, each a mapping from label to one value an epoch."""
+    """Write a figure of panels side by side, each a mapping from label to values at 1, 2, ...
+
+    These are epochs, unless xlabels, one for each panel, say something else.
+    """
     figure = blank_figure(4.2 * len(panels), 3.2)
     for i, (axes, panel) in enumerate(
         zip(figure.subplots(1, len(panels), squeeze=False)[0], panels)
@@ -23,7 +26,7 @@ def curves(
         for label, values in panel.items():
             style = "-" if len(values) > 1 else "o"
             axes.plot(range(1, len(values) + 1), values, style, label=label)
-        axes.set_xlabel(xlabel)
+        axes.set_xlabel(xlabels[i] if i < len(xlabels) else "epoch")
         axes.set_ylabel(ylabels[i] if i < len(ylabels) else "")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

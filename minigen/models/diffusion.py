@@ -24,7 +24,7 @@ import numpy as np
 
 from minigen import ops
 from minigen.backend.arrays import Array, array_module
-from minigen.backend.devices import device_of
+from minigen.backend.devices import device_of, to_device
 from minigen.errors import ShapeError
 from minigen.gradients import no_grad
 from minigen.models.unet import UNet
@@ -85,7 +85,7 @@ class Diffusion(Module):
             none = draw("uniform") < LEFT_OUT
             label = array_module(label).where(none, self.classes, label)
         noise = draw("normal", *self.shape)
-        t = time.reshape(B, *(1 for _ in self.shape)).astype(x.dtype)
+        t = to_device(time, x.device).reshape(B, *(1 for _ in self.shape)).astype(x.dtype)
         velocity = self.net(Tensor((1 - t) * noise + t * x.data), time, label)
         return ops.mean(ops.reshape(ops.square(velocity - (x.data - noise)), (B, -1)), axis=1)
 
@@ -108,9 +108,11 @@ class Diffusion(Module):
         the network twice, one of "euler" once; guidance other than 1 doubles that.
         """
         label = self._classes(label, n)
-        parts = [np.arange(n)[i : i + BATCH] for i in range(0, max(n, 1), BATCH)]
         how = {"steps": steps, "guidance": guidance, "method": method, "rng": rng}
-        ends = [self.path(len(i), None if label is None else label[i], **how)[-1] for i in parts]
+        ends = []
+        for i in range(0, max(n, 1), BATCH):
+            part = None if label is None else label[i : i + BATCH]
+            ends.append(self.path(min(BATCH, n - i), part, **how)[-1])
         return ops.concatenate(ends)
 
     @no_grad()
@@ -143,10 +145,9 @@ class Diffusion(Module):
             if label is None or guidance == 1:
                 return self.net(Tensor(x), times, label).data
             none = xp.full_like(label, self.classes)
-            both = Tensor(xp.concatenate([x, x]))
-            with_class, without = xp.split(
-                self.net(both, xp.tile(times, 2), xp.concatenate([label, none])).data, 2
-            )
+            both, classes = xp.concatenate([x, x]), xp.concatenate([label, none])
+            v = self.net(Tensor(both), xp.full(len(both), t), classes).data
+            with_class, without = v[: len(x)], v[len(x) :]
             return without + guidance * (with_class - without)
 
         return velocity
@@ -155,7 +156,8 @@ class Diffusion(Module):
         """label (n,) as integers on the model's device; None if there is none."""
         if label is None:
             return None
-        label = whole_numbers("Diffusion", label, next(iter(self.parameters())).data)
+        weight = next(iter(self.parameters())).data
+        label = to_device(whole_numbers("Diffusion", label, weight), device_of(weight))
         if label.shape != (n,):
             raise ShapeError(f"Diffusion: label must be ({n},), got shape {label.shape}")
         if n and not 0 <= label.min() <= label.max() < self.classes:

@@ -19,6 +19,7 @@ import numpy as np
 
 from minigen import ops
 from minigen.backend.arrays import Array, array_module
+from minigen.backend.devices import to_device
 from minigen.errors import ShapeError
 from minigen.nn import Conv2d, Embedding, GroupNorm, Linear, Module, ModuleList, Parameter
 from minigen.random import Generator
@@ -84,9 +85,12 @@ class UNet(Module):
                 f"got shape {x.shape}; crop or pad it, or choose fewer widths"
             )
         first, second = self.time
-        e = second(ops.silu(first(Tensor(waves(time, self.embed, x.dtype)))))  # (B, embed)
+        e = second(
+            ops.silu(first(Tensor(waves(to_device(time, x.device), self.embed, x.dtype))))
+        )  # (B, embed)
         if self.label is not None:
-            e = e + self.label(np.full(len(x), self.classes) if label is None else label)
+            label = np.full(len(x), self.classes) if label is None else label
+            e = e + self.label(to_device(label, x.device))
         e = ops.silu(e)
         h, skips = self.entry(fold(x, self.patch)), []
         for block, halve in zip(self.down, self.halve):
