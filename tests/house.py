@@ -60,7 +60,7 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates "
     "spectrograms wav_files recordings played_tones sound",
-    "models": "mlp vae gan unet diffusion cnn sampling generation rnn transformer seq2seq",
+    "models": "mlp vae gan unet diffusion cnn speech sampling generation rnn transformer seq2seq",
     "distributed": "wrapping buckets synchronous gathering local_states local_steps shared_weights "
     "asynchronous",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "
@@ -73,8 +73,8 @@ FILES = {
     "study.watching": "statistics observer updates rows alarms figure watcher",
     "training": "checkpoint flags image_sets sound_sets metrics earlier_runs results texts pairs "
     "progress "
-    "interrupts nonfinite ranks saving watched_steps run classification judging replay_inputs "
-    "cuda_graphs",
+    "interrupts nonfinite ranks saving watched_steps run classification judging listening "
+    "replay_inputs cuda_graphs",
     "testing": "closeness numerical slopes pullback aliasing causes diagnosis functional "
     "checking choices case cases_elementwise cases_comparing cases_shape cases_indexing "
     "cases_reduce cases_linalg cases_neural cases_losses cases_conv cases_pooling "

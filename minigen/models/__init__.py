@@ -13,6 +13,7 @@ from minigen.models.gan import (
 from minigen.models.mlp import MLP
 from minigen.models.rnn import CharLSTM, LSTMClassifier
 from minigen.models.seq2seq import Seq2SeqTransformer, TransformerClassifier
+from minigen.models.speech import SpeechCNN
 from minigen.models.transformer import GPT
 from minigen.models.unet import UNet
 from minigen.models.vae import VAE, ConvVAE
@@ -31,6 +32,7 @@ __all__ = [
     "Generator",
     "LSTMClassifier",
     "Seq2SeqTransformer",
+    "SpeechCNN",
     "TransformerClassifier",
     "UNet",
     "non_saturating",

@@ -20,7 +20,7 @@ MODELS = {
     each.__name__: each
     for each in (
         *(models.VAE, models.ConvVAE, models.CNN, models.LSTMClassifier, models.CharLSTM),
-        models.Diffusion,
+        *(models.Diffusion, models.SpeechCNN),
         *(models.Generator, models.Discriminator, models.DCGenerator, models.DCDiscriminator),
         *(models.MLP, models.GPT, models.Seq2SeqTransformer, models.TransformerClassifier),
     )

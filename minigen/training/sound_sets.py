@@ -1,5 +1,6 @@
 """The sounds that --data names, for the examples on sound."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,12 @@ SOUND_DATA = (
     "tones (no files needed), spoken_digits (a zip in the folder that MINIGEN_DATA names), or a "
     "folder or zip of label_speaker_index.wav"
 )
+
+
+FRAMES, BANDS, HOP = 64, 40, 80  # 0.64 s, in which 98 % of the spoken digits end
+FLOOR = 1e-4  # of log_mel: 68 dB below the loudest band of a spoken digit
+MIDDLE, HALF = -0.6, 3.4  # log_mel from -4 to 2.8, the 99.9th percentile of spoken digits
+PEAK, QUIET = 0.7, 0.005  # of a sound that is written; beside that peak silence, -46 dB
 
 
 class SoundSplits(NamedTuple):
@@ -44,3 +51,32 @@ def sound_data(name: str, seed: int = 0) -> SoundSplits:
         raise DatasetError(f"{path}: expected recordings of each class by voices for training")
     part = lambda rows: ([found.sounds[i] for i in np.flatnonzero(rows)], found.labels[rows])
     return SoundSplits(*part(~test), *part(test), found.names)
+
+
+def spectrograms(sounds: Sequence[np.ndarray], frames: int = FRAMES) -> np.ndarray:
+    """float32 (N, frames, BANDS), about in [-1, 1], of sounds (samples,) of any loudness.
+
+    `log_mel` of each sound at a peak of 1; a longer one is cut, and silence follows a shorter one.
+    """
+    silence = np.float32((np.log10(FLOOR) - MIDDLE) / HALF)
+    x = np.full((len(sounds), frames, BANDS), silence, np.float32)
+    for row, each in zip(x, sounds):
+        scaled = np.asarray(each, np.float32) / max(np.abs(each).max(initial=0), 1e-4)
+        mel = sound.log_mel(scaled, BANDS, hop=HOP, floor=FLOOR)[:frames]
+        row[: len(mel)] = (mel - MIDDLE) / HALF
+    return x
+
+
+def played(x: np.ndarray) -> list[np.ndarray]:
+    """Sounds of `spectrograms` (N, frames, BANDS), at a peak of PEAK, without silence at the end.
+
+    The phases are those of Griffin and Lim.
+    """
+    mel = np.maximum(x * np.float32(HALF) + np.float32(MIDDLE), np.float32(np.log10(FLOOR)))
+    sounds = []
+    for row in mel:  # one at a time: in less memory, and each the same whatever the others are
+        y = sound.griffin_lim(sound.from_log_mel(row, floor=FLOOR), hop=HOP)
+        y *= PEAK / max(np.abs(y).max(), 1e-4)
+        audible = np.flatnonzero(np.abs(y) > PEAK * QUIET)
+        sounds.append(y[: audible[-1] + 1] if len(audible) else y)
+    return sounds

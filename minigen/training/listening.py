@@ -1,0 +1,83 @@
+"""Generated sounds, read by a recogniser that examples/speech.py has trained on the same data.
+
+Judged from their samples, as written to WAV files: the spectrogram is computed again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minigen.creation import tensor
+from minigen.errors import CheckpointError
+from minigen.gradients import no_grad
+from minigen.nn import Module
+from minigen.training import checkpoint
+from minigen.training.results import SavedRun
+from minigen.training.sound_sets import HALF, PEAK, QUIET, spectrograms
+
+PART = 100  # sounds that are read together
+
+
+def load_recogniser(path: Path, data: str, classes: int, device: str) -> Module:
+    """The recogniser that examples/speech.py saved at path.
+
+    CheckpointError if it was trained on other data than --data, or has other classes.
+    """
+    judge = SavedRun(path, device)
+    found = [judge.config.get(name, "") for name in ("example", "data")]
+    if found != ["speech", data] or judge.model.classes != classes:
+        raise CheckpointError(
+            f"{path} is of {' on '.join(found)}, not of speech on {data}: train one by `python "
+            f"examples/speech.py --data {data} --out DIR` for --judge DIR/{checkpoint.NAME}"
+        )
+    return judge.model
+
+
+@no_grad()
+def read_sounds(judge: Module, sounds: Sequence[np.ndarray], device: str) -> np.ndarray:
+    """The classes (N,) that the recogniser reads from sounds (samples,)."""
+    x = spectrograms(sounds)
+    parts = [tensor(x[i : i + PART]).to(device) for i in range(0, len(x), PART)]
+    return np.concatenate([judge(part).numpy().argmax(1) for part in parts])
+
+
+def report_sounds(
+    judge: Module,
+    sounds: Sequence[np.ndarray],
+    labels: np.ndarray,
+    train_x: Sequence[np.ndarray],
+    test_x: Sequence[np.ndarray],
+    test_y: np.ndarray,
+    names: Sequence[str],
+    device: str,
+) -> dict[str, float]:
+    """Print how generated sounds of the classes `labels` compare with real ones; some measures.
+
+    What the recogniser reads, the level, the share of silence, and the distance in dB to the
+    nearest sound of the training set (a copy has almost none), each beside that of test sounds.
+    """
+    found = {}
+    for words, x, y in (("generated", sounds, labels), ("real", test_x, test_y)):
+        right = read_sounds(judge, x, device) == y
+        shares = [100 * right[y == i].mean() for i in range(len(names)) if (y == i).any()]
+        print(f"{words} sounds, read right: {100 * right.mean():.1f} %; by class: ", end="")
+        print("  ".join(f"{name} {share:.0f}" for name, share in zip(names, shares)))
+        scaled = [each * (PEAK / max(np.abs(each).max(), 1e-4)) for each in x]
+        power = np.mean([10 * np.log10(np.mean(each**2) + 1e-9) for each in scaled])
+        silence = 100 * np.mean([np.mean(np.abs(each) < PEAK * QUIET) for each in scaled])
+        near = nearest(spectrograms(x), spectrograms(train_x))
+        print(
+            f"  level {power:.1f} dB at a peak of {PEAK}, samples in silence {silence:.1f} %, "
+            f"to the nearest sound of training {near.mean():.2f} dB, {near.min():.2f} at least"
+        )
+        found[words] = 100 * float(right.mean())
+        found[f"{words}, classes of 80 %"] = float(np.sum(np.array(shares) >= 80))
+    return found
+
+
+def nearest(x: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The root mean square difference in dB of each spectrogram (N, ...) to the nearest other."""
+    x, others = (a.reshape(len(a), -1).astype(np.float64) for a in (x, others))
+    squares = (x**2).sum(1)[:, None] - 2 * x @ others.T + (others**2).sum(1)
+    return 10 * HALF * np.sqrt(np.maximum(squares.min(1), 0) / x.shape[1])
