@@ -58,11 +58,19 @@ def train(args):
                 loss.backward()
                 optimizer.step()
                 run.record(loss=loss)
-            model.eval()
-            run.kept["read"] = read_sounds(model, test_x, device)
-            model.train()
+            run.kept["read"] = read(model, test_x, device)
             run.end_epoch(accuracy=(run.kept["read"] == test_y).mean())
+    if "read" not in run.kept:  # resumed after its last epoch
+        run.kept["read"] = read(model, test_x, device)
     return run
+
+
+def read(model, sounds, device):
+    """The classes (N,) that the model reads, in evaluation mode."""
+    model.eval()
+    classes = read_sounds(model, sounds, device)
+    model.train()
+    return classes
 
 
 def draw(run):

@@ -17,6 +17,7 @@ from PIL import Image
 import minigen as mg
 from minigen.data import glyphs
 from minigen.data.mnist_files import NAMES
+from minigen.data.sound import tones, write_wav
 from minigen.models import CNN
 from minigen.training import load_run
 from minigen.training.checkpoint import load_state, save_state
@@ -34,6 +35,8 @@ FIGURES = {
     "seq2seq": ["cross-attention", "curves"],
     "augment": ["accuracy", "generated-10", "generated-20"],
     "table": ["predictions", "curves"],
+    "speech": ["confusion", "curves"],
+    "sound": ["spectrograms", "curves"],
 }
 TINY = {
     "vae": ["--hidden", "32"],
@@ -46,6 +49,8 @@ TINY = {
     "gan_modes": ["--steps", "3", "--width", "8"],
     "seq2seq": ["--pairs", "200", "--layers", "1", "--width", "8"],
     "table": ["--hidden", "8"],
+    "speech": ["--data", "SOUNDS"],
+    "sound": ["--widths", "8", "--steps", "1", "--data", "SOUNDS"],
     "augment": ["--seeds", "2", "--steps", "2", "--generator-steps", "1", "--data", "DIGITS"],
 }
 
@@ -67,7 +72,10 @@ def run(name, out, *flags):
 
 
 def small_data(folder):
-    """Write a text TEXT, pairs of texts PAIRS, and IDX files of 500 + 60 digits in DIGITS."""
+    """Write a text TEXT, texts PAIRS, IDX files of 500 + 60 digits in DIGITS, and SOUNDS."""
+    (folder / "SOUNDS").mkdir()
+    for i, x in enumerate(tones(15)[0]):
+        write_wav(folder / "SOUNDS" / f"{'abc'[i % 3]}_v{i // 3}_0.wav", x)
     (folder / "TEXT").write_text("To be, or not to be.\n" * 100)
     (folder / "PAIRS").write_text("".join(f"{i}\t{2 * i}\n" for i in range(200)))
     (folder / "DIGITS").mkdir()
@@ -96,6 +104,8 @@ def small_data(folder):
         ("seq2seq", []),
         ("seq2seq", ["--data", "PAIRS"]),
         ("table", []),
+        ("speech", []),
+        ("sound", []),
     ],
 )
 def test_an_example_trains_draws_resumes_and_draws_again(name, flags, tmp_path, monkeypatch):
@@ -118,7 +128,8 @@ def draws_without_data_or_training(name, out, monkeypatch):
     for path in (out / "TEXT", out / "PAIRS"):
         path.unlink(missing_ok=True)
     shutil.rmtree(out / "DIGITS", ignore_errors=True)
-    drawn = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    shutil.rmtree(out / "SOUNDS", ignore_errors=True)
+    drawn = {path.name: path.read_bytes() for path in (*out.glob("*.png"), *out.glob("*.wav"))}
     if (out / "sample.txt").exists():
         drawn["sample.txt"] = (out / "sample.txt").read_bytes()
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.name not in drawn}
@@ -130,7 +141,7 @@ def draws_without_data_or_training(name, out, monkeypatch):
     in_process(name, out, monkeypatch, "--sample", "--seed", "7")
     others = {p.name: p.read_bytes() for p in out.iterdir() if p.name not in {*drawn, *before}}
     assert others.keys() == {path.replace(".", "-7.") for path in drawn}
-    random = {"samples.png", "sample.txt", "generated-20.png"} & drawn.keys()
+    random = {"samples.png", "sample.txt", "generated-20.png", "sample-a-1.wav"} & drawn.keys()
     assert all(others[path.replace(".", "-7.")] != drawn[path] for path in random)
     model = load_run(out)
     assert not model.training
