@@ -3,7 +3,7 @@
 from minigen.data.played_tones import INSTRUMENTS, tones
 from minigen.data.recordings import Recordings, at_rate, held_out, read_recordings
 from minigen.data.spectrograms import RATE, from_log_mel, griffin_lim, istft, log_mel, stft
-from minigen.data.wav_files import parse_wav, write_wav
+from minigen.data.wav_files import parse_wav, read_wav, write_wav
 
 __all__ = [
     "INSTRUMENTS",
@@ -17,6 +17,7 @@ __all__ = [
     "log_mel",
     "parse_wav",
     "read_recordings",
+    "read_wav",
     "stft",
     "tones",
     "write_wav",

@@ -44,17 +44,14 @@ def istft(z: np.ndarray, size: int = 256, hop: int = 64, length: int | None = No
         )
     frames = z.shape[-2]
     length = hop * (frames - 1) if length is None else length
-    pieces = np.fft.irfft(z, size, axis=-1)
-    hann = _hann(size)
-    total = max(hop * (frames - 1) + size, size // 2 + length)
-    x, weight = np.zeros((*z.shape[:-2], total)), np.zeros(total)
-    for i in range(frames):
-        here = slice(i * hop, i * hop + size)
-        x[..., here] += pieces[..., i, :] * hann
-        weight[here] += hann**2
-    x = x / np.maximum(weight, 1e-3)
     real = np.float64 if z.dtype == np.complex128 else np.float32
-    return x[..., size // 2 : size // 2 + length].astype(real)
+    hann = _hann(size).astype(real)
+    pieces = np.fft.irfft(z, size, axis=-1).astype(real, copy=False) * hann
+    x = _overlapped(pieces, hop)
+    weight = _overlapped(np.broadcast_to(hann**2, (frames, size)), hop)
+    x /= np.where(weight > 0, weight, 1)
+    x = x[..., size // 2 : size // 2 + length]
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, length - x.shape[-1])])
 
 
 def log_mel(
@@ -126,6 +123,21 @@ def mel_bands(bands: int, size: int = 256) -> np.ndarray:
     matrix = np.maximum(0, np.minimum(rising, falling))
     matrix.flags.writeable = False
     return matrix
+
+
+def _overlapped(pieces: np.ndarray, hop: int) -> np.ndarray:
+    """The sum (..., (frames + blocks - 1) * hop) of pieces (..., frames, size), one each hop.
+
+    By blocks of hop samples: one addition for all frames, not one for each.
+    """
+    frames, size = pieces.shape[-2:]
+    blocks = -(-size // hop)
+    pieces = np.pad(pieces, [(0, 0)] * (pieces.ndim - 1) + [(0, blocks * hop - size)])
+    pieces = pieces.reshape(*pieces.shape[:-1], blocks, hop)
+    x = np.zeros((*pieces.shape[:-3], frames + blocks - 1, hop), pieces.dtype)
+    for i in range(blocks):
+        x[..., i : i + frames, :] += pieces[..., i, :]
+    return x.reshape(*x.shape[:-2], -1)
 
 
 def _hann(size: int) -> np.ndarray:

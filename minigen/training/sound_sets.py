@@ -35,11 +35,13 @@ class SoundSplits(NamedTuple):
 def sound_data(name: str, seed: int = 0) -> SoundSplits:
     """The sounds of --data; those for test are of every fifth voice, which training never hears.
 
+    The voices of tones are the makers of its instruments.
+
     DatasetError for what is no such data, or has no class with sounds for training and test.
     """
     if name == "tones":
-        x, y = sound.tones(2_400, seed)
-        return SoundSplits(x[:2_000], y[:2_000], x[2_000:], y[2_000:], sound.INSTRUMENTS)
+        x, y, makers = sound.tones(2_400, seed)
+        return _splits(x, y, sound.held_out(makers), sound.INSTRUMENTS)
     path = tensor_files.home_path(name)
     if name == "spoken_digits" and not path.exists():
         path = default_directory() / "spoken_digits" / "recordings.zip"
@@ -49,8 +51,14 @@ def sound_data(name: str, seed: int = 0) -> SoundSplits:
     test = sound.held_out(found.voices)
     if not set(found.labels[test]) <= set(found.labels[~test]) or not test.any():
         raise DatasetError(f"{path}: expected recordings of each class by voices for training")
-    part = lambda rows: ([found.sounds[i] for i in np.flatnonzero(rows)], found.labels[rows])
-    return SoundSplits(*part(~test), *part(test), found.names)
+    return _splits(found.sounds, found.labels, test, found.names)
+
+
+def _splits(
+    x: list[np.ndarray], y: np.ndarray, test: np.ndarray, names: tuple[str, ...]
+) -> SoundSplits:
+    part = lambda rows: ([x[i] for i in np.flatnonzero(rows)], y[rows])
+    return SoundSplits(*part(~test), *part(test), names)
 
 
 def spectrograms(sounds: Sequence[np.ndarray], frames: int = FRAMES) -> np.ndarray:
