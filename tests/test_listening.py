@@ -13,7 +13,7 @@ from minigen.training.listening import load_recogniser, nearest, report_sounds
 
 
 def test_a_sound_comes_back_from_its_spectrogram():
-    sounds, _ = tones(12)
+    sounds, *_ = tones(12)
     x = spectrograms(sounds)
     assert x.shape == (12, 64, 40) and x.dtype == np.float32 and np.abs(x).max() < 1.3
     back = played(x)
@@ -45,7 +45,7 @@ def test_the_recogniser_is_differentiable_and_names_wrong_shapes():
 
 
 def test_generated_sounds_are_compared_with_real_ones(capsys):
-    sounds, labels = tones(24)
+    sounds, labels, _ = tones(24)
 
     class Knows(mg.nn.Module):
         """Reads the class of a sound that it has seen before."""

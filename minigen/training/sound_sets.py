@@ -35,9 +35,8 @@ class SoundSplits(NamedTuple):
 def sound_data(name: str, seed: int = 0) -> SoundSplits:
     """The sounds of --data; those for test are of every fifth voice, which training never hears.
 
-    The voices of tones are the makers of its instruments.
-
-    DatasetError for what is no such data, or has no class with sounds for training and test.
+    The voices of tones are the makers of its instruments. DatasetError for what is no
+    such data, or has no class with sounds for training and test.
     """
     if name == "tones":
         x, y, makers = sound.tones(2_400, seed)
