@@ -32,12 +32,15 @@ from independent_readers import (
     read_table_bytes,
     read_tensors_bytes,
     read_text_bytes,
+    read_wav_bytes,
 )
 from PIL import Image
 from safetensors.numpy import save as encode
+from sound_files import wav_files, zip_files
 
 import minigen as mg
 from minigen import data
+from minigen.data import sound
 from minigen.data.mnist_files import NAMES
 from minigen.errors import CheckpointError, DatasetError
 from minigen.training import checkpoint
@@ -139,11 +142,19 @@ def readers(folder: Path) -> dict[str, Reader]:
     pairs = [b"one\tun\ntwo, 2\tdeux\nthirty-three\t33\n" * 4]
     split = lambda path: [list(column) for column in data.text_pairs(path)]
     digits = lambda path: list(data.mnist(folder, download=False))
+    wavs = wav_files(rng)
+    zipped, zip_bombs = zip_files(wavs)
     people = b'age,city,fit\n31,Rome,1.7\n42,"Paris, Texas",1.8\n25,Rome,1.65\n6e1,Oslo,.75\n'
     return {
         "png": Reader(pictures, pngs, DatasetError),
         "jpeg": Reader(pictures, jpegs, DatasetError, read_picture_bytes),
         "table": Reader(table, [people], DatasetError, read_table_bytes),
+        "wav": Reader(
+            lambda path: list(sound.read_wav(path, mono=False)), wavs, DatasetError, read_wav_bytes
+        ),
+        "zip": Reader(
+            lambda path: list(sound.read_recordings(path)), zipped, DatasetError, bombs=zip_bombs
+        ),
         "idx": Reader(lambda path: data.read_idx(path, 3), plain, DatasetError, read_idx_bytes),
         "idx.gz": Reader(
             lambda path: data.read_idx(path, 3),
