@@ -87,7 +87,7 @@ def draw(run):
 def transcribe(args):
     """Print which class the run in --out reads from a file."""
     run = training.SavedRun(args.out, mg.resolve_device(args.device))
-    x = sound.at_rate(*sound.parse_wav(args.transcribe.read_bytes(), str(args.transcribe)))
+    x = sound.at_rate(*sound.read_wav(args.transcribe))
     print(run.kept["names"].split("\n")[read_sounds(run.model, [x], run.device)[0]])
 
 

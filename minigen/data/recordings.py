@@ -73,10 +73,11 @@ def read_recordings(path: str | os.PathLike) -> Recordings:
 def at_rate(x: np.ndarray, rate: int) -> np.ndarray:
     """Samples (n,) of another rate as float32 (round(n * RATE / rate),) of RATE.
 
-    By Fourier coefficients, of which those beyond half of the lower rate are left out.
+    By Fourier coefficients, of which those beyond half of the lower rate are left out: tones there
+    are below -85 dB, and tones of up to 3.9 kHz are exact to -75 dB (test_sound.py).
     """
     if rate == RATE or len(x) == 0:
-        return x
+        return np.asarray(x, np.float32)
     divisor = math.gcd(rate, RATE)
     up, down = RATE // divisor, rate // divisor
     edge = down * math.ceil(EDGE * rate / down)  # the end does not ring in the beginning

