@@ -68,11 +68,11 @@ class UNet(Module):
         self.entry = conv(channels * patch**2, widths[0], 3, 1, 1)
         pairs = list(itertools.pairwise(widths))
         self.down = ModuleList([block(w, w) for w in widths[:-1]])
-        self.halve = ModuleList([conv(a, b, 3, 2, 1) for a, b in pairs])
+        self.shrink = ModuleList([conv(a, b, 3, 2, 1) for a, b in pairs])
         last = widths[-1]
         self.middle = ModuleList([block(last, last), block(last, last)])
         self.attention = Attention(last, heads, factory)
-        self.double = ModuleList([conv(b, a, 1) for a, b in reversed(pairs)])
+        self.grow = ModuleList([conv(b, a, 1) for a, b in reversed(pairs)])
         self.up = ModuleList([block(2 * a, a) for a, _ in reversed(pairs)])
         self.norm = GroupNorm(widths[0] // GROUP, widths[0], dtype=dtype, device=device)
         self.exit = _zero(conv(widths[0], channels * patch**2, 3, 1, 1))
@@ -93,13 +93,13 @@ class UNet(Module):
             e = e + self.label(to_device(label, x.device))
         e = ops.silu(e)
         h, skips = self.entry(fold(x, self.patch)), []
-        for block, halve in zip(self.down, self.halve):
+        for block, shrink in zip(self.down, self.shrink):
             skips.append(block(h, e))
-            h = halve(skips[-1])
+            h = shrink(skips[-1])
         before, after = self.middle
         h = after(self.attention(before(h, e)), e)
-        for block, double in zip(self.up, self.double):
-            h = ops.interpolate(double(h), 2)
+        for block, grow in zip(self.up, self.grow):
+            h = ops.interpolate(grow(h), 2)
             h = block(ops.concatenate([h, skips.pop()], axis=1), e)
         return unfold(self.exit(ops.silu(self.norm(h))), self.patch)
 
