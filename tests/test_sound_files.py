@@ -174,6 +174,18 @@ def zip_of(path, content, **options):
     return path
 
 
+def test_a_zip_whose_directory_hides_a_file_is_refused(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a_b_0.wav", "c_d_0.wav"):
+            archive.writestr(name, wav(1, 16, b"ab"))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 32] = 100  # the length of a comment
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match="expected a zip of 2 files, got 1 files"):
+        sound.read_recordings(path)
+
+
 def test_zips_that_expand_without_bound_or_are_encrypted_are_refused(tmp_path):
     bomb = zip_of(tmp_path / "bomb.zip", wav(1, 16, bytes(2**24)))
     with pytest.raises(DatasetError, match=r"bomb\.zip.*50 times"):

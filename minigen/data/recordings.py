@@ -132,6 +132,7 @@ def _files_of_zip(path: Path) -> Iterator[tuple[str, bytes]]:
     limit = EXPANSION * path.stat().st_size + SMALL_ZIP
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_number(len(archive.infolist()), path)
             for entry in archive.infolist():
                 _check_entry(entry, path)
                 with archive.open(entry) as file:  # compares both headers of all files
@@ -150,6 +151,17 @@ def _files_of_zip(path: Path) -> Iterator[tuple[str, bytes]]:
             raise
         got = f"a damaged file: {error}"
         raise _error(path, "a folder or a zip of WAV files", got, "copy it again") from None
+
+
+def _check_number(n: int, path: Path) -> None:
+    """A damaged length in the directory of a zip can hide the entries after it from zipfile."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 2**16 - 22))
+        _, end = file.read().rsplit(b"PK\5\6", 1)
+    number = int.from_bytes(end[6:8], "little")
+    if number not in (n % 2**16, 2**16 - 1):  # the last: it is in another record
+        got = f"{n} files in its directory"
+        raise _error(path, f"a zip of {number} files", got, "copy it again")
 
 
 def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
