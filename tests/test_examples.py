@@ -35,7 +35,7 @@ FIGURES = {
     "seq2seq": ["cross-attention", "curves"],
     "augment": ["accuracy", "generated-10", "generated-20"],
     "table": ["predictions", "curves"],
-    "speech": ["confusion", "curves"],
+    "speech": ["confusion", "predictions", "curves"],
     "sound": ["spectrograms", "curves"],
 }
 TINY = {

@@ -70,6 +70,22 @@ def read_recordings(path: str | os.PathLike) -> Recordings:
     return Recordings([x for _, x in found], labels, np.array(voices), names)
 
 
+def read_recording(path: str | os.PathLike) -> np.ndarray:
+    """The samples float32 (n,), at RATE, of one sound file of any name, sample rate and channels.
+
+    DatasetError if it is no such file, or has no samples.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise DatasetError(f"{path}: expected a sound file, got nothing there; check its path")
+    if path.stat().st_size > LARGEST_FILE:
+        raise DatasetError(f"{path}: expected at most {LARGEST_FILE} bytes")
+    x = at_rate(*_parsed(path.read_bytes(), str(path)))
+    if not len(x):
+        raise DatasetError(f"{path}: expected samples, got none; record it again")
+    return x
+
+
 def at_rate(x: np.ndarray, rate: int) -> np.ndarray:
     """Samples (n,) of another rate as float32 (round(n * RATE / rate),) of RATE.
 

@@ -1,7 +1,7 @@
 """Sound: recordings, tones made at once, spectrograms and back, WAV files. Raw arrays."""
 
 from minigen.data.played_tones import INSTRUMENTS, tones
-from minigen.data.recordings import Recordings, at_rate, held_out, read_recordings
+from minigen.data.recordings import Recordings, at_rate, held_out, read_recording, read_recordings
 from minigen.data.spectrograms import RATE, from_log_mel, griffin_lim, istft, log_mel, stft
 from minigen.data.wav_files import parse_wav, read_wav, write_wav
 
@@ -16,6 +16,7 @@ __all__ = [
     "istft",
     "log_mel",
     "parse_wav",
+    "read_recording",
     "read_recordings",
     "read_wav",
     "stft",

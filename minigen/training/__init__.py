@@ -11,7 +11,7 @@ from minigen.training.image_sets import image_data
 from minigen.training.ranks import distribute
 from minigen.training.results import SavedRun, load_run, saved_run
 from minigen.training.run import Run
-from minigen.training.sound_sets import played, sound_data, spectrograms
+from minigen.training.sound_sets import padded_spectrograms, played, sound_data, spectrograms
 
 __all__ = [
     "Run",
@@ -22,6 +22,7 @@ __all__ = [
     "image_data",
     "load_run",
     "nonnegative_float",
+    "padded_spectrograms",
     "played",
     "positive_int",
     "run_example",

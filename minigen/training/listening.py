@@ -1,6 +1,6 @@
-"""Generated sounds, read by a recogniser that examples/speech.py has trained on the same data.
+"""Sounds, read by a recogniser that examples/speech.py has trained: of files, or generated.
 
-Judged from their samples, as written to WAV files: the spectrogram is computed again.
+Generated ones are judged from their samples, as written: the spectrogram is computed again.
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from minigen.backend.devices import resolve_device
 from minigen.creation import tensor
+from minigen.data import sound
 from minigen.errors import CheckpointError
 from minigen.gradients import no_grad
 from minigen.nn import Module
+from minigen.ops import softmax
 from minigen.training import checkpoint
 from minigen.training.results import SavedRun
-from minigen.training.sound_sets import HALF, PEAK, QUIET, spectrograms
+from minigen.training.sound_sets import HALF, PEAK, QUIET, padded_spectrograms, spectrograms
 
 PART = 100  # sounds that are read together
 
@@ -35,11 +38,35 @@ def load_recogniser(path: Path, data: str, classes: int, device: str) -> Module:
 
 
 @no_grad()
+def logits_of_sounds(judge: Module, sounds: Sequence[np.ndarray], device: str) -> np.ndarray:
+    """The logits (N, classes) of a recogniser, in its mode, of sounds (samples,)."""
+    parts = [padded_spectrograms(sounds[i : i + PART]) for i in range(0, len(sounds), PART)]
+    return np.concatenate([judge(tensor(x).to(device), n).numpy() for x, n in parts])
+
+
 def read_sounds(judge: Module, sounds: Sequence[np.ndarray], device: str) -> np.ndarray:
     """The classes (N,) that the recogniser reads from sounds (samples,)."""
-    x = spectrograms(sounds)
-    parts = [tensor(x[i : i + PART]).to(device) for i in range(0, len(x), PART)]
-    return np.concatenate([judge(part).numpy().argmax(1) for part in parts])
+    return logits_of_sounds(judge, sounds, device).argmax(1)
+
+
+def transcribe(path: Path, files: Sequence[Path], device: str | None = None) -> None:
+    """Print what the run of examples/speech.py at path reads from each file, of any sample rate.
+
+    The three most probable classes. CheckpointError for another example's run, DatasetError for
+    what is no sound; then nothing is printed.
+    """
+    run = SavedRun(path, resolve_device(device))
+    if run.config.get("example") != "speech":
+        raise CheckpointError(
+            f"{path} is a run of {run.config.get('example')}, which reads no sounds: name that of "
+            "examples/speech.py by --out"
+        )
+    sounds = [sound.read_recording(file) for file in files]
+    logits = logits_of_sounds(run.model, sounds, run.device)
+    names = run.kept["names"].split("\n")
+    for file, row in zip(files, softmax(logits.astype(np.float64), 1)):
+        first = [f"{names[i]} ({100 * row[i]:.1f} %)" for i in np.argsort(-row)[:3]]
+        print(f"{file}: {', '.join(first)}")
 
 
 def report_sounds(

@@ -17,6 +17,7 @@ SOUND_DATA = (
 
 
 FRAMES, BANDS, HOP = 64, 40, 80  # 0.64 s, in which 98 % of the spoken digits end
+LONGEST = 128  # frames of a sound that is read: one long file would fill the memory for all
 FLOOR = 1e-4  # of log_mel: 68 dB below the loudest band of a spoken digit
 MIDDLE, HALF = -0.6, 3.4  # log_mel from -4 to 2.8, the 99.9th percentile of spoken digits
 PEAK, QUIET = 0.7, 0.005  # of a sound that is written; beside that peak silence, -46 dB
@@ -72,6 +73,15 @@ def spectrograms(sounds: Sequence[np.ndarray], frames: int = FRAMES) -> np.ndarr
         mel = sound.log_mel(scaled, BANDS, hop=HOP, floor=FLOOR)[:frames]
         row[: len(mel)] = (mel - MIDDLE) / HALF
     return x
+
+
+def padded_spectrograms(sounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`spectrograms` of the frames of the longest sound, and the frames of each, int64 (N,).
+
+    Sounds are cut to LONGEST frames.
+    """
+    lengths = np.array([min(1 + len(each) // HOP, LONGEST) for each in sounds], np.int64)
+    return spectrograms(sounds, lengths.max(initial=1)), lengths
 
 
 def played(x: np.ndarray) -> list[np.ndarray]:
