@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigen import ops
-from minigen.backend.arrays import Array
+from minigen.backend.arrays import Array, array_module
 from minigen.backend.devices import to_device
 from minigen.errors import ShapeError
 from minigen.nn import BatchNorm2d, Conv2d, Dropout, Linear, Module, ModuleList
@@ -59,8 +59,10 @@ class SpeechCNN(Module):
         if x.ndim != 3 or x.shape[1] < 1 or x.shape[2] != self.bands:
             raise ShapeError(f"SpeechCNN: x must be (B, frames, {self.bands}), got shape {x.shape}")
         batch, frames, _ = x.shape
-        lengths = np.full(batch, frames) if lengths is None else lengths
-        lengths = checked_lengths("SpeechCNN", lengths, frames, batch)
+        if lengths is None:
+            lengths = array_module(x.data).full(batch, frames)
+        else:
+            lengths = to_device(checked_lengths("SpeechCNN", lengths, frames, batch), x.device)
         factor = 2 ** len(self.convs)  # a last frame is never pooled alone, with or without padding
         x = ops.pad(x, ((0, 0), (0, -frames % factor), (0, 0)))
         h = ops.reshape(x, (batch, 1, *x.shape[1:]))
@@ -76,20 +78,21 @@ class SpeechCNN(Module):
         return ops.cross_entropy(self(x, lengths), label)
 
 
-def as_mask(lengths: np.ndarray, h: Tensor) -> Array:
+def as_mask(lengths: Array, h: Tensor) -> Array:
     """1 for the first lengths[b] frames of h (B, channels, frames, bands), else 0; broadcasts."""
-    mask = np.arange(h.shape[2]) < lengths[:, None]
-    return to_device(mask[:, None, :, None].astype(h.dtype), h.device)
+    mask = array_module(lengths).arange(h.shape[2]) < lengths[:, None]
+    return mask[:, None, :, None].astype(h.dtype)
 
 
-def quarters(lengths: np.ndarray, rows: Tensor) -> Array:
+def quarters(lengths: Array, rows: Tensor) -> Array:
     """(B, QUARTERS, frames): the weights of rows (B, frames, ...) in the means of the quarters.
 
     lengths (B,) are fractions of frames; the weight of a frame is how much of it is in a quarter.
     """
-    ends = np.arange(QUARTERS + 1) / QUARTERS * lengths[:, None]  # (B, QUARTERS + 1)
+    xp = array_module(lengths)
+    ends = xp.arange(QUARTERS + 1) / QUARTERS * lengths[:, None]  # (B, QUARTERS + 1)
     begin, end = ends[:, :-1, None], ends[:, 1:, None]
-    frame = np.arange(rows.shape[1])
-    inside = np.minimum(frame + 1, end) - np.maximum(frame, begin)
-    weights = np.maximum(inside, 0) / (end - begin)
-    return to_device(weights.astype(rows.dtype), rows.device)
+    frame = xp.arange(rows.shape[1])
+    inside = xp.minimum(frame + 1, end) - xp.maximum(frame, begin)
+    weights = xp.maximum(inside, 0) / (end - begin)
+    return weights.astype(rows.dtype)
