@@ -7,7 +7,7 @@ another voice (Jaitly and Hinton 2013). Test sounds are of voices that training 
 fifth in order). Expect about 98 % of the spoken digits, which are the voices of a speech
 synthesiser. Under --out it leaves confusion.png, predictions.png (spectrograms, those of errors
 first), curves.png, metrics.jsonl and a checkpoint. --transcribe FILE.wav ... prints which class
-the run in --out reads from each file, and how probable the first three are.
+the run in --out reads, and how probable the first three are; a file is divided at its silences.
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 import minigen as mg
 from minigen import distributed, figures, models, training
 from minigen.data import DataLoader
+from minigen.data.splitting import ranks_in_class
 from minigen.training import Run, argument_parser, padded_spectrograms, sound_data
 from minigen.training.listening import logits_of_sounds, transcribe
 from minigen.training.sound_sets import BANDS, SOUND_DATA
@@ -81,7 +82,7 @@ def read(run, sounds, labels):
     logits = logits_of_sounds(run.model, sounds, run.device)
     run.model.train()
     right = logits.argmax(1) == labels
-    shown = np.argsort(right, kind="stable")[:SHOWN]  # errors first
+    shown = np.lexsort((labels, ranks_in_class(labels), right))[:SHOWN]  # errors first
     run.kept["logits"], run.kept["shown"] = logits, shown
     run.kept["spectrograms"], _ = padded_spectrograms([sounds[i] for i in shown])
     return 100 * right.mean()

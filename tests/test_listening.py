@@ -15,6 +15,7 @@ from minigen.training.listening import (
     logits_of_sounds,
     nearest,
     report_sounds,
+    spoken_parts,
     transcribe,
 )
 from minigen.training.sound_sets import LONGEST
@@ -101,6 +102,19 @@ def test_a_recording_is_read_at_any_rate_and_of_two_channels(tmp_path):
             read_recording(tmp_path / name)
 
 
+def test_a_recording_is_divided_at_its_silences():
+    words = [x[: 8_000 // 5] for x in tones(3)[0]]
+    pause, hum = np.zeros(4_000, np.float32), np.full(4_000, 1e-3, np.float32)
+    parts = spoken_parts(np.concatenate([hum, words[0], pause, words[1], pause[:800], words[2]]))
+    assert len(parts) == 2
+    for (start, _), at in zip(parts, (4_000, 9_600)):
+        assert abs(start + 400 - at) < 80 and start >= 0  # 10 ms
+    assert abs(len(parts[0][1]) - 1_600 - 800) < 160
+    for x in (pause, words[0]):
+        [(start, whole)] = spoken_parts(x)
+        assert start == 0 and np.array_equal(whole, x)
+
+
 def test_transcribe_prints_the_most_probable_classes(tmp_path, capsys):
     model = SpeechCNN(4, rng=mg.Generator(0))
     state = {
@@ -119,7 +133,7 @@ def test_transcribe_prints_the_most_probable_classes(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     logits = logits_of_sounds(model.eval(), sounds, "cpu")
     for file, line, row in zip(files, lines, logits):
-        assert line.startswith(f"{file}: {'abcd'[row.argmax()]} (")
+        assert line.startswith(f"{file}, 0.00 s: {'abcd'[row.argmax()]} (")
         assert line.count("%") == 3
     with pytest.raises(DatasetError, match=r"none\.wav"):
         transcribe(tmp_path, [files[0], tmp_path / "none.wav"])

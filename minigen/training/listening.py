@@ -20,6 +20,7 @@ from minigen.training.results import SavedRun
 from minigen.training.sound_sets import HALF, PEAK, QUIET, padded_spectrograms, spectrograms
 
 PART = 100  # sounds that are read together
+SOFT, GAP, MARGIN = 0.02, 0.25, 0.05  # of the peak; seconds; within a word, stops last up to 0.15 s
 
 
 def load_recogniser(path: Path, data: str, classes: int, device: str) -> Module:
@@ -52,8 +53,8 @@ def read_sounds(judge: Module, sounds: Sequence[np.ndarray], device: str) -> np.
 def transcribe(path: Path, files: Sequence[Path], device: str | None = None) -> None:
     """Print what the run of examples/speech.py at path reads from each file, of any sample rate.
 
-    The three most probable classes. CheckpointError for another example's run, DatasetError for
-    what is no sound; then nothing is printed.
+    The three most probable classes, in a line for each of its `spoken_parts`. CheckpointError for
+    another example's run, DatasetError for what is no sound; then nothing is printed.
     """
     run = SavedRun(path, resolve_device(device))
     if run.config.get("example") != "speech":
@@ -61,12 +62,27 @@ def transcribe(path: Path, files: Sequence[Path], device: str | None = None) -> 
             f"{path} is a run of {run.config.get('example')}, which reads no sounds: name that of "
             "examples/speech.py by --out"
         )
-    sounds = [sound.read_recording(file) for file in files]
-    logits = logits_of_sounds(run.model, sounds, run.device)
+    parts = [(file, *part) for file in files for part in spoken_parts(sound.read_recording(file))]
+    logits = logits_of_sounds(run.model, [x for *_, x in parts], run.device)
     names = run.kept["names"].split("\n")
-    for file, row in zip(files, softmax(logits.astype(np.float64), 1)):
+    for (file, start, _), row in zip(parts, softmax(logits.astype(np.float64), 1)):
         first = [f"{names[i]} ({100 * row[i]:.1f} %)" for i in np.argsort(-row)[:3]]
-        print(f"{file}: {', '.join(first)}")
+        print(f"{file}, {start / sound.RATE:.2f} s: {', '.join(first)}")
+
+
+def spoken_parts(x: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The parts of a recording (samples,) between silences of GAP seconds, each with its start.
+
+    Silence is below SOFT of the peak; parts keep MARGIN seconds of it on both sides.
+    """
+    audible = np.flatnonzero(np.abs(x) > SOFT * np.abs(x).max())
+    if not len(audible):
+        return [(0, x)]
+    breaks = np.flatnonzero(np.diff(audible) > GAP * sound.RATE)
+    margin = int(MARGIN * sound.RATE)
+    starts = np.maximum(audible[[0, *(breaks + 1)]] - margin, 0)
+    ends = audible[[*breaks, -1]] + 1 + margin
+    return [(int(start), x[start:end]) for start, end in zip(starts, ends)]
 
 
 def report_sounds(
