@@ -60,7 +60,8 @@ FILES = {
     "data": "transfer datasets loading idx_files download mnist_files splitting picture_files "
     "glyph_images text_files csv_files table_columns tables thrown_balls written_dates "
     "spectrograms wav_files recordings played_tones sound",
-    "models": "mlp vae gan unet diffusion cnn speech sampling generation rnn transformer seq2seq",
+    "models": "mlp vae gan unet diffusion cnn speech sampling pixel_cnn generation rnn "
+    "transformer seq2seq",
     "distributed": "wrapping buckets synchronous gathering local_states local_steps shared_weights "
     "asynchronous",
     "study": "steps blocks objects vertices modules identities sites rule_texts listing deferrals "

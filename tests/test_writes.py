@@ -56,6 +56,13 @@ WRITES = {
     "optim/rmsprop.py": dict.fromkeys(["s[...] =", "m[...] =", "v[...] =", "p -= lr"], PARAMETER),
     "optim/sgd.py": dict.fromkeys(["v[...] =", "v += group", "p -= lr"], PARAMETER),
     "variates.py": {"keys[array_module(u).asarray(p == 0)] = np.inf": OWN},
+    "models/pixel_cnn.py": {
+        "x[:, :rows] =": RETURNED,
+        "x[:, row, column] =": RETURNED,
+        "v[0][-1] =": "a list, not an array",
+        "h[0][-1] =": "a list, not an array",
+    },
+    "models/vae.py": {"self.decoder[2] =": "a module in a Sequential, not an array"},
     "models/seq2seq.py": dict.fromkeys(
         ["scores[:, 0] =", "logp[ended] =", "logp[ended, self.pad] ="], OWN
     ),

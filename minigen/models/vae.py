@@ -106,6 +106,49 @@ class VAE(Module):
         return ops.concatenate([x, label], axis=1)
 
 
+class CategoricalVAE(VAE):
+    """A dense VAE of images of grey levels: p(x | z) is a softmax at each pixel.
+
+    x (B, pixels) of whole numbers 0 ... levels - 1. Divided by pixels * log(2), its negative ELBO
+    is a bound on the bits a dimension of exactly that x, as those of `PixelCNN`.
+    """
+
+    def __init__(
+        self,
+        levels: int = 8,
+        latent: int = 20,
+        hidden: int = 400,
+        classes: int = 0,
+        *,
+        pixels: int = 784,
+        beta: float = 1.0,
+        rng: Generator | None = None,
+        dtype: Any = np.float32,
+        device: str | None = None,
+    ):
+        if levels < 2:
+            raise ValueError(f"CategoricalVAE: levels must be at least 2, got {levels}")
+        factory = {"rng": rng, "dtype": dtype, "device": device}
+        super().__init__(latent, hidden, classes, pixels=pixels, beta=beta, **factory)
+        self.levels = levels
+        self.decoder[2] = Linear(hidden, levels * pixels, **factory)
+
+    def encode(self, x: Array, label: Array | None = None) -> tuple[Tensor, Tensor]:
+        x = creation.tensor(x, self.mean.weight.dtype, self.mean.weight.device)
+        return super().encode(x / (self.levels - 1), label)
+
+    def decode(self, z: Tensor, label: Array | None = None) -> Tensor:
+        """The logits of the levels of each pixel given z: (B, levels, pixels)."""
+        return super().decode(z, label).reshape(len(z), self.levels, *self.shape)
+
+    def loss(self, x: Array, label: Array | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        logits, mean, logvar = self(x, label)
+        target = creation.tensor(x, np.int64, logits.device)
+        total = ops.cross_entropy(logits, target, reduction="sum", ignore_index=None)
+        reconstruction, kl = total / len(x), ops.gaussian_kl(mean, logvar).mean()
+        return reconstruction + self.beta * kl, reconstruction, kl
+
+
 class ConvVAE(VAE):
     """Two 4x4 convolutions of stride 2, a dense VAE of their output, and the mirror image.
 

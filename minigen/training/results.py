@@ -22,6 +22,7 @@ MODELS = {
         *(models.VAE, models.ConvVAE, models.CNN, models.LSTMClassifier, models.CharLSTM),
         *(models.Diffusion, models.SpeechCNN),
         *(models.Generator, models.Discriminator, models.DCGenerator, models.DCDiscriminator),
+        *(models.PixelCNN, models.CategoricalVAE),
         *(models.MLP, models.GPT, models.Seq2SeqTransformer, models.TransformerClassifier),
     )
 }
