@@ -109,6 +109,12 @@ RUNS = {
         {"gan-dc.png": "samples.png"},
         printed=SAMPLE_JUDGED,
     ),
+    "diffusion": Run(
+        "diffusion.py --data mnist",
+        pictures={"diffusion.png": "samples.png", "diffusion-steps.png": "steps.png"},
+    ),
+    "speech": Run("speech.py --data spoken_digits", pictures={"speech.png": "confusion.png"}),
+    "sound": Run("sound.py --data spoken_digits", pictures={"sound.png": "spectrograms.png"}),
     "gan_modes": Run(
         "gan_modes.py",
         (
