@@ -127,7 +127,7 @@ def flags():
     parser = argument_parser(__doc__, out="runs/diffusion", epochs=28)
     add = parser.add_argument
     add("--widths", type=positive_int, nargs="+", default=[48, 96], help="channels by side")
-    add("--guidance", type=nonnegative_float, default=1.5, help="towards the class; 1: none")
+    add("--guidance", type=nonnegative_float, default=1.35, help="towards the class; 1: none")
     add("--method", choices=METHODS, default="heun", help="of sampling")
     add("--steps", type=positive_int, default=8, help="of sampling")
     add("--judge", type=Path, help="checkpoint of cnn.py, to measure samples by")
