@@ -6,9 +6,9 @@ for sampling, and guidance towards a class (Ho and Salimans 2022) by --guidance.
 
 Under --out it leaves samples.png (a row for each class), steps.png (the way from noise to images),
 curves.png (the loss, and the loss by time), metrics.jsonl and a checkpoint. --judge names the
-checkpoint of examples/cnn.py on the same data: it then measures 2,000 samples. On 8,000 MNIST digits
-expect a Frechet distance of 9 (training images have 5) and 97 % of the samples in the class that was
-asked for, after 3,500 steps; those of the generators of examples/gan.py are at 80 or more.
+checkpoint of examples/cnn.py on the same data: it then measures 2,000 samples. On 8,000 MNIST
+digits expect a Frechet distance of 9 (training images have 5), and 97 % of the samples in the class
+that was asked for, after 3,500 steps.
 """
 
 import math
