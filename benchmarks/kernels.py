@@ -66,6 +66,8 @@ def elementwise() -> dict[str, list]:
         "tanh": [hidden],
         "gelu": [hidden],
         "gelu_vjp": [of_hidden, hidden],
+        "silu": [hidden],
+        "silu_vjp": [of_hidden, hidden],
         "gelu_tanh": [hidden],
         "gelu_tanh_vjp": [of_hidden, hidden],
         "bce_with_logits": [logits, pixels],
